@@ -1,0 +1,323 @@
+"""Every exception dwf raises, on one screen.
+
+This room imports nothing and decides nothing. The tree is ordered by *whose turn it is*:
+
+    DwfError
+    |-- Failure                 the script says: this run has failed
+    |   `-- ApprovalRejected    ... because a person (or the deadline) said no
+    |-- ActivityError           a step ended without a result; scripts catch this one
+    |   |-- ActivityTimeout
+    |   `-- ActivityCancelled
+    |-- RetryAfter              an activity asks to be tried again later
+    |-- ScriptError             the author's turn: the run becomes `blocked`, never `failed`
+    |-- OperatorError           the person at the terminal can put it right
+    |-- StoreError              the disk or what is on it
+    `-- InternalError           dwf's own fault
+
+Each class has a stable `code` (for programs), an `exit_code` (for shells), a `sentence` built from the facts it was
+raised with (the facts are attributes), and each error may carry a `hint`: what to type or change next.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class DwfError(Exception):
+    """The root. Raised never; caught where anything of ours should be caught."""
+
+    code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 70
+    sentence: ClassVar[str] = "{what}"
+
+    def __init__(self, *, hint: str | None = None, **facts: Any) -> None:
+        self.hint = hint
+        self.facts = facts
+        for name, value in facts.items():
+            setattr(self, name, value)
+        super().__init__(self.sentence.format(**facts))
+
+    @property
+    def message(self) -> str:
+        """The sentence for people, without the hint."""
+        return str(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # Facts are set in __init__; this exists so that type checkers accept them as attributes.
+        raise AttributeError(name)
+
+
+# -- what a runbook raises and catches -------------------------------------------------------------------------
+
+
+class Failure(DwfError):
+    """Raise it in a workflow to say "this run has failed"; any other exception of your own is taken for a bug.
+
+    `raise dwf.Failure("the new certificate was not served", serial=serial) from error`
+    """
+
+    code = "failure"
+    exit_code = 1
+
+    def __init__(self, message: str = "failed", /, *, hint: str | None = None, **details: Any) -> None:
+        self.details = details
+        super().__init__(what=message, hint=hint)
+
+
+class ApprovalRejected(Failure):
+    """Raised by `await dwf.approve(...)` when the answer is no, given by a person or by the deadline."""
+
+    code = "rejected"
+
+    def __init__(self, prompt: str, by: str, comment: str | None = None, *, timed_out: bool = False) -> None:
+        said = f": {comment}" if comment else ""
+        how = "no answer before the deadline" if timed_out else f"rejected by {by}{said}"
+        super().__init__(f'"{prompt}": {how}', prompt=prompt, by=by, comment=comment, timed_out=timed_out)
+        self.prompt, self.by, self.comment, self.timed_out = prompt, by, comment, timed_out
+
+
+class ActivityError(DwfError):
+    """Raised at the `await` of an activity or shell step that ended without a result, after its last attempt.
+
+    Attributes: `activity` (its name), `type` (the class of the original exception, as text), `reason` (its message),
+    `attempts` (how many were made), `details` (facts: `exit_code`, `stderr` for a shell step; a Failure's details).
+    """
+
+    code = "activity-failed"
+    exit_code = 1
+    sentence = "{activity} failed after {attempts} attempt(s): {type}: {reason}"
+
+    def __init__(
+        self,
+        activity: str,
+        type: str,  # noqa: A002 - the field's own word, as persisted
+        reason: str,
+        attempts: int = 1,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(activity=activity, type=type, reason=reason, attempts=attempts, details=details or {})
+
+
+class ActivityTimeout(ActivityError):
+    """The attempt ran longer than its `start_to_close`; its process was ended and its attempts are used up."""
+
+    code = "activity-timeout"
+    sentence = "{activity} timed out after {attempts} attempt(s): {reason}"
+
+
+class ActivityCancelled(ActivityError):
+    """The step was cancelled without anybody having cancelled the code that awaits it (an operator did)."""
+
+    code = "activity-cancelled"
+    sentence = "{activity} was cancelled: {reason}"
+
+
+class RetryAfter(DwfError):
+    """Raise it in an activity: "not now, try again in this long". It wins over the retry policy's delay.
+
+    `delay` is seconds or a duration such as "30s"; `max_attempts` still counts.
+    """
+
+    code = "retry-after"
+    exit_code = 1
+    sentence = "try again after {delay}: {why}"
+
+    def __init__(self, delay: float | str, why: str = "asked to wait") -> None:
+        super().__init__(delay=delay, why=why)
+
+
+# -- the author's turn: the run is blocked until the script is mended -------------------------------------------
+
+
+class ScriptError(DwfError):
+    """The script cannot go on as it is written. Never an outcome: the run waits, `blocked`, for mended code."""
+
+    code = "script-error"
+    exit_code = 65
+
+
+class ScriptBug(ScriptError):
+    """An exception that is neither a failure nor a cancellation left the workflow function."""
+
+    code = "script-bug"
+    sentence = "{type}: {reason} at {where}"
+
+
+class NondeterminismError(ScriptError):
+    """The script asked for something else than the history recorded at the same place."""
+
+    code = "nondeterminism"
+    sentence = "the script no longer fits its history: line {line} recorded {recorded}, {where} now asks {asked}"
+
+
+class GuardError(ScriptError):
+    """Workflow code reached for the outside world (clock, chance, files, network, threads)."""
+
+    code = "guard"
+    sentence = "{what} may not be used in workflow code ({where}): {cure}"
+
+
+class NotInWorkflow(ScriptError):
+    """A dwf function that needs a running workflow was called outside of one."""
+
+    code = "not-in-workflow"
+    exit_code = 2
+    sentence = "dwf.{what} only works inside a @dwf.workflow function that dwf runs"
+
+
+class BusyLoop(ScriptError):
+    """One activation of workflow code used up its budget of callbacks or CPU time."""
+
+    code = "busy-loop"
+    sentence = "workflow code did not come to a wait: {what} at {where}"
+
+
+class WaitsForNothing(ScriptError):
+    """The workflow is not done, and nothing that could wake it is open."""
+
+    code = "waits-for-nothing"
+    sentence = "the workflow waits for nothing that can happen, at {where}"
+
+
+class ValueRefused(ScriptError):
+    """A value cannot be stored: not JSON-able, NaN, too large, or nested too deeply."""
+
+    code = "value-refused"
+    exit_code = 2
+    sentence = "{what}: {why}"
+
+
+class CodeMissing(ScriptError):
+    """The code a run was started with cannot be found, or is not what it was."""
+
+    code = "code-missing"
+    sentence = "the code of run {run} is not there: {why}"
+
+
+class ScriptRefused(ScriptError):
+    """A script cannot be loaded: syntax, import, no workflow in it, or more than one."""
+
+    code = "script-refused"
+    exit_code = 2
+    sentence = "{path}: {why}"
+
+
+# -- the operator's turn ----------------------------------------------------------------------------------------
+
+
+class OperatorError(DwfError):
+    """What was typed cannot be done; nothing was changed."""
+
+    exit_code = 2
+
+
+class UsageError(OperatorError):
+    """A word on the command line is wrong."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class NotFound(OperatorError):
+    """There is no such run, script, workflow, step or topic."""
+
+    code = "not-found"
+    exit_code = 4
+
+
+class WrongState(OperatorError):
+    """The run is closed, the question already answered, or not asked yet."""
+
+    code = "wrong-state"
+    exit_code = 7
+
+
+class Conflict(OperatorError):
+    """The id is in use."""
+
+    code = "conflict"
+    exit_code = 9
+
+
+class Busy(OperatorError):
+    """Somebody else holds the run's lock; try again later."""
+
+    code = "busy"
+    exit_code = 75
+    sentence = "run {run} is being worked on by another process (pid {pid})"
+
+
+class NotPermitted(OperatorError):
+    """The kernel or a rule of dwf does not allow this user to do that."""
+
+    code = "not-permitted"
+    exit_code = 77
+
+
+class BadConfiguration(OperatorError):
+    """The state directory or the environment is set up in a way dwf refuses to work with."""
+
+    code = "configuration"
+    exit_code = 78
+
+
+class TimedOut(OperatorError):
+    """`dwf wait --timeout` ran out."""
+
+    code = "timeout"
+    exit_code = 124
+
+
+# -- the disk ---------------------------------------------------------------------------------------------------
+
+
+class StoreError(DwfError):
+    """The state directory could not be read or written."""
+
+    code = "store"
+    exit_code = 74
+
+
+class HistoryCorrupt(StoreError):
+    """A history is damaged before its last line. It is never repaired by itself and never skipped over.
+
+    `kind` is one of: torn, corrupt, foreign, empty.
+    """
+
+    code = "history-corrupt"
+    exit_code = 65
+    sentence = "{path}: line {line}, byte {offset}: {why} ({kind})"
+
+
+class NewerFormat(StoreError):
+    """A history was written by a newer dwf; this one leaves it alone."""
+
+    code = "newer-format"
+    exit_code = 65
+    sentence = "{path}: line {line}: written by a newer dwf ({what})"
+
+
+class CannotCreate(StoreError):
+    """The state directory, or a file in it, cannot be made."""
+
+    code = "cannot-create"
+    exit_code = 73
+    sentence = "cannot create {path}: {why}"
+
+
+class DiskError(StoreError):
+    """A system call failed: disk full, I/O error, too many open files. Nothing was acknowledged."""
+
+    code = "disk"
+    exit_code = 74
+    sentence = "{operation} {path}: {why} (errno {errno})"
+
+
+# -- ours -------------------------------------------------------------------------------------------------------
+
+
+class InternalError(DwfError):
+    """A promise dwf makes to itself does not hold. Please report it."""
+
+    code = "internal"
+    exit_code = 70
