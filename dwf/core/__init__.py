@@ -1,0 +1,6 @@
+"""The pure room: events, commands, replay and what follows from them.
+
+Nothing in here opens a file, reads a clock, starts a thread or process, or touches the network; a test keeps it so.
+Data comes in as events and goes out as commands. Floors inside, from the ground:
+duration, values < events < retry, state, loop, guard < replay.
+"""

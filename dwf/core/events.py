@@ -1,0 +1,384 @@
+"""The events of a history: facts, past tense, one JSON object a line.
+
+Every event has one of five roles, and replay is five short rules instead of a branch per kind:
+
+    LIFECYCLE  begins or ends the run
+    OPENING    a command of the script, recorded; must equal the script's next command; wakes nobody
+    CLOSING    ends one command; resolves its future
+    INPUT      comes from outside; delivered to the script
+    PROGRESS   news for people and for the engine; the script never sees it
+
+An opening event without `id` and `ts` *is* the command: what the script asks for, before it is on disk.
+Names and fields are persisted: they are added to, never renamed or renumbered. A field that is absent has its default,
+so a line holds only what is worth reading. `Payload` fields hold any JSON value (core/values.py).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+import msgspec
+
+FORMAT = 1
+Payload = msgspec.Raw
+NOTHING = msgspec.Raw(b"null")
+
+
+class Role(Enum):
+    LIFECYCLE = "lifecycle"
+    OPENING = "opening"
+    CLOSING = "closing"
+    INPUT = "input"
+    PROGRESS = "progress"
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all persisted records share: immutable, named fields, defaults left out."""
+
+
+# -- parts ------------------------------------------------------------------------------------------------------
+
+
+class Identity(_Struct, kw_only=True):
+    """Who did something. `uid` comes from the kernel; the rest are claims of the sender's environment."""
+
+    uid: int
+    login: str = ""
+    sudo_user: str = ""
+    tty: str = ""
+    ssh_client: str = ""
+    host: str = ""
+    pid: int = 0
+
+
+class ErrorInfo(_Struct, kw_only=True):
+    """An exception as data: `type` is its class name, `details` are facts a script may act on."""
+
+    type: str
+    message: str
+    details: Payload = NOTHING
+    traceback: str = ""
+
+
+class Output(_Struct, kw_only=True):
+    """What a step printed. `tail` and `err_tail` are the last part, decoded; all of it is in the file named `ref`."""
+
+    ref: str = ""
+    size: int = 0
+    sha256: str = ""
+    tail: str = ""
+    err_tail: str = ""
+    truncated: bool = False
+
+
+class Event(_Struct, kw_only=True, tag_field="type"):
+    """`id` is the line number from 1; `ts` is UTC, RFC 3339, six decimals. Zero and empty: not recorded yet."""
+
+    role: ClassVar[Role]
+    id: int = 0
+    ts: str = ""
+
+
+# -- lifecycle --------------------------------------------------------------------------------------------------
+
+
+class Lifecycle(Event, kw_only=True):
+    role = Role.LIFECYCLE
+
+
+class WorkflowStarted(Lifecycle, kw_only=True):
+    """Line 1. `run` is the workflow id, `nonce` names this instance of it, `input` the keyword arguments.
+
+    `start_at` (a timestamp) delays the first activation. `code` is the content hash of the stored script; with
+    `code_mode` "live" the file at `script` is loaded anew on each tick instead.
+    """
+
+    format: int = FORMAT
+    run: str
+    nonce: str
+    workflow: str
+    script: str
+    code: str
+    code_mode: str = "pinned"
+    code_owner: int = -1
+    input: Payload = NOTHING
+    by: Identity | None = None
+    reason: str = ""
+    tags: dict[str, str] = {}
+    start_at: str = ""
+    python: str = ""
+    dwf: str = ""
+
+
+class _Ended(Lifecycle, kw_only=True):
+    """`open` lists the commands that had no outcome yet; `notes` what else a reader should know."""
+
+    open: list[int] = []
+    notes: list[str] = []
+
+
+class WorkflowCompleted(_Ended, kw_only=True):
+    result: Payload = NOTHING
+
+
+class WorkflowFailed(_Ended, kw_only=True):
+    error: ErrorInfo
+
+
+class WorkflowCancelled(_Ended, kw_only=True):
+    reason: str = ""
+
+
+class WorkflowTerminated(_Ended, kw_only=True):
+    """Ended by a person, without cleanup."""
+
+    by: Identity | None = None
+    reason: str = ""
+    message: str = ""
+
+
+# -- openings: what the script asks for -------------------------------------------------------------------------
+
+
+class Opening(Event, kw_only=True):
+    """`command` numbers the script's commands from 1. `matched` are the fields replay compares."""
+
+    role = Role.OPENING
+    matched: ClassVar[tuple[str, ...]] = ()
+    command: int = 0
+
+
+class ActivityScheduled(Opening, kw_only=True):
+    """`kind` is function, step or shell. `input` is {"args": [...], ...}; it is the argument fingerprint."""
+
+    matched = ("name", "kind", "input")
+    name: str
+    kind: str
+    input: Payload = NOTHING
+    title: str = ""
+    timeout: int = 0
+    """start-to-close of one attempt, microseconds; 0 is none"""
+    max_attempts: int = 0
+    """0 is without limit"""
+
+
+class ActivityCancelRequested(Opening, kw_only=True):
+    matched = ("activity",)
+    activity: int
+    """the command number of the activity"""
+
+
+class TimerStarted(Opening, kw_only=True):
+    matched = ("fire_at",)
+    fire_at: str
+    purpose: str = "sleep"
+
+
+class TimerCancelled(Opening, kw_only=True):
+    matched = ("timer",)
+    timer: int
+
+
+class SignalWaitOpened(Opening, kw_only=True):
+    """The script waits for a signal that is not there yet."""
+
+    matched = ("name",)
+    name: str
+
+
+class SignalWaitClosed(Opening, kw_only=True):
+    """It stopped waiting without having got one (timeout or cancellation)."""
+
+    matched = ("wait",)
+    wait: int
+
+
+class ApprovalRequested(Opening, kw_only=True):
+    """`fingerprint` covers what was shown; an answer names it, so a changed question voids an earlier yes."""
+
+    matched = ("fingerprint",)
+    prompt: str
+    fingerprint: str
+    by: list[str] = []
+    need: int = 1
+    deadline: str = ""
+    on_timeout: str = "reject"
+    show: Payload = NOTHING
+
+
+class ApprovalWithdrawn(Opening, kw_only=True):
+    """The script stopped waiting for the answer (it was cancelled)."""
+
+    matched = ("approval",)
+    approval: int
+
+
+class VersionMarkerRecorded(Opening, kw_only=True):
+    matched = ("patch",)
+    patch: str
+
+
+class SideEffectRecorded(Opening, kw_only=True):
+    """`dwf.once`: a value computed inline, kept for good. Only the name is compared; the value is the record's."""
+
+    matched = ("name",)
+    name: str
+    result: Payload = NOTHING
+
+
+class StatusChanged(Opening, kw_only=True):
+    matched = ("text",)
+    text: str
+
+
+# -- closings: how a command ended ------------------------------------------------------------------------------
+
+
+class Closing(Event, kw_only=True):
+    """`command` is the number of the opening that this ends."""
+
+    role = Role.CLOSING
+    command: int
+
+
+class ActivityCompleted(Closing, kw_only=True):
+    result: Payload = NOTHING
+    output: Output | None = None
+
+
+class ActivityFailed(Closing, kw_only=True):
+    error: ErrorInfo
+    attempts: int = 1
+    output: Output | None = None
+
+
+class ActivityTimedOut(Closing, kw_only=True):
+    timeout: int
+    attempts: int = 1
+    output: Output | None = None
+
+
+class ActivityCancelled(Closing, kw_only=True):
+    """The step is over because it was asked to end; `result` is set if it had completed after all."""
+
+    reason: str = ""
+    result: Payload = NOTHING
+    output: Output | None = None
+
+
+class TimerFired(Closing, kw_only=True):
+    pass
+
+
+class ApprovalResolved(Closing, kw_only=True):
+    """`outcome` is approved or rejected; `answers` are event ids of ApprovalAnswered; `timed_out`: by the deadline."""
+
+    outcome: str
+    answers: list[int] = []
+    by: list[str] = []
+    comment: str = ""
+    timed_out: bool = False
+
+
+# -- inputs: from outside ---------------------------------------------------------------------------------------
+
+
+class Input(Event, kw_only=True):
+    """`message` is the id of the mailbox message it came in; a second import of that id is dropped."""
+
+    role = Role.INPUT
+    message: str = ""
+    by: Identity | None = None
+    reason: str = ""
+    posted: str = ""
+
+
+class SignalReceived(Input, kw_only=True):
+    name: str
+    payload: Payload = NOTHING
+    key: str = ""
+
+
+class CancelRequested(Input, kw_only=True):
+    """Only the first is delivered; later ones are recorded."""
+
+
+# -- progress: news ---------------------------------------------------------------------------------------------
+
+
+class Progress(Event, kw_only=True):
+    role = Role.PROGRESS
+
+
+class ActivityStarted(Progress, kw_only=True):
+    """On disk before the attempt acts. `pid`, its start time (clock ticks) and the boot name one process for good."""
+
+    command: int
+    attempt: int
+    pid: int = 0
+    pid_start: int = 0
+    boot: str = ""
+
+
+class ActivityAttemptFailed(Progress, kw_only=True):
+    """An attempt ended badly and another will be made at `retry_at`."""
+
+    command: int
+    attempt: int
+    error: ErrorInfo
+    retry_at: str
+    output: Output | None = None
+
+
+class ApprovalAnswered(Progress, kw_only=True):
+    """One person's answer. Enough of them resolve the approval."""
+
+    command: int
+    answer: str
+    message: str = ""
+    by: Identity | None = None
+    comment: str = ""
+    posted: str = ""
+
+
+class RunBlocked(Progress, kw_only=True):
+    """The script cannot go on until somebody acts. Recorded once per distinct reason."""
+
+    code: str
+    message: str
+    hint: str = ""
+    where: str = ""
+    code_hash: str = ""
+
+
+class RunUnblocked(Progress, kw_only=True):
+    pass
+
+
+class CodeUpgraded(Progress, kw_only=True):
+    code: str
+    script: str
+    code_owner: int = -1
+    by: Identity | None = None
+    reason: str = ""
+
+
+class HistoryRepaired(Progress, kw_only=True):
+    """A torn tail was cut off before anything new was written; the cut bytes are kept beside the histories."""
+
+    dropped_bytes: int
+    sha256: str
+
+
+TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated)
+
+
+def _leaves(cls: type[Event]) -> list[type[Event]]:
+    below = [leaf for child in cls.__subclasses__() for leaf in _leaves(child)]
+    return below or [cls]
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    leaf.__name__: leaf for family in (Lifecycle, Opening, Closing, Input, Progress) for leaf in _leaves(family)
+}

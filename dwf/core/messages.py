@@ -1,0 +1,74 @@
+"""Messages: what anybody may post to a run's mailbox, and the rule for the names in them.
+
+A message is a wish; the process that holds the run's lock turns it into an event. Only the data is here: where it lies
+on disk, and who its file's owner is, is the store's matter.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import msgspec
+
+from dwf.core.events import NOTHING, Identity, Payload
+from dwf.errors import UsageError
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT = "signal", "cancel", "terminate", "approve", "reject"
+KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT)
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One posted message. `nonce` names the run instance that the sender saw; only a signal may leave it out.
+
+    `question` and `fingerprint` bind an answer to the approval (event id, what was shown) that the sender saw.
+    """
+
+    schema: str = "dwf.mail/1"
+    id: str
+    run: str
+    kind: str
+    nonce: str = ""
+    name: str = ""
+    payload: Payload = NOTHING
+    key: str = ""
+    question: int = 0
+    fingerprint: str = ""
+    reason: str = ""
+    by: Identity | None = None
+
+
+def check_run_id(text: str) -> str:
+    """A run id as given, or UsageError. Called before any path is built from it."""
+    if _ID.fullmatch(text):
+        return text
+    raise UsageError(
+        what=f"{quoted(text)} is not a run id",
+        hint="letters, digits, '.', '_' and '-', beginning with a letter or digit, 128 characters at most",
+    )
+
+
+def check_signal_name(text: str) -> str:
+    """A signal name as given, or UsageError."""
+    if _NAME.fullmatch(text) and not text.startswith("__"):
+        return text
+    raise UsageError(
+        what=f"{quoted(text)} is not a signal name",
+        hint="letters, digits, '_', '.' and '-', beginning with a letter or '_', 64 characters at most",
+    )
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """Foreign text as it may be shown: quoted, shortened, control, bidi and zero-width characters as escapes."""
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    return '"' + "".join(_visible(c) for c in short) + '"'
+
+
+def _visible(char: str) -> str:
+    # Cc control, Cf format (bidi, zero width), Cs surrogate, Co private, Zl/Zp line separators
+    if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
+        return char.encode("unicode_escape", "backslashreplace").decode()
+    return char
