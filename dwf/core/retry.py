@@ -1,0 +1,80 @@
+"""Retries: when is an attempt made again, and after how long. A decision, not a wait: nothing in here sleeps."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from dwf.core.duration import LAST_MICROS, micros
+from dwf.errors import ValueRefused
+
+Duration = float | str | timedelta
+Jitter = Literal["none", "half", "full"]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How an activity is retried.
+
+    max_attempts: attempts in all, the first included; None is without limit. Default 3.
+    initial, max_interval: durations ("1s"); the delay after attempt n is `initial * backoff ** (n - 1)`, capped.
+    jitter: "none"; "half" draws from the upper half of the delay, "full" from all of it.
+    non_retryable: exception class names (a base class counts) that end the activity at once.
+    non_retryable_codes: exit codes of a shell step that end it at once.
+
+    Raises ValueRefused at once for a policy that makes no sense (NaN, negative, zero attempts).
+    """
+
+    max_attempts: int | None = 3
+    initial: Duration = "1s"
+    backoff: float = 2.0
+    max_interval: Duration = "1m"
+    jitter: Jitter = "half"
+    non_retryable: tuple[str | type[BaseException], ...] = ()
+    non_retryable_codes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_attempts is not None and (isinstance(self.max_attempts, bool) or self.max_attempts < 1):
+            raise ValueRefused(what="retry policy", why=f"max_attempts={self.max_attempts} is less than 1")
+        if not 1.0 <= self.backoff <= 1000.0:
+            raise ValueRefused(what="retry policy", why=f"backoff={self.backoff} is not between 1 and 1000")
+        if self.jitter not in ("none", "half", "full"):
+            raise ValueRefused(what="retry policy", why=f"jitter={self.jitter!r} is not none, half or full")
+        micros(self.initial)
+        micros(self.max_interval)
+
+    def gives_up(self, attempt: int, error_types: tuple[str, ...], exit_code: int | None) -> bool:
+        """Whether attempt number `attempt`, ended by such an error, was the last."""
+        if self.max_attempts is not None and attempt >= self.max_attempts:
+            return True
+        if exit_code is not None and exit_code in self.non_retryable_codes:
+            return True
+        names = {kind if isinstance(kind, str) else kind.__name__ for kind in self.non_retryable}
+        return not names.isdisjoint(error_types)
+
+    def delay_us(self, attempt: int, chance: float) -> int:
+        """Microseconds to wait after attempt number `attempt`; `chance` in [0, 1) is the jitter's draw."""
+        longest = micros(self.max_interval)
+        # Exponents stay small: beyond 64 doublings every sensible policy is at its cap.
+        full = min(float(longest), micros(self.initial) * self.backoff ** min(attempt - 1, 64))
+        if self.jitter == "full":
+            full *= chance
+        elif self.jitter == "half":
+            full *= 0.5 + chance / 2
+        return min(int(full), LAST_MICROS)
+
+
+NEVER = Retry(max_attempts=1)
+
+
+def chance_for(nonce: str, command: int, attempt: int) -> float:
+    """The jitter's draw: spread over runs, the same for one attempt however often it is asked."""
+    return random.Random(f"{nonce}:{command}:{attempt}").random()
+
+
+def retry_at(now_us: int, retry: Retry, attempt: int, chance: float, asked_us: int | None) -> int:
+    """When the next attempt is due. `asked_us`: the activity raised RetryAfter, which wins over the policy."""
+    delay = asked_us if asked_us is not None else retry.delay_us(attempt, chance)
+    return min(now_us + delay, LAST_MICROS)
