@@ -1,0 +1,27 @@
+"""The room of files: the only one that touches the state directory.
+
+What it is for: to keep what was acknowledged, to find damage, and to let many processes share one directory without a
+server. What may not be in it: decisions about runs (the engine's), words for people (the command line's), and anything
+that would make a waiting run cost more than one small file.
+
+Floors inside, from the ground; each imports only what stands before it:
+
+    files      the system calls that change the disk; the seam where tests inject faults
+    layout     where things lie; where the state directory is; whether it may be used
+    record     one line of a history: its form, its hash, its chain
+    verify     which damage it is; what stands there that should not
+    history    the writer of a run's history, and its readers
+    code blobs locks mailbox index creation outputs
+
+Rules of the room:
+
+* Acknowledge after fsync, and fsync what was found before believing it: a record left by a killed process may still
+  be in the page cache only.
+* A failed write or fsync is neither retried nor acknowledged: the kernel may have marked the page clean.
+* Only a torn tail is repaired, under the run's lock, after a copy. Damage before the tail stops that run, untouched.
+* Files are 0600 and directories 0700 by explicit mode, whatever the umask; links are not followed; what is opened must
+  be a regular file and ours.
+* A lock is never broken by age. Nobody works on a record that is not on disk.
+* Paths are plain `str` in here, and what an idle tick needs imports errors only where it raises them: pathlib and typing
+  cost 10 ms each, and an idle tick may cost no more than about twice the start of Python.
+"""
