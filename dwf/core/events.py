@@ -181,10 +181,11 @@ class TimerCancelled(Opening, kw_only=True):
 
 
 class SignalWaitOpened(Opening, kw_only=True):
-    """The script waits for a signal that is not there yet."""
+    """The script waits for a signal, or takes one that was there already (`got` is that event's id)."""
 
-    matched = ("name",)
+    matched = ("name", "got")
     name: str
+    got: int = 0
 
 
 class SignalWaitClosed(Opening, kw_only=True):

@@ -1,0 +1,98 @@
+"""dwf: durable runbooks in plain Python, on files, driven by cron.
+
+What a runbook imports is here; everything else is private. The map of the house, from the ground (imports go down only):
+
+    errors.py     every exception, one tree
+    core/         PURE: events, the deterministic loop, replay, state folded from a history
+    host.py       what the kernel says about this machine and its processes
+    store/        FILES: the only room that touches the state directory
+    activities/   performs one attempt of a step: function, shell, process
+    authoring/    what runbooks import
+    scripts/      from a path or a stored hash to a loaded runbook
+    engine/       drive one run; tick; start; what mail and time bring
+    cli/          parse, call, render: the only room that prints and exits
+
+Data flows one way: script -> command -> event -> file -> replay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dwf.authoring import (
+        Approval,
+        Shell,
+        activity,
+        activity_info,
+        approve,
+        deprecate_patch,
+        info,
+        log,
+        now,
+        once,
+        patched,
+        random,
+        sh,
+        sleep,
+        sleep_until,
+        status,
+        step,
+        uuid4,
+        wait_signal,
+        workflow,
+    )
+    from dwf.core.retry import Retry
+    from dwf.errors import (
+        ActivityCancelled,
+        ActivityError,
+        ActivityTimeout,
+        ApprovalRejected,
+        DwfError,
+        Failure,
+        RetryAfter,
+    )
+
+__version__ = "0.1.0"
+__all__ = [
+    "ActivityCancelled",
+    "ActivityError",
+    "ActivityTimeout",
+    "Approval",
+    "ApprovalRejected",
+    "DwfError",
+    "Failure",
+    "Retry",
+    "RetryAfter",
+    "Shell",
+    "activity",
+    "activity_info",
+    "approve",
+    "deprecate_patch",
+    "info",
+    "log",
+    "now",
+    "once",
+    "patched",
+    "random",
+    "sh",
+    "sleep",
+    "sleep_until",
+    "status",
+    "step",
+    "uuid4",
+    "wait_signal",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used: an idle `dwf tick` must cost little more than starting Python.
+    if name not in __all__:
+        raise AttributeError(f"module 'dwf' has no attribute {name!r}")
+    from importlib import import_module
+
+    for room in ("dwf.errors", "dwf.core.retry", "dwf.authoring"):
+        if hasattr(module := import_module(room), name):
+            return getattr(module, name)
+    raise AttributeError(f"dwf.{name} is listed but lives nowhere")

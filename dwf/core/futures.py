@@ -1,0 +1,133 @@
+"""The futures behind commands: what `await` gets when a command ends, and what cancelling one asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dwf.core.duration import spoken
+from dwf.core.events import (
+    ActivityCancelled,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityTimedOut,
+    ApprovalResolved,
+    Closing,
+    ErrorInfo,
+)
+from dwf.core.loop import WorkflowFuture
+from dwf.core.runtime import ActivityCall
+from dwf.core.values import decode
+from dwf.errors import ActivityCancelled as CancelledStep
+from dwf.errors import ActivityError, ActivityTimeout, ApprovalRejected, InternalError, ScriptError
+
+if TYPE_CHECKING:
+    from dwf.core.commands import Commands
+
+
+class ActivityFuture(WorkflowFuture):
+    """The result of a step. Cancelling asks the step to end, once, and *waits* until it has ended.
+
+    So a compensation never runs beside the step it undoes. If the step completed after all, CancelledError is still
+    raised, with the result as its first argument, and the result is in the history.
+    """
+
+    def __init__(self, number: int, call: ActivityCall, commands: Commands) -> None:
+        super().__init__(loop=commands.loop)
+        self.number = number
+        self.call = call
+        self._commands = commands
+        self._asked = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        if not self._asked:
+            self._asked = True
+            self._commands.request_activity_cancel(self.number)
+        return True
+
+    def settle(self, event: Closing) -> None:
+        if self.done():
+            return
+        if self._asked:
+            super().cancel(self._late_result(event))
+        elif isinstance(event, ActivityCompleted):
+            self._complete(event)
+        else:
+            self.set_exception(_step_error(self.call.name, event, self._commands))
+
+    def _complete(self, event: ActivityCompleted) -> None:
+        try:
+            value = decode(self._commands.payload(event.result), self.call.result_type)
+        except ScriptError as error:
+            self._commands.refuse(error)
+            return
+        self.set_result(value)
+
+    def _late_result(self, event: Closing) -> Any:
+        if isinstance(event, ActivityCompleted):
+            return decode(self._commands.payload(event.result))
+        return "cancelled"
+
+
+class TimerFuture(WorkflowFuture):
+    """A durable sleep. Cancelling it records that the timer no longer matters."""
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__(loop=commands.loop)
+        self.number = 0
+        self._commands = commands
+
+    def fire(self) -> None:
+        if not self.done():
+            self.set_result(None)
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        self._commands.cancel_timer(self.number)
+        return super().cancel(msg)
+
+
+class ApprovalFuture(WorkflowFuture):
+    """The answer to a question. Cancelling withdraws the question."""
+
+    def __init__(self, number: int, prompt: str, commands: Commands) -> None:
+        super().__init__(loop=commands.loop)
+        self.number = number
+        self._prompt = prompt
+        self._commands = commands
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        self._commands.withdraw_approval(self.number)
+        return super().cancel(msg)
+
+    def settle(self, event: Closing) -> None:
+        if self.done():
+            return
+        if not isinstance(event, ApprovalResolved):
+            raise InternalError(what=f"an approval was ended by {type(event).__name__}")
+        if event.outcome == "approved":
+            self.set_result(event)
+            return
+        who = ", ".join(event.by) or "nobody"
+        self.set_exception(ApprovalRejected(self._prompt, who, event.comment or None, timed_out=event.timed_out))
+
+
+def _step_error(name: str, event: Closing, commands: Commands) -> ActivityError:
+    if isinstance(event, ActivityTimedOut):
+        return ActivityTimeout(name, "TimeoutError", f"no end within {spoken(event.timeout)}", event.attempts)
+    if isinstance(event, ActivityCancelled):
+        return CancelledStep(name, "Cancelled", event.reason or "cancelled")
+    if isinstance(event, ActivityFailed):
+        return ActivityError(
+            name, event.error.type, event.error.message, event.attempts, _details(event.error, commands)
+        )
+    raise InternalError(what=f"a step was ended by {type(event).__name__}")
+
+
+def _details(error: ErrorInfo, commands: Commands) -> dict[str, Any]:
+    details = decode(commands.payload(error.details))
+    return details if isinstance(details, dict) else {}

@@ -1,0 +1,162 @@
+"""How a script ended: which exceptions end the *run* and which are bugs that block it.
+
+Leaves of exception groups count. All of them failures: failed. All CancelledError: cancelled, if a cancel was
+delivered. Failure and cancellation mixed: failed. Anything else is a bug: nothing is recorded as an outcome, nothing is
+compensated, and the run goes on when the code is mended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import traceback
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from dwf.core.events import (
+    NOTHING,
+    ErrorInfo,
+    Lifecycle,
+    Payload,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+)
+from dwf.core.values import encode
+from dwf.errors import ActivityError, DwfError, Failure, ScriptBug, ScriptError, ValueRefused
+
+if TYPE_CHECKING:
+    from dwf.core.replay import Replay
+
+MESSAGE_LIMIT = 16 * 1024
+_FAILURES = (ActivityError, Failure, TimeoutError)
+
+
+def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
+    """The terminal event of a finished main coroutine. Raises ScriptBug (or the script's own ScriptError) for a bug."""
+    open_commands = sorted(replay.commands.open_numbers())
+    if main.cancelled():
+        return _cancelled(replay, open_commands)
+    error = main.exception()
+    notes = _background_notes(replay)
+    if error is None:
+        result = Payload(encode(main.result(), "the workflow's return value"))
+        return WorkflowCompleted(result=result, open=open_commands, notes=notes)
+    leaves = leaves_of(error)
+    if replay.cancelled and all(isinstance(leaf, asyncio.CancelledError) for leaf in leaves):
+        return _cancelled(replay, open_commands)
+    if _is_failure(leaves, replay) or replay.program.bug_fails:
+        info = error_info(_most_telling(leaves, error), replay.program.is_script)
+        return WorkflowFailed(error=info, open=open_commands, notes=notes)
+    raise bug_of(error, replay.program.is_script)
+
+
+def _cancelled(replay: Replay, open_commands: list[int]) -> WorkflowCancelled:
+    if replay.cancelled:
+        return WorkflowCancelled(open=open_commands)
+    raise ScriptBug(
+        type="CancelledError",
+        reason="the workflow ended as cancelled, but nobody cancelled the run",
+        where="the end of the script",
+        hint="raise dwf.Failure(...) to end a run; catch asyncio.CancelledError where you cancel a task yourself",
+    )
+
+
+def _is_failure(leaves: list[BaseException], replay: Replay) -> bool:
+    failures = _FAILURES + replay.program.failure_types
+    if not any(isinstance(leaf, failures) for leaf in leaves):
+        return False
+    allowed = (*failures, asyncio.CancelledError)
+    return all(isinstance(leaf, allowed) for leaf in leaves)
+
+
+def _most_telling(leaves: list[BaseException], error: BaseException) -> BaseException:
+    told = [leaf for leaf in leaves if not isinstance(leaf, asyncio.CancelledError)]
+    return told[0] if len(told) == 1 else error
+
+
+def _background_notes(replay: Replay) -> list[str]:
+    """A background task that failed and was never awaited is named; one that died of a bug blocks the run."""
+    notes = []
+    for error in replay.loop.unawaited_errors():
+        leaves = leaves_of(error)
+        if not _is_failure(leaves, replay) and not replay.program.bug_fails:
+            raise bug_of(error, replay.program.is_script)
+        notes.append(f"a background task failed and was never awaited: {said(error)}")
+    return notes
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """The exceptions inside an exception group, however nested; the exception itself if it is none."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]
+    return [error]
+
+
+def bug_of(error: BaseException, is_script: Callable[[str], bool]) -> ScriptError:
+    """An exception as what blocks a run: itself if it is a ScriptError already."""
+    leaves = leaves_of(error)
+    ours = next((leaf for leaf in leaves if isinstance(leaf, ScriptError)), None)
+    if ours is not None:
+        return ours
+    worst = next((leaf for leaf in leaves if not isinstance(leaf, (*_FAILURES, asyncio.CancelledError))), error)
+    hint = "mend the script, then: dwf upgrade RUN --to FILE"
+    if worst.__cause__ is not None and isinstance(worst.__cause__, _FAILURES):
+        hint = "to end the run as failed: raise dwf.Failure(...) from error"
+    return ScriptBug(type=type(worst).__name__, reason=said(worst), where=_raised_at(worst, is_script), hint=hint)
+
+
+def said(error: BaseException) -> str:
+    """An exception's message, bounded, whatever its __str__ does."""
+    try:
+        text = error.message if isinstance(error, DwfError) else str(error)
+    except BaseException as broken:
+        text = f"(its __str__ raised {type(broken).__name__})"
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "… (cut)"
+
+
+def error_info(error: BaseException, is_script: Callable[[str], bool] | None = None) -> ErrorInfo:
+    """An exception as data, with what it knows as details and the script's own lines as traceback."""
+    return ErrorInfo(
+        type=type(error).__name__,
+        message=said(error),
+        details=_details(error),
+        traceback=_script_lines(error, is_script) if is_script else "",
+    )
+
+
+def _details(error: BaseException) -> Payload:
+    facts: Any = None
+    if isinstance(error, Failure):
+        facts = error.details
+    elif isinstance(error, ActivityError):
+        facts = error.facts
+    if not facts:
+        return NOTHING
+    try:
+        return Payload(encode(facts))
+    except ValueRefused:
+        return Payload(encode({name: repr(value)[:1000] for name, value in facts.items()}))
+
+
+def _raised_at(error: BaseException, is_script: Callable[[str], bool]) -> str:
+    lines = [(f.f_code.co_filename, n) for f, n in traceback.walk_tb(error.__traceback__)]
+    own = [line for line in lines if is_script(line[0])] or lines[-1:]
+    return place(*own[-1]) if own else "an unknown line"
+
+
+def _script_lines(error: BaseException, is_script: Callable[[str], bool]) -> str:
+    told = []
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if is_script(name):
+            source = linecache.getline(name, number, frame.f_globals).strip()
+            told.append(f"{place(name, number)} in {frame.f_code.co_name}: {source}")
+    return "\n".join(told[-20:])
+
+
+def place(filename: str, line: int) -> str:
+    """A line of a script for people: `rotate.py:31`. Stored scripts are named `rotate.py@<hash>`."""
+    return f"{PurePath(filename).name.partition('@')[0]}:{line}"

@@ -1,0 +1,249 @@
+"""Replay: the only way a script runs. `apply(events)` goes in, commands (openings without an id) come out.
+
+The one rule: the command sequence is a function of the delivered events only (their content, time and id) and of the
+ordinal of the script's own commands. The engine uses the same `apply` for the first event of a new run and for the
+ten-thousandth after a reboot; there is no live path.
+
+    LIFECYCLE  start the script
+    OPENING    must have been asked for by now, and equal it (matched when the script asks)
+    CLOSING    resolve the future of that command, run until blocked
+    INPUT      deliver, run until blocked
+    PROGRESS   not for the script
+
+Events are delivered one at a time in file order. An instance is used by one thread, is never reused after an error,
+and must be closed, not dropped.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from dwf.core import guard
+from dwf.core.commands import DIVERGED, Commands, described
+from dwf.core.duration import unstamp
+from dwf.core.events import (
+    ActivityCancelled,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityTimedOut,
+    ApprovalResolved,
+    CancelRequested,
+    Closing,
+    Event,
+    Lifecycle,
+    Opening,
+    Role,
+    SignalReceived,
+    TimerFired,
+    WorkflowStarted,
+)
+from dwf.core.loop import Loop, WorkflowTask
+from dwf.core.outcome import bug_of, outcome_of
+from dwf.core.values import as_blob
+from dwf.errors import DwfError, InternalError, NondeterminismError, ScriptError, WaitsForNothing
+
+Fetch = Callable[[str], bytes]
+
+
+class Program:
+    """What replay needs of a script: how to start it, and which frames are its own."""
+
+    def __init__(
+        self,
+        main: Callable[[Any], Any],
+        *,
+        is_script: Callable[[str], bool],
+        failure_types: tuple[type[BaseException], ...] = (),
+        bug_fails: bool = False,
+    ) -> None:
+        self.main = main
+        """From the recorded input to the coroutine."""
+        self.is_script = is_script
+        self.failure_types = failure_types
+        self.bug_fails = bug_fails
+
+
+class Replay:
+    """One run of a script in memory.
+
+    recorded: every opening of the whole file, also those behind the events given to `apply`.
+    fetch: gives the bytes of a payload that lies in a blob.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        started: WorkflowStarted,
+        recorded: Sequence[Opening] = (),
+        fetch: Fetch | None = None,
+    ) -> None:
+        self.program = program
+        self.started = started
+        self.live = False
+        self.bug: ScriptError | None = None
+        self.outcome: Lifecycle | None = None
+        """The terminal event, once the script is done."""
+        self.cancelled = False
+        self.closed = False
+        self.last: Event = started
+        self.commands = Commands(self, recorded)
+        self.loop = Loop(self.commands, self.commands)
+        self._fetch = fetch
+        self._main: WorkflowTask | None = None
+        self._seen = 0
+
+    def apply(self, events: Iterable[Event]) -> list[Opening]:
+        """Deliver events in order; the openings that are new are returned, to be recorded in that order.
+
+        Raises a ScriptError when the script cannot go on; this object is of no use after that.
+        """
+        if self.bug is not None:
+            raise self.bug
+        if self.closed:
+            raise InternalError(what="a closed replay was given an event")
+        collecting = gc.isenabled()
+        # Off while the loop is set: a collected coroutine of another run would otherwise issue its commands here.
+        gc.disable()
+        before = self.loop.enter()
+        guarded = guard.enter(self.commands)
+        try:
+            for event in events:
+                self._apply(event)
+        except ScriptError as error:
+            self.bug = error
+            raise
+        finally:
+            guard.leave(guarded)
+            self.loop.leave(before)
+            if collecting:
+                gc.enable()
+        fresh = self.commands.take_new()
+        self._seen += len(fresh)
+        return fresh
+
+    def _apply(self, event: Event) -> None:
+        role = event.role
+        if role is Role.OPENING:
+            self._seen += 1
+            return
+        if role is Role.PROGRESS or self.outcome is not None:
+            return
+        deliver = _DELIVER.get(type(event))
+        if deliver is None:
+            return
+        if self._seen != self.commands.issued:
+            self._refuse_divergence(event)
+        self.last = event
+        deliver(self, event)
+        if self._main is not None:
+            self._run(self._main)
+
+    def _run(self, main: WorkflowTask) -> None:
+        self.loop.run_until_blocked(main)
+        if self.commands.void is not None:
+            raise self.commands.void
+        if self.loop.callback_error is not None:
+            raise bug_of(self.loop.callback_error, self.program.is_script)
+        if main.done():
+            self.outcome = outcome_of(main, self)
+
+    # -- deliveries ---------------------------------------------------------------------------------------------
+
+    def _start(self, event: WorkflowStarted) -> None:
+        try:
+            coroutine = self.program.main(self.payload(event.input))
+            self._main = self.loop.create_task(coroutine)
+        except DwfError:
+            raise
+        except Exception as error:
+            raise bug_of(error, self.program.is_script) from error
+
+    def _resolve(self, event: Closing) -> None:
+        self.commands.resolve(event)
+
+    def _cancel(self, event: CancelRequested) -> None:
+        if self.cancelled:
+            return  # a second one would kill the cleanup of the first
+        self.cancelled = True
+        if self._main is not None:
+            self._main.cancel(event.reason or "cancelled")
+
+    def _signal(self, event: SignalReceived) -> None:
+        self.commands.deliver_signal(event)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def check_not_stuck(self) -> None:
+        """Raises WaitsForNothing if the script is not done and nothing that could wake it is open."""
+        if self.outcome is None and self._main is not None and not self.commands.open_numbers():
+            raise WaitsForNothing(
+                where=self.commands.waiting_at(self.loop.live_tasks()),
+                hint="something must be awaited that can happen: a step, a timer, a signal, an approval",
+            )
+
+    def stack(self) -> list[WorkflowTask]:
+        """The tasks that are not done, first born first."""
+        return self.loop.live_tasks()
+
+    def payload(self, raw: Any) -> bytes:
+        """The JSON of a payload, fetched if it lies in a blob."""
+        reference = as_blob(raw)
+        if reference is None:
+            return bytes(raw)
+        if self._fetch is None:
+            raise InternalError(what="a payload lies in a blob and nobody can fetch it")
+        return self._fetch(reference.sha256)
+
+    def first_us(self) -> int:
+        """When the script began by its own clock."""
+        started = unstamp(self.started.ts)
+        return max(started, unstamp(self.started.start_at)) if self.started.start_at else started
+
+    def close(self) -> None:
+        """End whatever still waits, without a trace: no commands, no output. Safe to call twice."""
+        if self.closed:
+            return
+        self.closed = True
+        self.commands.closing = True
+        collecting = gc.isenabled()
+        gc.disable()
+        before = self.loop.enter()
+        guarded = guard.enter(self.commands)
+        try:
+            self.loop.close_all()
+        finally:
+            guard.leave(guarded)
+            self.loop.leave(before)
+            if collecting:
+                gc.enable()
+
+    def _refuse_divergence(self, event: Event) -> None:
+        recorded = self.commands.recorded
+        if self._seen > self.commands.issued:
+            missing = recorded[self.commands.issued]
+            raise NondeterminismError(
+                line=missing.id,
+                recorded=described(missing),
+                where=self.commands.waiting_at(self.loop.live_tasks()),
+                asked="for nothing more",
+                hint=DIVERGED,
+            )
+        extra = self.commands.asked_at(self._seen + 1)
+        raise NondeterminismError(
+            line=event.id, recorded=type(event).__name__, where=extra[1], asked=described(extra[0]), hint=DIVERGED
+        )
+
+
+_DELIVER: dict[type[Event], Callable[..., None]] = {
+    WorkflowStarted: Replay._start,
+    ActivityCompleted: Replay._resolve,
+    ActivityFailed: Replay._resolve,
+    ActivityTimedOut: Replay._resolve,
+    ActivityCancelled: Replay._resolve,
+    TimerFired: Replay._resolve,
+    ApprovalResolved: Replay._resolve,
+    SignalReceived: Replay._signal,
+    CancelRequested: Replay._cancel,
+}

@@ -1,0 +1,130 @@
+"""The one interface between what runbooks import and what runs them.
+
+Authoring functions find their runtime on the running event loop. The local engine's is core/replay.py; a test
+environment or another engine gives its own, and the same unchanged script runs there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any, Protocol
+
+from dwf.core.events import NOTHING, Payload
+from dwf.core.retry import NEVER, Retry
+from dwf.errors import NotInWorkflow
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityCall:
+    """One call of a step, as the script asks for it. `input` is on disk; the rest comes from the script each time.
+
+    kind: function, step or shell. perform: the Python function, None for a shell step. timeout_us: start-to-close of
+    one attempt, 0 for none. isolate: run it in a process of its own; None leaves the choice to the engine.
+    """
+
+    name: str
+    kind: str
+    input: Payload
+    perform: Callable[..., Any] | None = None
+    arguments: tuple[Any, ...] = ()
+    result_type: Any = None
+    title: str = ""
+    retry: Retry = NEVER
+    timeout_us: int = 0
+    isolate: bool | None = None
+    grace_us: int = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An approval, as the script asks for it."""
+
+    prompt: str
+    by: tuple[str, ...] = ()
+    need: int = 1
+    timeout_us: int = 0
+    on_timeout: str = "reject"
+    show: Payload = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal as it was received."""
+
+    name: str
+    payload: Payload
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What a script may know about its own run. Only `replaying` differs between live and replay: never branch on it."""
+
+    run: str
+    nonce: str
+    workflow: str
+    started_at: datetime
+    history_length: int
+    replaying: bool
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """What a runbook may ask for. Every method that issues a command may raise NondeterminismError."""
+
+    def activity(self, call: ActivityCall) -> Future[Any]: ...
+
+    def sleep_until_us(self, fire_at_us: int, purpose: str) -> Future[Any]: ...
+
+    def take_signal(self, name: str) -> Signal | None: ...
+
+    def put_signal_back(self, signal: Signal) -> None: ...
+
+    def open_signal_wait(self, name: str) -> tuple[int, Future[Any]]: ...
+
+    def close_signal_wait(self, number: int) -> None: ...
+
+    def approval(self, question: Question) -> Future[Any]: ...
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Payload: ...
+
+    def patched(self, patch: str) -> bool: ...
+
+    def deprecate_patch(self, patch: str) -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+    def say(self, level: int, logger: str, text: str) -> None: ...
+
+    def now_us(self) -> int: ...
+
+    def uuid4(self) -> uuid.UUID: ...
+
+    def random(self) -> Random: ...
+
+    def info(self) -> Info: ...
+
+
+def current(what: str) -> Runtime:
+    """The runtime of the workflow that is running in this thread. Raises NotInWorkflow."""
+    loop = asyncio._get_running_loop()
+    runtime: Runtime | None = getattr(loop, "dwf_runtime", None)
+    if runtime is None:
+        raise NotInWorkflow(what=what, hint="await it in a function decorated with @dwf.workflow")
+    return runtime
+
+
+def in_workflow() -> bool:
+    """Whether workflow code is running in this thread."""
+    return getattr(asyncio._get_running_loop(), "dwf_runtime", None) is not None
+
+
+def names(values: Sequence[str] | str) -> tuple[str, ...]:
+    """One name or several, as a tuple."""
+    return (values,) if isinstance(values, str) else tuple(values)
