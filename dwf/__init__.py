@@ -20,11 +20,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dwf.activities.info import activity_info
     from dwf.authoring import (
         Approval,
         Shell,
         activity,
-        activity_info,
         approve,
         deprecate_patch,
         info,
@@ -92,7 +92,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'dwf' has no attribute {name!r}")
     from importlib import import_module
 
-    for room in ("dwf.errors", "dwf.core.retry", "dwf.authoring"):
+    for room in ("dwf.errors", "dwf.core.retry", "dwf.authoring", "dwf.activities.info"):
         if hasattr(module := import_module(room), name):
             return getattr(module, name)
     raise AttributeError(f"dwf.{name} is listed but lives nowhere")

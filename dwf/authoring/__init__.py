@@ -1,0 +1,48 @@
+"""What runbooks import. Thin: every function asks the runtime that it finds on the running loop.
+
+Nothing in here touches files, processes or the engine, so that the same unchanged script runs on any runtime.
+"""
+
+from dwf.authoring.activity import Activity, activity, step
+from dwf.authoring.shell import Shell, sh
+from dwf.authoring.waits import (
+    Approval,
+    approve,
+    deprecate_patch,
+    info,
+    log,
+    now,
+    once,
+    patched,
+    random,
+    sleep,
+    sleep_until,
+    status,
+    uuid4,
+    wait_signal,
+)
+from dwf.authoring.workflow import Workflow, workflow
+
+__all__ = [
+    "Activity",
+    "Approval",
+    "Shell",
+    "Workflow",
+    "activity",
+    "approve",
+    "deprecate_patch",
+    "info",
+    "log",
+    "now",
+    "once",
+    "patched",
+    "random",
+    "sh",
+    "sleep",
+    "sleep_until",
+    "status",
+    "step",
+    "uuid4",
+    "wait_signal",
+    "workflow",
+]

@@ -147,9 +147,9 @@ class Commands:
         """The loop this run's futures belong to."""
         return self._replay.loop
 
-    def payload(self, raw: Payload) -> bytes:
+    def read(self, payload: Payload) -> bytes:
         """The JSON of a payload, wherever it lies."""
-        return self._replay.payload(raw)
+        return self._replay.payload(payload)
 
     def refuse(self, error: ScriptError) -> None:
         """Make this activation void without raising into the script."""

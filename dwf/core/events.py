@@ -273,7 +273,7 @@ class TimerFired(Closing, kw_only=True):
 
 
 class ApprovalResolved(Closing, kw_only=True):
-    """`outcome` is approved or rejected; `answers` are event ids of ApprovalAnswered; `timed_out`: by the deadline."""
+    """`outcome` is approved, rejected or failed; `answers` are event ids of ApprovalAnswered; `timed_out`: by the deadline."""
 
     outcome: str
     answers: list[int] = []

@@ -18,7 +18,7 @@ from dwf.core.loop import WorkflowFuture
 from dwf.core.runtime import ActivityCall
 from dwf.core.values import decode
 from dwf.errors import ActivityCancelled as CancelledStep
-from dwf.errors import ActivityError, ActivityTimeout, ApprovalRejected, InternalError, ScriptError
+from dwf.errors import ActivityError, ActivityTimeout, ApprovalRejected, Failure, InternalError, ScriptError
 
 if TYPE_CHECKING:
     from dwf.core.commands import Commands
@@ -58,7 +58,7 @@ class ActivityFuture(WorkflowFuture):
 
     def _complete(self, event: ActivityCompleted) -> None:
         try:
-            value = decode(self._commands.payload(event.result), self.call.result_type)
+            value = decode(self._commands.read(event.result), self.call.result_type)
         except ScriptError as error:
             self._commands.refuse(error)
             return
@@ -66,7 +66,7 @@ class ActivityFuture(WorkflowFuture):
 
     def _late_result(self, event: Closing) -> Any:
         if isinstance(event, ActivityCompleted):
-            return decode(self._commands.payload(event.result))
+            return decode(self._commands.read(event.result))
         return "cancelled"
 
 
@@ -112,6 +112,9 @@ class ApprovalFuture(WorkflowFuture):
         if event.outcome == "approved":
             self.set_result(event)
             return
+        if event.outcome == "failed":
+            self.set_exception(Failure(f'"{self._prompt}": no answer before the deadline'))
+            return
         who = ", ".join(event.by) or "nobody"
         self.set_exception(ApprovalRejected(self._prompt, who, event.comment or None, timed_out=event.timed_out))
 
@@ -129,5 +132,5 @@ def _step_error(name: str, event: Closing, commands: Commands) -> ActivityError:
 
 
 def _details(error: ErrorInfo, commands: Commands) -> dict[str, Any]:
-    details = decode(commands.payload(error.details))
+    details = decode(commands.read(error.details))
     return details if isinstance(details, dict) else {}

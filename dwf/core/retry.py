@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from dwf.core.duration import LAST_MICROS, micros
+from dwf.core.events import ErrorInfo
 from dwf.errors import ValueRefused
 
 Duration = float | str | timedelta
 Jitter = Literal["none", "half", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailure:
+    """What is known of an attempt that ended badly. `types`: the class names of the exception and its bases."""
+
+    error: ErrorInfo
+    types: tuple[str, ...] = ()
+    exit_code: int | None = None
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,8 +34,11 @@ class Retry:
     max_attempts: attempts in all, the first included; None is without limit. Default 3.
     initial, max_interval: durations ("1s"); the delay after attempt n is `initial * backoff ** (n - 1)`, capped.
     jitter: "none"; "half" draws from the upper half of the delay, "full" from all of it.
-    non_retryable: exception class names (a base class counts) that end the activity at once.
+    non_retryable: exception classes, or their names, that end the activity at once (a base class counts).
     non_retryable_codes: exit codes of a shell step that end it at once.
+    retry_codes: if given, only these exit codes are tried again.
+    retry_on_output: if given, a shell step is tried again only if this regular expression is found in its output.
+    retry_if: a predicate on the recorded error (type, message, details); False ends the activity at once.
 
     Raises ValueRefused at once for a policy that makes no sense (NaN, negative, zero attempts).
     """
@@ -34,6 +50,9 @@ class Retry:
     jitter: Jitter = "half"
     non_retryable: tuple[str | type[BaseException], ...] = ()
     non_retryable_codes: tuple[int, ...] = ()
+    retry_codes: tuple[int, ...] | None = None
+    retry_on_output: str | None = None
+    retry_if: Callable[[ErrorInfo], bool] | None = None
 
     def __post_init__(self) -> None:
         if self.max_attempts is not None and (isinstance(self.max_attempts, bool) or self.max_attempts < 1):
@@ -45,14 +64,23 @@ class Retry:
         micros(self.initial)
         micros(self.max_interval)
 
-    def gives_up(self, attempt: int, error_types: tuple[str, ...], exit_code: int | None) -> bool:
-        """Whether attempt number `attempt`, ended by such an error, was the last."""
+    def gives_up(self, attempt: int, failure: AttemptFailure) -> bool:
+        """Whether attempt number `attempt`, ended by such a failure, was the last."""
         if self.max_attempts is not None and attempt >= self.max_attempts:
             return True
-        if exit_code is not None and exit_code in self.non_retryable_codes:
-            return True
         names = {kind if isinstance(kind, str) else kind.__name__ for kind in self.non_retryable}
-        return not names.isdisjoint(error_types)
+        if not names.isdisjoint(failure.types):
+            return True
+        if failure.exit_code is not None and self._hopeless(failure.exit_code, failure.output):
+            return True
+        return self.retry_if is not None and not self.retry_if(failure.error)
+
+    def _hopeless(self, code: int, output: str) -> bool:
+        if code in self.non_retryable_codes:
+            return True
+        if self.retry_codes is not None and code not in self.retry_codes:
+            return True
+        return self.retry_on_output is not None and re.search(self.retry_on_output, output) is None
 
     def delay_us(self, attempt: int, chance: float) -> int:
         """Microseconds to wait after attempt number `attempt`; `chance` in [0, 1) is the jitter's draw."""

@@ -24,15 +24,18 @@ from dwf.errors import NotInWorkflow
 class ActivityCall:
     """One call of a step, as the script asks for it. `input` is on disk; the rest comes from the script each time.
 
-    kind: function, step or shell. perform: the Python function, None for a shell step. timeout_us: start-to-close of
-    one attempt, 0 for none. isolate: run it in a process of its own; None leaves the choice to the engine.
+    kind: function, step or shell. perform: from the recorded input to the result, None for a shell step (a coroutine
+    function if `is_async`). target: (module, qualified name) by which another process finds the function, if it can.
+    timeout_us: start-to-close of one attempt, 0 for none. isolate: run it in a process of its own; None: the engine's
+    choice. grace_us: how long it may take to end after it was asked to.
     """
 
     name: str
     kind: str
     input: Payload
-    perform: Callable[..., Any] | None = None
-    arguments: tuple[Any, ...] = ()
+    perform: Callable[[bytes], Any] | None = None
+    is_async: bool = False
+    target: tuple[str, str] | None = None
     result_type: Any = None
     title: str = ""
     retry: Retry = NEVER
@@ -81,6 +84,8 @@ class Runtime(Protocol):
     def activity(self, call: ActivityCall) -> Future[Any]: ...
 
     def sleep_until_us(self, fire_at_us: int, purpose: str) -> Future[Any]: ...
+
+    def read(self, payload: Payload) -> bytes: ...
 
     def take_signal(self, name: str) -> Signal | None: ...
 

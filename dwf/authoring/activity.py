@@ -1,0 +1,177 @@
+"""Activities: `@dwf.activity` for declared steps, `dwf.step` for a function used once.
+
+Inside a workflow a call returns a coroutine whose result is durable; anywhere else an activity is just its function.
+Arguments reach the function through JSON on every attempt, so that a step that changes its arguments in place
+cannot change the workflow's memory of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import cached_property, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from dwf.authoring.hints import hints_of
+from dwf.core.duration import micros
+from dwf.core.events import Payload
+from dwf.core.retry import NEVER, Duration, Retry
+from dwf.core.runtime import ActivityCall, current, in_workflow
+from dwf.core.values import convert, decode, encode
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be set where an activity is declared, and changed where it is called.
+
+    start_to_close: limit of one attempt; at its end the attempt's process is ended. None: no limit.
+    retry: when and how often it is tried again. isolate: True runs it in a process of its own, False in dwf's; by
+    default a step with `start_to_close` gets a process, because only a process can be ended. grace: how long it may
+    take to end after it was asked to. title: what people see; the function's name if empty.
+    """
+
+    start_to_close: Duration | None = None
+    retry: Retry = Retry()
+    isolate: bool | None = None
+    grace: Duration = "5s"
+    title: str = ""
+
+
+class Activity(Generic[P, R]):
+    """A function whose result is recorded once, and not run again once it is recorded."""
+
+    def __init__(self, function: Callable[P, Any], name: str, options: Options, kind: str = "function") -> None:
+        self.function = function
+        self.name = name
+        self.kind = kind
+        self.settings = options
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        if not in_workflow():
+            return self.function(*args, **kwargs)
+        return self._durable(args, kwargs)
+
+    def options(self, **changes: Any) -> Activity[P, R]:
+        """The same activity with other options for this call: `await drain.options(start_to_close="5m")(host)`."""
+        return Activity(self.function, self.name, replace(self.settings, **changes), self.kind)
+
+    async def _durable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._signature.bind(*args, **kwargs)
+        given = {"args": args, "kwargs": kwargs} if kwargs else {"args": args}
+        call = self._call(Payload(encode(given, f"an argument of {self.name}")))
+        return await current(self.name).activity(call)
+
+    def _call(self, given: Payload) -> ActivityCall:
+        options = self.settings
+        return ActivityCall(
+            name=self.name,
+            kind=self.kind,
+            input=given,
+            perform=self.perform,
+            is_async=self.is_async,
+            target=self._target,
+            result_type=self._hints.get("return"),
+            title=options.title,
+            retry=options.retry,
+            timeout_us=0 if options.start_to_close is None else micros(options.start_to_close),
+            isolate=options.isolate,
+            grace_us=micros(options.grace),
+        )
+
+    def perform(self, given: bytes) -> Any:
+        """Run the function with the recorded input; its coroutine if it is async."""
+        values = decode(given)
+        hints = self._hints
+        if not hints:
+            return self.function(*values["args"], **values.get("kwargs", {}))
+        bound = self._signature.bind(*values["args"], **values.get("kwargs", {}))
+        for name, value in bound.arguments.items():
+            if name in hints:
+                bound.arguments[name] = self._typed(name, value, hints[name])
+        return self.function(*bound.args, **bound.kwargs)
+
+    def _typed(self, name: str, value: Any, kind: Any) -> Any:
+        shape = self._signature.parameters[name].kind
+        if shape is inspect.Parameter.VAR_POSITIONAL:
+            return tuple(convert(item, kind) for item in value)
+        if shape is inspect.Parameter.VAR_KEYWORD:
+            return {key: convert(item, kind) for key, item in value.items()}
+        return convert(value, kind)
+
+    @cached_property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return hints_of(self.function) if hasattr(self.function, "__globals__") else {}
+
+    @cached_property
+    def _target(self) -> tuple[str, str] | None:
+        name = getattr(self.function, "__qualname__", "<")
+        return None if "<" in name or self.kind == "step" else (self.function.__module__, name)
+
+
+@overload
+def activity(function: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def activity(function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def activity(
+    *,
+    name: str | None = None,
+    start_to_close: Duration | None = None,
+    retry: Retry | None = None,
+    isolate: bool | None = None,
+    grace: Duration = "5s",
+    title: str = "",
+) -> Callable[[Callable[P, Any]], Activity[P, Any]]: ...
+def activity(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    start_to_close: Duration | None = None,
+    retry: Retry | None = None,
+    isolate: bool | None = None,
+    grace: Duration = "5s",
+    title: str = "",
+) -> Any:
+    """Declare a step: `@dwf.activity` or `@dwf.activity(start_to_close="30s", retry=dwf.Retry(max_attempts=5))`.
+
+    The options are explained at `Options`. Raises ValueRefused for a duration that makes no sense.
+    """
+    options = Options(start_to_close, retry if retry is not None else Retry(), isolate, grace, title)
+    micros(grace)
+    if start_to_close is not None:
+        micros(start_to_close)
+    if function is not None:
+        return Activity(function, name or function.__name__, options)
+    return lambda f: Activity(f, name or f.__name__, options)
+
+
+async def step(
+    name: str,
+    function: Callable[..., Any],
+    /,
+    *args: Any,
+    retry: Retry = NEVER,
+    start_to_close: Duration | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
+
+    By default it is tried once. It runs in dwf's own process, so `start_to_close` is refused for a function that
+    cannot be found by name from another one.
+    """
+    inline: Activity[..., Any] = Activity(function, name, Options(start_to_close, retry), "step")
+    return await inline._durable(args, kwargs)

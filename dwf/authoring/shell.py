@@ -1,0 +1,117 @@
+"""Shell steps: `await dwf.sh("systemctl", "reload", "nginx")`, and what comes back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from dwf.core.duration import micros
+from dwf.core.events import Payload
+from dwf.core.retry import NEVER, Duration, Retry
+from dwf.core.runtime import ActivityCall, current
+from dwf.core.values import encode
+from dwf.errors import ActivityError, ValueRefused
+
+
+class Shell(msgspec.Struct, frozen=True):
+    """What a command left behind: exit code, output and error output as text.
+
+    `truncated`: more was printed than is kept in the history; `dwf logs` has more of it.
+    """
+
+    code: int
+    out: str = ""
+    err: str = ""
+    truncated: bool = False
+
+    def lines(self) -> list[str]:
+        """The output's lines, without the empty one at the end."""
+        return self._whole().splitlines()
+
+    def json(self) -> Any:
+        """The output as JSON. Raises ActivityError if it is none, or was cut."""
+        try:
+            return json.loads(self._whole())
+        except ValueError as error:
+            raise ActivityError("shell output", "ValueError", f"it is not JSON: {error}") from None
+
+    def kv(self, separator: str = "=") -> dict[str, str]:
+        """Lines such as `notAfter=Nov 22 2026` as a dict; lines without the separator are left out."""
+        pairs = (line.split(separator, 1) for line in self.lines() if separator in line)
+        return {key.strip(): value.strip() for key, value in pairs}
+
+    def find(self, pattern: str) -> str:
+        """The first group (or all) of the first match of a regular expression. Raises ActivityError if there is none."""
+        found = re.search(pattern, self._whole(), re.MULTILINE)
+        if found is None:
+            raise ActivityError("shell output", "LookupError", f"nothing in it matches {pattern!r}")
+        return found.group(1) if found.groups() else found.group(0)
+
+    def _whole(self) -> str:
+        if self.truncated:
+            raise ActivityError("shell output", "ValueError", "it was too long to be kept whole; raise max_output=")
+        return self.out
+
+
+async def sh(
+    *argv: object,
+    script: str | None = None,
+    timeout: Duration | None = None,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    umask: int | None = None,
+    ok_codes: Sequence[int] = (0,),
+    retry: Retry = NEVER,
+    grace: Duration = "5s",
+    max_output: int = 64 * 1024,
+    title: str = "",
+) -> Shell:
+    """Run a command as a durable step.
+
+    argv: program and arguments, one by one; never joined, never seen by a shell. With `script=` a text for /bin/sh is
+    run instead and argv are its "$1", "$2", ...: values never become part of the text.
+    timeout: limit of one attempt, enforced on the whole process group (TERM, after `grace` KILL). cwd, env (added to a
+    clean environment), stdin (text), umask: as for any process. ok_codes: exit codes that are no failure. max_output:
+    bytes of output and of error output kept in the result.
+    By default it is tried once: a command may not be safe to repeat. Raises ActivityError.
+    """
+    words = [str(word) for word in argv]
+    _check_words(words, script)
+    given: dict[str, Any] = {"argv": words}
+    optional = {"script": script, "cwd": cwd, "env": env, "stdin": stdin, "umask": umask}
+    given.update({key: value for key, value in optional.items() if value is not None})
+    if tuple(ok_codes) != (0,):
+        given["ok_codes"] = list(ok_codes)
+    if max_output != 64 * 1024:
+        given["max_output"] = max_output
+    name = script.strip().splitlines()[0][:60] if script else " ".join(words)[:60]
+    call = ActivityCall(
+        name=name,
+        kind="shell",
+        input=Payload(encode(given, f"an argument of {name}")),
+        result_type=Shell,
+        title=title,
+        retry=retry,
+        timeout_us=0 if timeout is None else micros(timeout),
+        grace_us=micros(grace),
+    )
+    result: Shell = await current("sh").activity(call)
+    return result
+
+
+def _check_words(words: list[str], script: str | None) -> None:
+    if script is None and not words:
+        raise ValueRefused(what="dwf.sh()", why="there is no command")
+    if script is None and len(words) == 1 and re.search(r"\s", words[0]):
+        raise ValueRefused(
+            what=f"dwf.sh({words[0]!r})",
+            why="that is one word with spaces in it, not a command with arguments",
+            hint=f'write dwf.sh({", ".join(map(repr, words[0].split()))}), or dwf.sh(script="...") for a shell line',
+        )
+    if any("\0" in word for word in [*words, script or ""]):
+        raise ValueRefused(what="an argument of dwf.sh()", why="it contains a NUL character")

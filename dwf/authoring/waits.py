@@ -1,0 +1,200 @@
+"""Waiting, asking, and the deterministic stand-ins for clock and chance."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as _random
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from dwf.core.duration import LAST_MICROS, SECOND, micros, moment, moment_micros
+from dwf.core.events import NOTHING, Payload
+from dwf.core.messages import check_signal_name
+from dwf.core.retry import Duration
+from dwf.core.runtime import Info, Question, current, in_workflow, names
+from dwf.core.values import decode, encode
+from dwf.errors import ValueRefused
+
+T = TypeVar("T")
+_NO_DEFAULT: Any = object()
+
+
+# -- time -------------------------------------------------------------------------------------------------------
+
+
+async def sleep(duration: Duration, purpose: str = "sleep") -> None:
+    """Wait that long (seconds, or text such as "10m"). No process lives while it waits."""
+    runtime = current("sleep")
+    await runtime.sleep_until_us(min(runtime.now_us() + micros(duration), LAST_MICROS), purpose)
+
+
+async def sleep_until(when: datetime, purpose: str = "sleep") -> None:
+    """Wait until an aware datetime; one in the past does not wait. Raises ValueRefused for a naive one."""
+    await current("sleep_until").sleep_until_us(moment_micros(when), purpose)
+
+
+def now() -> datetime:
+    """The time of the event that this code reacts to, UTC. The same in every replay."""
+    return moment(current("now").now_us())
+
+
+# -- signals ----------------------------------------------------------------------------------------------------
+
+
+async def wait_signal(
+    name: str,
+    *,
+    type: Any = None,  # noqa: A002
+    timeout: Duration | None = None,
+    default: Any = _NO_DEFAULT,
+) -> Any:
+    """The payload of the next signal of that name, also one that came before anybody waited.
+
+    type: what the payload is converted to. timeout: after it `default` is returned, or TimeoutError raised if there is
+    none; 0 only looks.
+    """
+    runtime = current("wait_signal")
+    check_signal_name(name)
+    signal = runtime.take_signal(name)
+    if signal is None:
+        limit = None if timeout is None else micros(timeout)
+        try:
+            signal = await _arrival(name, limit)
+        except TimeoutError:
+            if default is _NO_DEFAULT:
+                raise TimeoutError(f"no signal {name!r} within {timeout}") from None
+            return default
+    return decode(runtime.read(signal.payload), type)
+
+
+async def _arrival(name: str, limit_us: int | None) -> Any:
+    if limit_us == 0:
+        raise TimeoutError
+    runtime = current("wait_signal")
+    number, future = runtime.open_signal_wait(name)
+    try:
+        async with asyncio.timeout(None if limit_us is None else limit_us / SECOND):
+            return await future
+    except (asyncio.CancelledError, TimeoutError):
+        if future.done() and not future.cancelled():
+            # It had arrived when this wait was cancelled; somebody else may still want it.
+            runtime.put_signal_back(future.result())
+        else:
+            runtime.close_signal_wait(number)
+        raise
+
+
+# -- people -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A yes. `by`: who gave it; `comment`: the last one's; `timed_out`: nobody did, and the deadline says yes."""
+
+    by: tuple[str, ...]
+    comment: str = ""
+    timed_out: bool = False
+
+
+async def approve(
+    prompt: str,
+    *,
+    by: str | Sequence[str] = (),
+    need: int = 1,
+    timeout: Duration | None = None,
+    on_timeout: Literal["approve", "reject", "fail"] = "reject",
+    show: Any = None,
+) -> Approval:
+    """Ask people, and wait for their yes.
+
+    by: user names and "@group" names that may answer; empty: whoever may post to this run. need: how many different
+    people must say yes. on_timeout: what a passed `timeout` means. show: data to show beside the prompt; an answer is
+    bound to prompt and data, so a yes to something else does not count.
+    Raises ApprovalRejected on no (also by the deadline), Failure when the deadline passes with on_timeout="fail".
+    """
+    allowed = names(by)
+    if not prompt.strip():
+        raise ValueRefused(what="dwf.approve()", why="the prompt is empty")
+    if need < 1:
+        raise ValueRefused(what="dwf.approve()", why=f"need={need} is less than 1")
+    if on_timeout not in ("approve", "reject", "fail"):
+        raise ValueRefused(what="dwf.approve()", why=f"on_timeout={on_timeout!r} is not approve, reject or fail")
+    question = Question(
+        prompt=prompt,
+        by=allowed,
+        need=need,
+        timeout_us=0 if timeout is None else micros(timeout),
+        on_timeout=on_timeout,
+        show=NOTHING if show is None else Payload(encode(show, "show=")),
+    )
+    answer = await current("approve").approval(question)
+    return Approval(tuple(answer.by), answer.comment, answer.timed_out)
+
+
+# -- values and words -------------------------------------------------------------------------------------------
+
+
+def once(function: Callable[[], T], /, *, name: str = "") -> T:
+    """Compute something here and now, once, and keep it: reads only (it may run again until its batch is on disk)."""
+    label = name or getattr(function, "__name__", "once")
+    result: T = decode(current("once").once(label, function))
+    return result
+
+
+def uuid4() -> uuid.UUID:
+    """A random UUID that is the same in every replay."""
+    return current("uuid4").uuid4()
+
+
+def random() -> _random.Random:
+    """A random generator that gives the same numbers in every replay: `dwf.random().choice(hosts)`."""
+    return current("random").random()
+
+
+def status(text: str) -> None:
+    """One line about where the run is, shown by `dwf list` and `dwf show`."""
+    current("status").status(text)
+
+
+def info() -> Info:
+    """What a run may know about itself."""
+    return current("info").info()
+
+
+def patched(patch: str) -> bool:
+    """Whether this run takes the new branch of a change: True for runs that pass here for the first time."""
+    return current("patched").patched(patch)
+
+
+def deprecate_patch(patch: str) -> None:
+    """Stand in for `patched(patch)` once no run is left on the old branch."""
+    current("deprecate_patch").deprecate_patch(patch)
+
+
+class Log:
+    """Replay-safe logging: in a workflow a line is written once, after what it speaks of is on disk."""
+
+    def debug(self, text: str, *args: object) -> None:
+        self._say(logging.DEBUG, text, args)
+
+    def info(self, text: str, *args: object) -> None:
+        self._say(logging.INFO, text, args)
+
+    def warning(self, text: str, *args: object) -> None:
+        self._say(logging.WARNING, text, args)
+
+    def error(self, text: str, *args: object) -> None:
+        self._say(logging.ERROR, text, args)
+
+    def _say(self, level: int, text: str, args: tuple[object, ...]) -> None:
+        if in_workflow():
+            current("log").say(level, "dwf", text % args if args else text)
+        else:
+            logging.getLogger("dwf").log(level, text, *args)
+
+
+log = Log()

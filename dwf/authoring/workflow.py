@@ -1,0 +1,179 @@
+"""`@dwf.workflow`: an `async def` with typed parameters, and how words from outside become its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, update_wrapper
+from typing import Any, Literal, overload
+
+from dwf.authoring.hints import hints_of, signature_of
+from dwf.core.replay import Program
+from dwf.core.runtime import in_workflow
+from dwf.core.values import convert, decode, encode, parse_json
+from dwf.errors import GuardError, ScriptRefused, UsageError, ValueRefused
+
+_REQUIRED: Any = inspect.Parameter.empty
+_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a workflow as people see it."""
+
+    name: str
+    type: Any
+    default: Any
+    required: bool
+
+    @property
+    def type_name(self) -> str:
+        return inspect.formatannotation(self.type) if self.type is not Any else "any"
+
+
+class Workflow:
+    """A workflow function. It only runs inside dwf: `dwf start script.py host=web1`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        failure_types: tuple[type[BaseException], ...],
+        on_bug: str,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self._failure_types = failure_types
+        self._bug_fails = on_bug == "fail"
+        update_wrapper(self, function)
+        _check_shape(function, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if in_workflow():
+            raise GuardError(
+                what=f"calling the workflow {self.name} from another",
+                where=self.name,
+                cure="move what both share into a plain `async def` and await that",
+            )
+        return self.function(*args, **kwargs)
+
+    def program(self, is_script: Callable[[str], bool]) -> Program:
+        """What replay needs to run it."""
+        return Program(
+            self._begin, is_script=is_script, failure_types=self._failure_types, bug_fails=self._bug_fails
+        )
+
+    def _begin(self, stored: bytes) -> Any:
+        values = decode(stored) or {}
+        typed = {name: convert(value, self._hints.get(name)) for name, value in values.items()}
+        return self.function(**typed)
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return hints_of(self.function)
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        """The parameters in order."""
+        return [
+            Parameter(p.name, self._hints.get(p.name, Any), p.default, p.default is _REQUIRED)
+            for p in signature_of(self.function).parameters.values()
+        ]
+
+    def bind(self, texts: dict[str, str], values: dict[str, Any] | None = None) -> bytes:
+        """Words from the command line (and JSON values) as the stored input.
+
+        Raises UsageError for an unknown, missing or unfitting one, with the parameters in the hint.
+        """
+        known = {p.name: p for p in self.parameters}
+        given: dict[str, Any] = {}
+        for name, value in {**(values or {}), **texts}.items():
+            if name not in known:
+                raise UsageError(what=f"{self.name} has no parameter {name!r}", hint=self._usage())
+            given[name] = self._typed(known[name], value, name in texts)
+        missing = [p.name for p in self.parameters if p.required and p.name not in given]
+        if missing:
+            raise UsageError(what=f"{self.name} needs {', '.join(missing)}", hint=self._usage())
+        return encode(given, "the input")
+
+    def _typed(self, parameter: Parameter, value: Any, is_text: bool) -> Any:
+        try:
+            return from_text(value, parameter.type) if is_text else convert(value, parameter.type)
+        except ValueRefused as error:
+            raise UsageError(
+                what=f"{parameter.name}={value!r:.80} is no {parameter.type_name}: {error.facts['why']}",
+                hint=self._usage(),
+            ) from None
+
+    def _usage(self) -> str:
+        words = []
+        for p in self.parameters:
+            words.append(f"{p.name}={p.type_name}" if p.required else f"[{p.name}={p.default!r}]")
+        return "parameters: " + (" ".join(words) or "none")
+
+
+def from_text(text: str, kind: Any) -> Any:
+    """A word from the command line as the annotated type: text as it is, yes/no, numbers, and JSON for the rest.
+
+    Raises ValueRefused.
+    """
+    if kind is str:
+        return text
+    if kind is bool:
+        if text.lower() not in _WORDS:
+            raise ValueRefused(what=text, why="it is not yes or no")
+        return _WORDS[text.lower()]
+    if kind is Any:
+        return _json_or_text(text)
+    try:
+        return convert(text, kind, strict=False)
+    except ValueRefused as refused:
+        try:
+            return convert(parse_json(text), kind)
+        except ValueRefused:
+            raise refused from None
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except ValueRefused:
+        return text
+
+
+def _check_shape(function: Callable[..., Any], name: str) -> None:
+    if inspect.isasyncgenfunction(function) or not inspect.iscoroutinefunction(function):
+        raise ScriptRefused(path=name, why="a workflow is an `async def` function without `yield`")
+    for p in inspect.signature(function).parameters.values():
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY):
+            raise ScriptRefused(
+                path=name, why=f"parameter {p.name!r} has no name to give it by", hint="name every parameter"
+            )
+
+
+@overload
+def workflow(function: Callable[..., Any], /) -> Workflow: ...
+@overload
+def workflow(
+    *,
+    name: str | None = None,
+    failure_types: tuple[type[BaseException], ...] = (),
+    on_bug: Literal["block", "fail"] = "block",
+) -> Callable[[Callable[..., Any]], Workflow]: ...
+def workflow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    failure_types: tuple[type[BaseException], ...] = (),
+    on_bug: Literal["block", "fail"] = "block",
+) -> Any:
+    """Declare a workflow: `@dwf.workflow` above an `async def` with typed parameters.
+
+    failure_types: exceptions of your own that end the run as failed. on_bug: "block" (the run waits for mended code) or
+    "fail". Raises ScriptRefused for anything but a plain `async def` with named parameters.
+    """
+    if function is not None:
+        return Workflow(function, name or function.__name__, failure_types, on_bug)
+    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug)

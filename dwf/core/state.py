@@ -1,0 +1,292 @@
+"""State: a history folded into what people and the engine ask about. No script is run for it.
+
+The fold is the only reading of a history: `list`, `show`, `inbox` and the engine's "what is runnable, what is due" all
+ask the same object. It keeps what is open and a short tail of what is done, so a long history folds in bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from dwf.core import events as ev
+from dwf.core.duration import unstamp
+
+DONE_KEPT = 24
+
+
+class Status(Enum):
+    """Status words, stable; the word is what a person sees and what the index stores."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    BLOCKED = "blocked"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    CORRUPT = "corrupt"
+    NEWER = "newer"
+
+    @property
+    def closed(self) -> bool:
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TERMINATED)
+
+
+@dataclass(slots=True)
+class OpenStep:
+    """An activity without an outcome. `started` is the attempt that is running, as far as the history knows."""
+
+    scheduled: ev.ActivityScheduled
+    attempts: int = 0
+    started: ev.ActivityStarted | None = None
+    retry_at: str = ""
+    last_error: ev.ErrorInfo | None = None
+    cancel_requested: bool = False
+
+    @property
+    def command(self) -> int:
+        return self.scheduled.command
+
+    @property
+    def title(self) -> str:
+        return self.scheduled.title or self.scheduled.name
+
+
+@dataclass(slots=True)
+class OpenTimer:
+    started: ev.TimerStarted
+
+
+@dataclass(slots=True)
+class OpenSignalWait:
+    opened: ev.SignalWaitOpened
+
+
+@dataclass(slots=True)
+class OpenApproval:
+    requested: ev.ApprovalRequested
+    answers: list[ev.ApprovalAnswered] = field(default_factory=list)
+
+    def given(self, answer: str) -> list[ev.ApprovalAnswered]:
+        return [a for a in self.answers if a.answer == answer]
+
+
+@dataclass(frozen=True, slots=True)
+class DoneStep:
+    """A step that ended: `outcome` is completed, failed, timed-out or cancelled; `took_us` is its last attempt's time."""
+
+    command: int
+    title: str
+    outcome: str
+    took_us: int
+    attempts: int
+
+
+OpenCommand = OpenStep | OpenTimer | OpenSignalWait | OpenApproval
+
+
+class RunState:
+    """What a history says. `apply` takes its events in order; the first must be WorkflowStarted."""
+
+    def __init__(self) -> None:
+        self.started: ev.WorkflowStarted | None = None
+        self.ended: ev.Lifecycle | None = None
+        self.last_id = 0
+        self.last_ts = ""
+        self.code = ""
+        self.script = ""
+        self.code_owner = -1
+        self.status_text = ""
+        self.blocked: ev.RunBlocked | None = None
+        self.cancel: ev.CancelRequested | None = None
+        self.steps: dict[int, OpenStep] = {}
+        self.timers: dict[int, OpenTimer] = {}
+        self.signal_waits: dict[int, OpenSignalWait] = {}
+        self.approvals: dict[int, OpenApproval] = {}
+        self.unconsumed: dict[int, ev.SignalReceived] = {}
+        self.messages: set[str] = set()
+        self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
+        self.steps_done = 0
+
+    def apply(self, event: ev.Event) -> None:
+        self.last_id, self.last_ts = event.id, event.ts
+        change = _CHANGES.get(type(event))
+        if change is not None:
+            change(self, event)
+
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> ev.WorkflowStarted:
+        """Line 1. A history has it before anything else."""
+        assert self.started is not None
+        return self.started
+
+    @property
+    def status(self) -> Status:
+        if self.ended is not None:
+            return _ENDS[type(self.ended)]
+        if self.blocked is not None:
+            return Status.BLOCKED
+        if any(step.started is not None or not step.retry_at for step in self.steps.values()):
+            return Status.RUNNING
+        if self.steps or self.timers or self.signal_waits or self.approvals or self.head.start_at:
+            return Status.WAITING
+        return Status.RUNNING
+
+    def next_due_us(self) -> int | None:
+        """When time alone gives this run something to do: a timer, a retry, a deadline, a delayed start."""
+        due = [timer.started.fire_at for timer in self.timers.values()]
+        due += [step.retry_at for step in self.steps.values() if step.retry_at and step.started is None]
+        due += [a.requested.deadline for a in self.approvals.values() if a.requested.deadline]
+        if self.head.start_at and self.last_id == 1:
+            due.append(self.head.start_at)
+        return unstamp(min(due)) if due else None
+
+    def runnable(self) -> list[OpenStep]:
+        """Steps of which no attempt is running and none is to be waited for."""
+        return [step for step in self.steps.values() if step.started is None and not step.retry_at]
+
+    # -- changes, one per event that matters --------------------------------------------------------------------
+
+    def _start(self, event: ev.WorkflowStarted) -> None:
+        self.started = event
+        self.code, self.script, self.code_owner = event.code, event.script, event.code_owner
+
+    def _end(self, event: ev.Lifecycle) -> None:
+        self.ended = event
+        self.blocked = None
+
+    def _schedule(self, event: ev.ActivityScheduled) -> None:
+        self.steps[event.command] = OpenStep(event)
+
+    def _attempt(self, event: ev.ActivityStarted) -> None:
+        step = self.steps[event.command]
+        step.started, step.attempts, step.retry_at = event, event.attempt, ""
+
+    def _attempt_failed(self, event: ev.ActivityAttemptFailed) -> None:
+        step = self.steps[event.command]
+        step.started, step.retry_at, step.last_error = None, event.retry_at, event.error
+
+    def _ask_cancel(self, event: ev.ActivityCancelRequested) -> None:
+        if event.activity in self.steps:
+            self.steps[event.activity].cancel_requested = True
+
+    def _step_over(self, event: ev.Closing) -> None:
+        step = self.steps.pop(event.command)
+        self.steps_done += 1
+        began = step.started.ts if step.started is not None else step.scheduled.ts
+        self.done.append(
+            DoneStep(
+                event.command, step.title, _STEP_ENDS[type(event)], unstamp(event.ts) - unstamp(began), step.attempts
+            )
+        )
+
+    def _timer(self, event: ev.TimerStarted) -> None:
+        self.timers[event.command] = OpenTimer(event)
+
+    def _timer_over(self, event: ev.TimerFired) -> None:
+        self.timers.pop(event.command, None)
+
+    def _timer_cancelled(self, event: ev.TimerCancelled) -> None:
+        self.timers.pop(event.timer, None)
+
+    def _wait(self, event: ev.SignalWaitOpened) -> None:
+        if event.got:
+            self.unconsumed.pop(event.got, None)
+        else:
+            self.signal_waits[event.command] = OpenSignalWait(event)
+
+    def _wait_closed(self, event: ev.SignalWaitClosed) -> None:
+        self.signal_waits.pop(event.wait, None)
+
+    def _signal(self, event: ev.SignalReceived) -> None:
+        self._remember(event)
+        for command, wait in self.signal_waits.items():
+            if wait.opened.name == event.name:
+                del self.signal_waits[command]
+                return
+        self.unconsumed[event.id] = event
+
+    def _cancel(self, event: ev.CancelRequested) -> None:
+        self._remember(event)
+        self.cancel = self.cancel or event
+
+    def _ask(self, event: ev.ApprovalRequested) -> None:
+        self.approvals[event.command] = OpenApproval(event)
+
+    def _answer(self, event: ev.ApprovalAnswered) -> None:
+        self._remember(event)
+        if event.command in self.approvals:
+            self.approvals[event.command].answers.append(event)
+
+    def _resolved(self, event: ev.ApprovalResolved) -> None:
+        self.approvals.pop(event.command, None)
+
+    def _withdrawn(self, event: ev.ApprovalWithdrawn) -> None:
+        self.approvals.pop(event.approval, None)
+
+    def _remember(self, event: ev.Input | ev.ApprovalAnswered) -> None:
+        if event.message:
+            self.messages.add(event.message)
+
+    def _status(self, event: ev.StatusChanged) -> None:
+        self.status_text = event.text
+
+    def _block(self, event: ev.RunBlocked) -> None:
+        self.blocked = event
+
+    def _unblock(self, event: ev.RunUnblocked) -> None:
+        self.blocked = None
+
+    def _upgrade(self, event: ev.CodeUpgraded) -> None:
+        self.code, self.script, self.code_owner = event.code, event.script, event.code_owner
+
+
+def fold(events: Iterable[ev.Event]) -> RunState:
+    """A whole history, or any prefix of one, as a state."""
+    state = RunState()
+    for event in events:
+        state.apply(event)
+    return state
+
+
+_ENDS: dict[type[ev.Event], Status] = {
+    ev.WorkflowCompleted: Status.COMPLETED,
+    ev.WorkflowFailed: Status.FAILED,
+    ev.WorkflowCancelled: Status.CANCELLED,
+    ev.WorkflowTerminated: Status.TERMINATED,
+}
+_STEP_ENDS: dict[type[ev.Event], str] = {
+    ev.ActivityCompleted: "completed",
+    ev.ActivityFailed: "failed",
+    ev.ActivityTimedOut: "timed-out",
+    ev.ActivityCancelled: "cancelled",
+}
+_CHANGES: dict[type[ev.Event], Callable[..., None]] = {
+    ev.WorkflowStarted: RunState._start,
+    **dict.fromkeys(_ENDS, RunState._end),
+    ev.ActivityScheduled: RunState._schedule,
+    ev.ActivityStarted: RunState._attempt,
+    ev.ActivityAttemptFailed: RunState._attempt_failed,
+    ev.ActivityCancelRequested: RunState._ask_cancel,
+    **dict.fromkeys(_STEP_ENDS, RunState._step_over),
+    ev.TimerStarted: RunState._timer,
+    ev.TimerFired: RunState._timer_over,
+    ev.TimerCancelled: RunState._timer_cancelled,
+    ev.SignalWaitOpened: RunState._wait,
+    ev.SignalWaitClosed: RunState._wait_closed,
+    ev.SignalReceived: RunState._signal,
+    ev.CancelRequested: RunState._cancel,
+    ev.ApprovalRequested: RunState._ask,
+    ev.ApprovalAnswered: RunState._answer,
+    ev.ApprovalResolved: RunState._resolved,
+    ev.ApprovalWithdrawn: RunState._withdrawn,
+    ev.StatusChanged: RunState._status,
+    ev.RunBlocked: RunState._block,
+    ev.RunUnblocked: RunState._unblock,
+    ev.CodeUpgraded: RunState._upgrade,
+}
