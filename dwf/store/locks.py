@@ -190,7 +190,9 @@ class RunLocks:
 
         text = f"{self._me()} since={time.time_ns() // 1000}\n"
         try:
-            self._disk.truncate(fd, 0, path)
+            # Only if a killed holder left something: ext4 flushes a file that was truncated to 0, which costs 0.2 ms.
+            if os.fstat(fd).st_size:
+                self._disk.truncate(fd, 0, path)
             self._disk.write_all(fd, text.encode("ascii", "replace"), path)
         except DwfError:
             pass
