@@ -22,6 +22,6 @@ Rules of the room:
 * Files are 0600 and directories 0700 by explicit mode, whatever the umask; links are not followed; what is opened must
   be a regular file and ours.
 * A lock is never broken by age. Nobody works on a record that is not on disk.
-* Paths are plain `str` in here, and what an idle tick needs imports errors only where it raises them: pathlib and typing
+* Paths are plain `str`, and what an idle tick needs imports errors only where it raises them: pathlib and typing
   cost 10 ms each, and an idle tick may cost no more than about twice the start of Python.
 """

@@ -182,32 +182,43 @@ def read_regular(path: str, limit: int | None = None) -> bytes:
 
     Raises FileNotFoundError, NotPermitted (also for what is no regular file), DiskError.
     """
+    fd = open_to_read(path)
+    try:
+        return read_all(fd, path, limit)
+    finally:
+        os.close(fd)
+
+
+def open_to_read(path: str) -> int:
+    """A descriptor for a reader, who may be anybody. Raises like `read_regular`."""
     try:
         fd = os.open(path, os.O_RDONLY | _SAFE)
-        try:
-            _require_regular(path, os.fstat(fd), None, False)
-            return read_all(fd, limit)
-        finally:
-            os.close(fd)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise disk_error("read", path, error) from error
+        raise disk_error("open", path, error) from error
+    try:
+        _require_regular(path, os.fstat(fd), None, False)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
-def read_all(fd: int, limit: int | None = None) -> bytes:
-    """What a descriptor holds from byte 0 on, whatever its position. Raises OSError."""
-    wanted = os.fstat(fd).st_size + 1 if limit is None else limit
-    data = os.pread(fd, wanted, 0)
-    if len(data) < wanted and limit is None:
-        return data  # the end was seen: one byte more was asked for than there was
-    parts = [data]
-    size = len(data)
-    while data and (limit is None or size < limit):
-        data = os.pread(fd, 1 << 20 if limit is None else limit - size, size)
-        parts.append(data)
-        size += len(data)
-    return b"".join(parts)
+def read_all(fd: int, path: str, limit: int | None = None) -> bytes:
+    """What a file holds from byte 0 on, wherever the descriptor stands. Raises DiskError with the byte in question."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        # One byte more than there is, so that a file of any size takes two reads: all, and the end.
+        wanted = os.fstat(fd).st_size + 1 if limit is None else limit
+        while wanted > 0 and (part := os.pread(fd, wanted, size)):
+            parts.append(part)
+            size += len(part)
+            wanted = max(wanted - len(part), 1) if limit is None else limit - size
+    except OSError as error:
+        raise disk_error(f"read byte {size} of", path, error) from error
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _require_regular(path: str, found: os.stat_result, owner: int | None, append: bool) -> None:
