@@ -1,0 +1,115 @@
+"""Collecting: a script and the local modules that it imports, found by reading, not by running."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dwf.errors import NotFound, NotPermitted, ScriptRefused
+
+SOURCE_LIMIT = 4 * 1024 * 1024
+# The program that runs the script is not part of the script, wherever the script lies.
+_NEVER_LOCAL = ("dwf",)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A script as bytes. `files` by relative POSIX path; `main` is one of them; `origin` the directory they came from.
+
+    `owner` is the uid that owns the script's file.
+    """
+
+    main: str
+    files: dict[str, bytes]
+    origin: str
+    owner: int
+
+
+def collect(path: str) -> Sources:
+    """The script at `path` with its local modules.
+
+    Raises NotFound (4), NotPermitted (77), ScriptRefused (2) for what is no regular file or does not parse.
+    """
+    script = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links and change the directory
+    source, owner = _read(script, path)
+    files = {script.name: source}
+    todo = [(script.name, source)]
+    while todo:
+        name, text = todo.pop()
+        for found in _local_imports(script.parent, name, _parse(text, script.parent / name)):
+            if found not in files:
+                files[found], _ = _read(script.parent / found, found)
+                todo.append((found, files[found]))
+    return Sources(script.name, files, str(script.parent), owner)
+
+
+def _read(path: Path, shown: str) -> tuple[bytes, int]:
+    try:
+        # Non-blocking: a FIFO must not make `dwf start` wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound(what=f"there is no script {shown}", hint=_beside(path)) from None
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise NotPermitted(what=f"{shown} cannot be read: {os.strerror(error.errno)}") from None
+        raise ScriptRefused(path=shown, why=os.strerror(error.errno or 0)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise ScriptRefused(path=shown, why="it is not a regular file", hint="give the path of a .py file")
+        source = file.read(SOURCE_LIMIT + 1)
+    if len(source) > SOURCE_LIMIT:
+        raise ScriptRefused(path=shown, why=f"it is larger than {SOURCE_LIMIT:,} bytes")
+    return source, about.st_uid
+
+
+def _beside(path: Path) -> str | None:
+    from difflib import get_close_matches
+
+    try:
+        names = [p.name for p in path.parent.iterdir() if p.suffix == ".py"][:500]
+    except OSError:
+        return f"there is no directory {path.parent}"
+    close = get_close_matches(path.name, names, 1, 0.6)
+    return f"did you mean {path.with_name(close[0])}?" if close else None
+
+
+def _parse(source: bytes, path: Path) -> ast.Module:
+    try:
+        return ast.parse(source, str(path))
+    except SyntaxError as error:
+        raise ScriptRefused(path=f"{path}:{error.lineno}", why=f"syntax error: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ScriptRefused(path=str(path), why=f"it cannot be parsed: {error}") from None
+
+
+def _local_imports(base: Path, importer: str, tree: ast.Module) -> Iterator[str]:
+    package = importer.split("/")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _files_of(base, alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            parts = start + (node.module.split(".") if node.module else [])
+            if parts:
+                yield from _files_of(base, parts)
+            for alias in node.names:
+                yield from _files_of(base, [*parts, alias.name])
+
+
+def _files_of(base: Path, parts: list[str]) -> Iterator[str]:
+    """The files that an import of a.b.c loads if they lie beside the script: a/__init__.py, a/b/__init__.py, a/b/c.py."""
+    if parts[0] in _NEVER_LOCAL or not all(part.isidentifier() for part in parts):
+        return
+    for depth in range(1, len(parts) + 1):
+        stem = "/".join(parts[:depth])
+        for name in (f"{stem}/__init__.py", f"{stem}.py"):
+            if (base / name).is_file():
+                yield name
+                break
