@@ -1,0 +1,130 @@
+"""What one attempt of a step is given, and what comes back. Data only: nothing in here acts.
+
+An attempt goes: prepare (a process is spawned, but gated) -> the engine puts ActivityStarted on disk -> `go()` ->
+`finish()` -> an Outcome, which the engine writes down as an event. Whether another attempt is made is decided there.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from dwf.core.events import ErrorInfo, Output
+from dwf.host import Process
+
+MEBIBYTE = 1024 * 1024
+MAX_FILE = 10 * MEBIBYTE
+MAX_RESULT = 64 * 1024
+GRACE_US = 5_000_000
+# What a step writes may hold secrets; a step that wants others to read it says so.
+UMASK = 0o077
+# Recorded for work that has no process of its own: there is nothing that could be found or ended later.
+NO_PROCESS = Process(0, 0, "")
+
+
+class Kind(Enum):
+    """How an attempt ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class ShellSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A command line: `argv` alone, or `script` for /bin/sh with `argv` as its $1, $2, ...
+
+    The fields are those of a shell step's recorded input. cwd: "" is the directory of dwf. env: added to the clean
+    environment. stdin: None is /dev/null. ok_codes: exit codes that count as done. max_output: bytes of each of stdout
+    and stderr in the result; max_file: bytes of each that are kept on disk.
+    """
+
+    argv: tuple[str, ...] = ()
+    script: str = ""
+    cwd: str = ""
+    env: dict[str, str] = {}
+    stdin: str | None = None
+    umask: int = UMASK
+    ok_codes: tuple[int, ...] = (0,)
+    max_output: int = MAX_RESULT
+    max_file: int = MAX_FILE
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A Python function as another process can find it.
+
+    `loader` is "package.module:function", chosen by dwf and never read from a history. In the new process it is called
+    as `loader(source, activity, input)` and returns what performs the step: a callable without arguments.
+    `source` is any JSON value (which script), `input` the recorded input as JSON.
+    """
+
+    loader: str
+    source: Any
+    activity: str
+    input: bytes = b"null"
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of one step of one run.
+
+    command: the step's number in the script. key: the idempotency key, the same for every attempt. timeout_us: start
+    to close, 0 is none. grace_us: from asking a process to end (TERM) to ending it (KILL). out_prefix: where captured
+    output goes (".out" and ".err" are appended); None keeps only the tail. env: for the step's environment.
+    """
+
+    run: str
+    nonce: str = ""
+    command: int
+    attempt: int = 1
+    name: str
+    key: str
+    timeout_us: int = 0
+    grace_us: int = GRACE_US
+    out_prefix: Path | str | None = None
+    env: dict[str, str] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an attempt ended: data for an event.
+
+    result: JSON. error_types: class names of the exception and its bases, or ("ExitCode",). exit_code: of a process,
+    128 + n for signal n. retry_after_us: the step asked for this delay. ended_us: wall clock, microseconds.
+    """
+
+    kind: Kind
+    ended_us: int
+    result: bytes = b"null"
+    error: ErrorInfo | None = None
+    error_types: tuple[str, ...] = ()
+    exit_code: int | None = None
+    retry_after_us: int | None = None
+    output: Output | None = None
+
+
+class Performance(Protocol):
+    """One attempt, whatever its kind. Preparing it never fails: what cannot be started comes out of `finish`."""
+
+    @property
+    def process(self) -> Process:
+        """What ActivityStarted records; NO_PROCESS (pid 0) if the work has no process of its own."""
+        ...
+
+    def go(self) -> None:
+        """Let the step begin. Before this nothing of it runs, and nothing ever does if dwf dies first."""
+        ...
+
+    def finish(self) -> Outcome:
+        """Wait for the end and tell it; called once. Without `go` before it, the step is dropped: CANCELLED."""
+        ...
+
+    def cancel(self, reason: str) -> None:
+        """Ask the step to end; from any thread, also before `finish`. What cannot be ended ends by itself."""
+        ...
+
+    def interrupt(self, reason: str) -> None:
+        """The same, because dwf is stopping: the outcome is INTERRUPTED."""
+        ...
