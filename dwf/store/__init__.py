@@ -10,7 +10,9 @@ Floors inside, from the ground; each imports only what stands before it:
     layout     where things lie; where the state directory is; whether it may be used
     record     one line of a history: its form, its hash, its chain
     verify     which damage it is; what stands there that should not
+    mend       cutting off a torn tail, without losing a byte of it
     history    the writer of a run's history, and its readers
+    content    files named by the hash of what is in them
     code blobs locks mailbox index creation outputs
 
 Rules of the room:

@@ -63,16 +63,16 @@ class Disk:
             raise
         return fd
 
-    def open_regular(self, path: str, *, append: bool = False, owner: int | None = None) -> int:
-        """A descriptor of an existing regular file, for reading, or for reading and appending.
+    def open_regular(self, path: str, *, append: bool = False, rewrite: bool = False, owner: int | None = None) -> int:
+        """A descriptor of an existing regular file: for reading, for reading and appending, or for reading and writing.
 
-        Links are not followed. `owner`: the uid that must own it. To append, nobody else may be able to write it.
+        Links are not followed. `owner`: the uid that must own it. To be written, it may not be writable by others.
         Raises FileNotFoundError, NotPermitted, DiskError.
         """
-        flags = os.O_RDWR | os.O_APPEND if append else os.O_RDONLY
+        flags = os.O_RDWR | (os.O_APPEND if append else 0) if append or rewrite else os.O_RDONLY
         fd: int = self._do("open", path, os.open, path, flags | _SAFE)
         try:
-            _require_regular(path, os.fstat(fd), owner, append)
+            _require_regular(path, os.fstat(fd), owner, append or rewrite)
         except BaseException:
             os.close(fd)
             raise

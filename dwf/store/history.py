@@ -12,15 +12,15 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from hashlib import sha256
 
 import msgspec
 
 from dwf.core.duration import unstamp
-from dwf.core.events import Event, HistoryRepaired, Role, WorkflowStarted
+from dwf.core.events import Event, Role, WorkflowStarted
 from dwf.errors import DiskError, DwfError, HistoryCorrupt, InternalError, NewerFormat, NotFound, ValueRefused
 from dwf.store import record
 from dwf.store.files import Disk, disk_error, open_to_read, read_all, read_regular
+from dwf.store.mend import Mend, directory_of
 from dwf.store.record import Chain
 from dwf.store.verify import Examined, Finding, examine, findings
 
@@ -166,58 +166,24 @@ class History:
     # -- opening -----------------------------------------------------------------------------------------------
 
     def _believe(self, found: Examined, now_us: int) -> None:
-        """Make durable what was found; mend the tail, in an order in which no crash loses the cut bytes or the news."""
-        mending = f"{self.path}.torn"
-        kept = _kept_before(mending)
+        """Make durable what was found, and mend the tail."""
+        mend = Mend(self._disk, self.path)
+        cut = mend.keep(found.tail)
         if found.tail:
-            kept = self._keep(mending, kept, found.tail)
             self._disk.truncate(self._fd, self.size, self.path)
         # A killed process may have left records in memory only,
         self._disk.fdatasync(self._fd, self.path)
         # and a maker may have died before he made the name durable. Whoever recorded more has passed here already.
         if all(event.role in (Role.LIFECYCLE, Role.INPUT) for event in self.events):
-            self._disk.fsync_dir(_directory(self.path))
-        if kept is not None:
-            self._record_repair(mending, kept, now_us)
-
-    def _keep(self, mending: str, kept: bytes | None, tail: bytes) -> bytes:
-        """A durable copy of the tail; what an earlier writer cut off and died before recording stays in it."""
-        if kept == tail:
-            return kept
-        kept = (kept or b"") + tail
-        fresh = f"{mending}.new"
-        self._disk.discard(fresh)
-        self._disk.write_new(fresh, kept)
-        self._disk.rename(fresh, mending)
-        self._disk.fsync_dir(_directory(self.path))
-        return kept
-
-    def _record_repair(self, mending: str, kept: bytes, now_us: int) -> None:
-        news = HistoryRepaired(dropped_bytes=len(kept), sha256=sha256(kept).hexdigest())
-        told = self._told(news)
+            self._disk.fsync_dir(directory_of(self.path))
+        if cut is None:
+            return
+        told = mend.already_told(cut, self.events)
         if told is None:
-            told = self.stage(news, now_us)
+            told = self.stage(cut, now_us)
             self.commit()
             self.events.append(told)
-        self._disk.rename(mending, _copy_of(self.path, told))
-
-    def _told(self, news: HistoryRepaired) -> Event | None:
-        """The record of this repair, if its writer died after it and before he gave the copy its name."""
-        last = next((event for event in reversed(self.events) if isinstance(event, HistoryRepaired)), None)
-        if last is None or last.sha256 != news.sha256 or os.path.lexists(_copy_of(self.path, last)):
-            return None
-        return last
-
-
-def _copy_of(path: str, repaired: Event) -> str:
-    return f"{path}.broken-{repaired.id}"
-
-
-def _kept_before(mending: str) -> bytes | None:
-    try:
-        return read_regular(mending)
-    except FileNotFoundError:
-        return None
+        mend.done(told)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -278,7 +244,7 @@ def believe_history(disk: Disk, path: str) -> Reading:
         disk.fdatasync(fd, path)
     finally:
         os.close(fd)
-    disk.fsync_dir(_directory(path))
+    disk.fsync_dir(directory_of(path))
     return _reading(examine(data, path))
 
 
@@ -365,7 +331,3 @@ def _content(path: str) -> bytes:
 
 def _no_history(path: str) -> NotFound:
     return NotFound(what=f"there is no history {path}", path=path)
-
-
-def _directory(path: str) -> str:
-    return path.rpartition("/")[0] or "."
