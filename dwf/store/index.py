@@ -1,0 +1,333 @@
+"""The index: what is due, and what `list` shows. Derived from the histories; it may be deleted or damaged at any time.
+
+Rows of a run are written by the holder of its lock only. Everybody else may *wake* it: mark it due and count the wake.
+The holder reads that count before his last look and writes "waits until T" only if it has not changed; else he looks
+again. So nothing that comes while a run goes to sleep is missed.
+
+An index is *trusted* if it was completed in this boot by a rebuild. One that is not trusted says the same as "every
+run is due": who finds it so rebuilds it or, if he only reads, scans the histories. That is why damage changes no
+answer, why `wake` and `insert_new` may skip an index that cannot be used, and why nothing in here is ever synced: what
+a power cut destroys belongs to another boot. (A killed process leaves a journal, which the next one rolls back.)
+
+Whoever writes compares the open file with the path afterwards, for a rebuild puts a new file in place; what went into
+the old one is written again.
+"""
+
+# On the path of an idle tick: only cheap imports (see the room's rules).
+
+from __future__ import annotations
+
+from _thread import RLock
+
+from dwf import host
+from dwf.store import indexfile as sql
+from dwf.store.indexfile import NOTHING, Unusable, inode_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _sqlite3 import Connection
+    from collections.abc import Callable, Collection
+    from typing import TypeVar
+
+    from dwf.errors import DiskError
+    from dwf.store.files import Disk
+    from dwf.store.layout import Layout
+    from dwf.store.rebuild import Derive, Progress
+    from dwf.store.row import Row
+
+    T = TypeVar("T")
+
+# How often a write is done again because the index was replaced: each time somebody else has begun a rebuild.
+_TRIES = 8
+
+
+class Index:
+    """The index of one state directory. One object may be used by several threads, but not across a fork.
+
+    DiskError comes from writes that fail, and when another process keeps the file locked for seconds. Damage is not an
+    error: then `trusted` is False, `anything_due` is True, questions answer None, and writes mend what they need.
+    """
+
+    def __init__(self, disk: Disk, layout: Layout) -> None:
+        self._disk, self._layout, self._path = disk, layout, layout.index
+        self._boot = host.boot_id()
+        self._guard = RLock()
+        self._connection: Connection | None = None
+        self._inode = self._damaged = NOTHING
+        self._writes = False
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._guard:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    # -- questions ---------------------------------------------------------------------------------------------
+
+    def trusted(self) -> bool:
+        """Whether its answers may be believed. If not: rebuild it, or scan the histories."""
+        found = self._read_or_none(lambda connection: self._idle(connection, 0))
+        return found is not None and found[0]
+
+    def anything_due(self, now_us: int) -> bool:
+        """Whether a tick has anything to do here: a run is due, or the index has to be rebuilt."""
+        found = self._read_or_none(lambda connection: self._idle(connection, now_us))
+        return found is None or not found[0] or found[1]
+
+    def due(self, now_us: int, limit: int, skip: Collection[str] = ()) -> list[str] | None:
+        """Runs that are due: those marked first, then by time, the longest untouched first. None: rebuild, ask again.
+
+        `skip`: runs that the caller cannot take just now; they do not count to the limit. Raises DiskError.
+        """
+
+        def ask(connection: Connection) -> list[str]:
+            found: list[str] = []
+            for (run,) in connection.execute(sql.DUE, (now_us,)):
+                if len(found) >= limit:
+                    break
+                if run not in skip:
+                    found.append(run)
+            return found
+
+        try:
+            return self._read(ask)
+        except Unusable:
+            return None
+
+    def next_due_us(self) -> int | None:
+        """When the next run is due, microseconds UTC (0: it is due now); None if none waits for a time."""
+        return self._number(sql.NEXT_DUE, ())
+
+    def last_tick_us(self) -> int | None:
+        """When a tick last said that it was here, microseconds UTC; None if that is not known."""
+        return self._number(sql.NOTED, (sql.LAST_TICK,))
+
+    def row(self, run: str) -> Row | None:
+        """What is known of one run; None if nothing is, or if the index is not trusted: then read its history."""
+        found = self._rows("WHERE run = ?", (run,))
+        return found[0] if found else None
+
+    def rows(
+        self,
+        *,
+        open_only: bool = False,
+        workflow: str | None = None,
+        status: Collection[str] = (),
+        prefix: str = "",
+        limit: int = -1,
+    ) -> list[Row] | None:
+        """Runs, the last started first; None if the index is not trusted: then scan.
+
+        `prefix` is of the run id; `limit` -1 is all of them.
+        """
+        wishes: list[tuple[str, tuple[object, ...]]] = []
+        if open_only:
+            wishes.append(("open", ()))
+        if workflow is not None:
+            wishes.append(("workflow = ?", (workflow,)))
+        if status:
+            wishes.append((f"status IN ({', '.join('?' * len(status))})", tuple(status)))
+        if prefix:
+            # ids are printable ASCII: all that begin with the prefix sort before this
+            wishes.append(("run >= ? AND run < ?", (prefix, prefix + "\x7f")))
+        where = "WHERE " + " AND ".join(wish for wish, _ in wishes) if wishes else ""
+        values = tuple(value for _, some in wishes for value in some)
+        return self._rows(f"{where} ORDER BY started_us DESC, run LIMIT {limit:d}", values)
+
+    # -- under the run's lock ----------------------------------------------------------------------------------
+
+    def mark_due(self, run: str) -> None:
+        """Say that work on the run begins. Raises DiskError; then no work may begin."""
+        from dwf.store.row import Row
+
+        values = sql.values_of(Row(run))
+        why = ""
+        for _ in range(_TRIES):
+            try:
+                self._write(lambda connection: connection.execute(sql.MARK_DUE, values).rowcount)
+                return
+            except Unusable as error:
+                why = str(error)
+                self._replace()
+        raise self._failed(why)
+
+    def wakes_seen(self, run: str) -> int:
+        """The count to hand to `settle`. Read it before the last look at mailbox and clock; -1 fits nothing."""
+        found = self._number(sql.WAKES, (run,))
+        return -1 if found is None else found
+
+    def settle(self, run: str, wakes_seen: int, row: Row) -> bool:
+        """Write what the run waits for, or that it is closed; its history is on disk already. Raises DiskError.
+
+        False: it was woken since `wakes_seen` was read, or the index was replaced. Mark it due and look again.
+        """
+        values = (*sql.values_of(row)[1:], run, wakes_seen, row.link)
+        try:
+            changed = self._write(lambda connection: connection.execute(sql.SETTLE, values).rowcount, again=False)
+        except Unusable:
+            return False
+        return changed == 1
+
+    # -- by anybody --------------------------------------------------------------------------------------------
+
+    def wake(self, run: str) -> bool:
+        """Make the run due, because of something that was stored for it. Raises DiskError.
+
+        False if there is no row. Nothing is lost then: the row will come as due, by the creation or by a rebuild.
+        """
+        try:
+            return self._write(lambda connection: connection.execute(sql.WAKE, (run,)).rowcount) == 1
+        except Unusable:
+            return False
+
+    def insert_new(self, *rows: Row) -> None:
+        """Rows of runs whose files are on disk, in one transaction. A row that is there already stays as it is.
+
+        Only a later instance takes over the row of an earlier one. An index that cannot be used is left alone: nobody
+        trusts it, and the rebuild that must follow lists the files. Raises DiskError.
+        """
+        values = [sql.values_of(row) for row in rows]
+
+        def insert(connection: Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(sql.INSERT_NEW, values)
+            connection.execute("COMMIT")
+
+        try:
+            self._write(insert)
+        except Unusable:
+            return
+
+    def note_tick(self, now_us: int) -> None:
+        """Remember that a tick was here, for people who wonder why nothing happens. Nothing depends on it."""
+        from dwf.errors import DiskError
+
+        try:
+            self._write(lambda connection: connection.execute(sql.NOTE, (sql.LAST_TICK, now_us)).rowcount)
+        except (Unusable, DiskError):
+            return
+
+    def rebuild(self, progress: Progress | None = None, derive: Derive | None = None, *, force: bool = False) -> bool:
+        """Build it anew from the histories, if it is not trusted or was found damaged, or if `force` is given.
+
+        False if another process is doing so: meanwhile the new index answers what it knows. progress(done, all) is
+        called now and then. `derive`: see rebuild.py; without it every open run becomes due. Raises DiskError.
+        """
+        from dwf.store import rebuild
+
+        def needed() -> bool:
+            return force or self._damaged == inode_of(self._path) or not self.trusted()
+
+        self.close()
+        try:
+            return rebuild.rebuild(self._disk, self._layout, self._boot, needed, progress, derive)
+        finally:
+            self.close()
+            self._damaged = NOTHING
+
+    # -- the file ----------------------------------------------------------------------------------------------
+
+    def _idle(self, connection: Connection, now_us: int) -> tuple[bool, bool]:
+        # Without a boot id (no /proc) a reboot could not be told, so nothing is trusted: NULL equals nothing.
+        values = (sql.SCHEMA, self._boot or None, self._inode[1], now_us)
+        found = connection.execute(sql.IDLE, values).fetchone()
+        if found is None:
+            raise Unusable("it says nothing about itself")
+        return bool(found[0]), bool(found[1])
+
+    def _rows(self, clause: str, values: tuple[object, ...]) -> list[Row] | None:
+        def ask(connection: Connection) -> list[Row] | None:
+            if not self._idle(connection, 0)[0]:
+                return None
+            return [sql.row_of(fields) for fields in connection.execute(f"{sql.SELECT} {clause}", values)]
+
+        return self._read_or_none(ask)
+
+    def _number(self, question: str, values: tuple[object, ...]) -> int | None:
+        found = self._read_or_none(lambda connection: connection.execute(question, values).fetchone())
+        return found[0] if found and type(found[0]) is int else None
+
+    def _read_or_none(self, ask: Callable[[Connection], T]) -> T | None:
+        """The answer; None if there is none to be had, also because others keep it locked: a reader can scan."""
+        from dwf.errors import DiskError
+
+        try:
+            return self._read(ask)
+        except (Unusable, DiskError):
+            return None
+
+    def _read(self, ask: Callable[[Connection], T]) -> T:
+        from _sqlite3 import Error
+
+        with self._guard:
+            if self._connection is not None and self._inode != inode_of(self._path):
+                self.close()
+            connection = self._connection or self._open()
+            try:
+                return ask(connection)
+            except (Unusable, Error) as error:
+                raise self._judged(error) from error
+
+    def _write(self, change: Callable[[Connection], T], *, again: bool = True) -> T | None:
+        """One transaction in the file that is at the path, before and afterwards. Raises Unusable, DiskError.
+
+        A write into a file that was replaced meanwhile is done again; or, if not `again`, None is returned.
+        """
+        for _ in range(_TRIES):
+            with self._guard:
+                result, counts = self._attempt(change)
+            if counts:
+                return result
+            if not again:
+                return None
+        raise self._failed("it was replaced again and again")
+
+    def _attempt(self, change: Callable[[Connection], T]) -> tuple[T | None, bool]:
+        from _sqlite3 import Error
+
+        connection = self._connection or self._open()
+        try:
+            if not self._writes:
+                sql.prepare_to_write(connection)
+                self._writes = True
+            result = change(connection)
+        except Error as error:
+            if not sql.is_moved(error):
+                raise self._judged(error) from error
+        else:
+            if self._inode == inode_of(self._path):
+                return result, True
+        self.close()
+        return None, False
+
+    def _open(self) -> Connection:
+        self.close()
+        for _ in range(_TRIES):
+            before = inode_of(self._path)
+            connection = sql.open_index(self._path)
+            if before == inode_of(self._path):
+                self._connection, self._inode, self._writes = connection, before, False
+                return connection
+            connection.close()
+        raise self._failed("it was replaced again and again")
+
+    def _judged(self, error: Exception) -> Exception:
+        """What to raise for an error in the file that is open now. Remembers which file was found damaged."""
+        self.close()
+        judged = error if isinstance(error, Unusable) else sql.meaning(error, self._path)
+        if isinstance(judged, Unusable):
+            self._damaged = self._inode
+        return judged
+
+    def _replace(self) -> None:
+        """Have an empty index in place that nobody trusts, so that due marks can be written."""
+        from dwf.store import rebuild
+
+        self.close()
+        rebuild.replace_unusable(self._disk, self._layout, self._damaged)
+
+    def _failed(self, why: str) -> DiskError:
+        from dwf.errors import DiskError
+
+        return DiskError(operation="write", path=self._path, why=why, errno=0)

@@ -1,0 +1,173 @@
+"""The file of the index: its tables and statements, how it is opened, and what SQLite's errors mean.
+
+Settings, measured on ext4 (100 000 rows; open + idle question / mark due / settle, in microseconds):
+journal DELETE 97/100/95, TRUNCATE 98/61/58, PERSIST 120/49/47, WAL 310/23/19. WAL loses by its open, and its side files
+are found by name, so they would be mixed up when a new index is renamed in place. MEMORY (96/24/22) does not survive
+SIGKILL. So: PERSIST; synchronous=OFF, because what a power cut destroys belongs to another boot and is not trusted any
+more; and a busy timeout, because other processes write too.
+"""
+
+# On the path of an idle tick: only cheap imports. `_sqlite3` is sqlite3 without datetime and collections (1.5 ms).
+# ruff: noqa: PTH116
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _sqlite3 import Connection
+    from typing import Any
+
+    from dwf.store.row import Row
+
+SCHEMA = 1
+BUSY_SECONDS = 5.0
+LAST_TICK = "tick"
+NOTHING = (0, 0)
+_LONGEST_TEXT = 1000
+
+COLUMNS = "run nonce link workflow status open due_at step waiting since_us started_us updated_us by".split()
+# `base`: where the wake counts of this file start. A count of another file must never fit.
+CREATE = """
+CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), schema, boot, inode, rebuilding, base);
+CREATE TABLE run(run TEXT PRIMARY KEY, nonce TEXT, link INTEGER, workflow TEXT, status TEXT, open INTEGER,
+    due_at INTEGER, step TEXT, waiting TEXT, since_us INTEGER, started_us INTEGER, updated_us INTEGER, by TEXT,
+    wake INTEGER) WITHOUT ROWID;
+CREATE TABLE mark(kind TEXT, key TEXT, at INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
+CREATE INDEX run_due ON run(due_at, updated_us) WHERE due_at IS NOT NULL;
+"""
+BEGIN_META = "INSERT INTO meta VALUES(1, ?, '', 0, 1, ?)"
+FINISH_META = "UPDATE meta SET rebuilding = 0, boot = ?, inode = ?"
+# Trusted (completed in this boot, in this very file: a restored copy is another one), and: is any run due.
+IDLE = """SELECT schema = ? AND boot = ? AND inode = ? AND rebuilding = 0,
+    EXISTS(SELECT 1 FROM run WHERE due_at <= ?) FROM meta"""
+DUE = "SELECT run FROM run WHERE due_at <= ? ORDER BY due_at, updated_us"
+NEXT_DUE = "SELECT min(due_at) FROM run WHERE due_at IS NOT NULL"
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM run"
+_INSERT = f"INSERT INTO run({', '.join(COLUMNS)}, wake) VALUES({'?, ' * len(COLUMNS)}(SELECT base FROM meta))"
+INSERT_MISSING = _INSERT + " ON CONFLICT(run) DO NOTHING"
+# The next instance of an id takes over the row of the one before. It counts as a wake: a settle may be under way.
+INSERT_NEW = (
+    _INSERT
+    + " ON CONFLICT(run) DO UPDATE SET wake = wake + 1, "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
+    + " WHERE excluded.link > link"
+)
+MARK_DUE = _INSERT + " ON CONFLICT(run) DO UPDATE SET due_at = 0 WHERE due_at IS NOT 0"
+WAKE = "UPDATE run SET due_at = 0, wake = wake + 1 WHERE run = ?"
+WAKES = "SELECT wake FROM run WHERE run = ?"
+SETTLE = f"UPDATE run SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])} WHERE run = ? AND wake = ? AND link <= ?"
+NOTE = "INSERT INTO mark VALUES(?, '', ?) ON CONFLICT(kind, key) DO UPDATE SET at = excluded.at"
+NOTED = "SELECT at FROM mark WHERE kind = ? AND key = ''"
+
+# SQLite's result codes (sqlite.org/rescode.html); the low byte is the family.
+_BUSY, _LOCKED, _NOMEM, _READONLY, _IOERR, _FULL, _CANTOPEN = 5, 6, 7, 8, 10, 13, 14
+_DBMOVED = 1032
+_WORDS = {
+    _BUSY: "another process keeps it locked",
+    _LOCKED: "another process keeps it locked",
+    _NOMEM: "out of memory",
+    _READONLY: "it may not be written",
+    _IOERR: "disk I/O error",
+    _FULL: "the disk is full",
+    _CANTOPEN: "too many open files",
+}
+
+
+class Unusable(Exception):
+    """There is no index at the path, or it cannot be read as one. Does not leave the index and its rebuild."""
+
+
+def open_index(path: str) -> Connection:
+    """A connection in autocommit mode. The file must exist: looking at an index never makes one.
+
+    Raises Unusable, DiskError.
+    """
+    from _sqlite3 import Error, connect
+
+    if inode_of(path) == NOTHING:
+        raise Unusable("it is not there, or it is no file")
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    try:
+        return connect(
+            f"file://{quoted}?mode=rw",
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
+        )
+    except Error as error:
+        raise meaning(error, path) from error
+
+
+def prepare_to_write(connection: Connection) -> None:
+    """The settings that only writers need; they belong to the connection, not to the file."""
+    connection.execute("PRAGMA journal_mode = PERSIST").close()
+    connection.execute("PRAGMA synchronous = OFF").close()
+
+
+def inode_of(path: str) -> tuple[int, int]:
+    """Which regular file the path names now. Not opened for it: closing any descriptor would drop SQLite's locks."""
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return NOTHING
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else NOTHING
+
+
+def is_moved(error: Exception) -> bool:
+    """Whether SQLite refused to write because the open file is no longer the one at its path."""
+    return getattr(error, "sqlite_errorcode", None) == _DBMOVED
+
+
+def meaning(error: Exception, path: str) -> Exception:
+    """What an error of SQLite says: the file is damaged, or (DiskError) it is sound and the system cannot do it now."""
+    from _sqlite3 import InterfaceError, ProgrammingError
+
+    from dwf.errors import DiskError
+
+    if isinstance(error, ProgrammingError | InterfaceError):
+        return error  # a mistake in this room
+    code = getattr(error, "sqlite_errorcode", None)
+    family = -1 if code is None else code & 0xFF
+    # A path that cannot be opened is damage (a directory in place of the journal, its mode), unless nothing can be.
+    sound = family in _WORDS and (family != _CANTOPEN or not _may_open_more())
+    if not sound:
+        return Unusable(str(error))
+    return DiskError(operation="use", path=path, why=_WORDS[family], errno=0)
+
+
+def values_of(row: Row) -> tuple[object, ...]:
+    """A row as the parameters of the statements above, in the order of COLUMNS."""
+    return (
+        row.run, row.nonce, row.link, _storable(row.workflow), row.status, row.open, row.due_at, _storable(row.step),
+        _storable(row.waiting), row.since_us, row.started_us, row.updated_us, _storable(row.by),
+    )  # fmt: skip
+
+
+def row_of(fields: tuple[object, ...]) -> Row:
+    """The inverse. Raises Unusable for values that no writer of ours left there."""
+    from dwf.store.row import Row
+
+    run, nonce, link, workflow, status, is_open, due_at, step, waiting, since_us, started_us, updated_us, by = fields
+    texts = (run, nonce, workflow, status, step, waiting, by)
+    numbers = (link, is_open, since_us, started_us, updated_us, 0 if due_at is None else due_at)
+    if {type(text) for text in texts} != {str} or {type(number) for number in numbers} != {int}:
+        raise Unusable("a row is damaged")
+    named: dict[str, Any] = dict(zip(COLUMNS, fields, strict=True))
+    return Row(**named | {"open": bool(is_open)})
+
+
+def _storable(text: str) -> str:
+    # Texts of scripts may hold half characters, which SQLite refuses, and be of any length.
+    return text[:_LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()
+
+
+def _may_open_more() -> bool:
+    try:
+        os.close(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,280 @@
+"""Rebuilding the index from the histories: after a reboot, when it is missing, damaged, or of another version.
+
+One process at a time, under a lock of its own. A new, empty index is put in place first, flagged as not to be trusted;
+from then on everybody writes into it. Then every run gets a row, unless somebody was faster, and last, in one
+transaction, the flag and the id of this boot. Killed anywhere, it leaves an index that nobody trusts.
+
+A run is due unless its file says that it is closed. To tell more of it (until when does it wait?) takes a whole look
+under its lock, or a step that begins meanwhile is missed: that is what `derive` may do. What is due costs one replay.
+"""
+
+# ruff: noqa: PTH116, PTH208
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from dwf.core.duration import unstamp
+from dwf.core.events import TERMINAL
+from dwf.core.state import fold
+from dwf.errors import DiskError, DwfError
+from dwf.store import indexfile as sql
+from dwf.store.files import Disk, disk_error
+from dwf.store.history import Tail, tail
+from dwf.store.indexfile import Unusable, inode_of, open_index
+from dwf.store.layout import Layout, run_of
+from dwf.store.locks import INDEX, RunLock, RunLocks
+from dwf.store.row import DUE_NOW, Row
+
+if TYPE_CHECKING:
+    from _sqlite3 import Connection
+    from collections.abc import Iterator
+
+Progress = Callable[[int, int], None]
+# derive(run, link, path of the history): the row, or None for "due". Called while the run's lock is held.
+Derive = Callable[[str, int, str], Row | None]
+
+_BATCH = 500
+_SIDES = ("-journal", "-wal", "-shm")
+_POLL_SECONDS = 0.01
+
+
+def rebuild(
+    disk: Disk,
+    layout: Layout,
+    boot: str,
+    needed: Callable[[], bool],
+    progress: Progress | None = None,
+    derive: Derive | None = None,
+) -> bool:
+    """Build the index anew if `needed()` still says so under the lock. False if another process is at it."""
+    locks = RunLocks(disk, layout)
+    lock = locks.take(INDEX)
+    if lock is None:
+        return False
+    with lock:
+        if not needed():
+            return True
+        put_empty(disk, layout)
+        try:
+            connection = open_index(layout.index)
+        except Unusable:
+            return False  # deleted again in this moment: it is as untrusted as before
+        try:
+            return _fill(disk, layout, boot, connection, locks, progress, derive)
+        finally:
+            connection.close()
+
+
+def replace_unusable(disk: Disk, layout: Layout, damaged: tuple[int, int]) -> None:
+    """Have an index in place that can be written, other than the file `damaged`. It is not trusted before a rebuild."""
+    deadline = time.monotonic() + sql.BUSY_SECONDS
+    while not _usable(layout.index, damaged):
+        with _maybe(RunLocks(disk, layout).take(INDEX)) as held:
+            if held and not _usable(layout.index, damaged):
+                put_empty(disk, layout)
+        if not held:
+            # A rebuild by another process has the lock; putting the new file in place is the first thing it does.
+            if time.monotonic() > deadline:
+                raise DiskError(operation="replace", path=layout.index, why="another process is at it", errno=0)
+            time.sleep(_POLL_SECONDS)
+
+
+def put_empty(disk: Disk, layout: Layout) -> None:
+    """A new index without rows at the path, flagged. What was there before is gone, or set aside if it was damaged."""
+    fresh = f"{layout.index}.new"
+    for path in (fresh, f"{fresh}-journal", f"{layout.index}.old"):
+        _clear(disk, path)
+    os.close(disk.open_new(fresh))
+    _furnish(fresh)
+    with _quiet(layout.index) as sound:
+        _set_aside(disk, layout.index, f"{layout.index}.{'old' if sound else 'broken'}")
+        # Side files are found by name: a journal of the old file must not be rolled back into the new one.
+        for side in _SIDES:
+            _clear(disk, layout.index + side)
+        disk.rename(fresh, layout.index)
+    _clear(disk, f"{layout.index}.old")
+
+
+def _furnish(path: str) -> None:
+    from _sqlite3 import Error
+
+    try:
+        connection = open_index(path)
+        try:
+            # Nobody sees the file yet, so it needs no journal.
+            connection.execute("PRAGMA journal_mode = OFF").close()
+            connection.execute("PRAGMA synchronous = OFF").close()
+            connection.executescript(sql.CREATE)
+            # Counted up from here by wakes; 2**62 and a long life of wakes still fit into 63 bits.
+            base = int.from_bytes(os.urandom(8), "big") >> 2
+            connection.execute(sql.BEGIN_META, (sql.SCHEMA, base))
+        finally:
+            connection.close()
+    except (Unusable, Error) as error:
+        raise DiskError(operation="create", path=path, why=str(error), errno=0) from error
+
+
+@contextmanager
+def _quiet(path: str) -> Iterator[bool]:
+    """Keep writers out of the old index while it is replaced. False if it is damaged, so that nobody can write it."""
+    from _sqlite3 import Error
+
+    connection = None
+    try:
+        connection = open_index(path)
+        sql.prepare_to_write(connection)
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("SELECT schema FROM meta").fetchone()
+    except (Unusable, Error) as error:
+        judged = error if isinstance(error, Unusable) else sql.meaning(error, path)
+        if connection is not None:
+            connection.close()
+        if isinstance(judged, DiskError):
+            raise judged from error
+        connection = None
+    try:
+        yield connection is not None
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+@contextmanager
+def _maybe(lock: RunLock | None) -> Iterator[bool]:
+    """Whether the lock was to be had; released at the end."""
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _set_aside(disk: Disk, path: str, aside: str) -> None:
+    try:
+        disk.rename(path, aside)
+    except FileNotFoundError:
+        return
+    except DiskError:
+        # A directory does not go where a file stands, nor the other way round.
+        disk.rename(path, f"{aside}.{os.urandom(4).hex()}")
+
+
+def _clear(disk: Disk, path: str) -> None:
+    try:
+        found = os.stat(path, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            _set_aside(disk, path, f"{path}.broken")
+        else:
+            disk.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _usable(path: str, damaged: tuple[int, int]) -> bool:
+    from _sqlite3 import Error
+
+    if inode_of(path) == damaged:
+        return False
+    try:
+        connection = open_index(path)
+    except Unusable:
+        return False
+    try:
+        return bool(connection.execute("SELECT base FROM meta").fetchone())
+    except Error as error:
+        if isinstance(judged := sql.meaning(error, path), DiskError):
+            raise judged from error
+        return False
+    finally:
+        connection.close()
+
+
+# -- rows -------------------------------------------------------------------------------------------------------
+
+
+def _fill(
+    disk: Disk,
+    layout: Layout,
+    boot: str,
+    connection: Connection,
+    locks: RunLocks,
+    progress: Progress | None,
+    derive: Derive | None,
+) -> bool:
+    from _sqlite3 import Error
+
+    newest = _newest_instances(layout)
+    # A file whose maker died before his sync is believed from here on, and acted upon: its name must be on disk.
+    disk.fsync_dir(layout.runs)
+    rows = (_row(layout, locks, run, link, derive) for run, link in sorted(newest.items()))
+    done = 0
+    try:
+        sql.prepare_to_write(connection)
+        # Reading the histories stays outside of the transactions, or every other writer would wait for it.
+        while batch := [sql.values_of(row) for row in islice(rows, _BATCH)]:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(sql.INSERT_MISSING, batch)
+            connection.execute("COMMIT")
+            done += len(batch)
+            if progress:
+                progress(done, len(newest))
+        inode = inode_of(layout.index)
+        connection.execute(sql.FINISH_META, (boot, inode[1]))
+    except Error as error:
+        if isinstance(judged := sql.meaning(error, layout.index), DiskError):
+            raise judged from error
+        return False  # damaged or deleted while it was built
+    return inode == inode_of(layout.index)
+
+
+def _newest_instances(layout: Layout) -> dict[str, int]:
+    try:
+        names = os.listdir(layout.runs)
+    except OSError as error:
+        raise disk_error("list", layout.runs, error) from error
+    newest: dict[str, int] = {}
+    for run, link in filter(None, map(run_of, names)):
+        newest[run] = max(link, newest.get(run, 0))
+    return newest
+
+
+def _row(layout: Layout, locks: RunLocks, run: str, link: int, derive: Derive | None) -> Row:
+    path = layout.history_path(run, link)
+    row = _glance(run, link, path)
+    if derive is None or not row.open:
+        return row
+    with _maybe(locks.take(run)) as held:
+        return (derive(run, link, path) or row) if held else row
+
+
+def _glance(run: str, link: int, path: str) -> Row:
+    """What both ends of a history tell. Closed stays closed; everything else may change at any moment, so it is due."""
+    try:
+        ends = tail(path)
+    except DwfError:
+        return Row(run, link=link)  # unreadable: the tick that takes it says so
+    if not isinstance(ends, Tail):
+        return Row(run, link=link)
+    begun = unstamp(ends.started.ts)
+    last = ends.last[-1] if ends.last else ends.started
+    ending = next((event for event in reversed(ends.last) if isinstance(event, TERMINAL)), None)
+    return Row(
+        run,
+        nonce=ends.started.nonce,
+        link=link,
+        workflow=ends.started.workflow,
+        status=fold([ends.started, ending]).status.value if ending else "running",
+        open=ending is None,
+        due_at=DUE_NOW if ending is None else None,
+        since_us=unstamp(last.ts),
+        started_us=begun,
+        updated_us=unstamp(last.ts),
+        by=ends.started.by.login if ends.started.by else "",
+    )
