@@ -66,7 +66,7 @@ class RunLock:
 
     def intact(self) -> bool:
         """Whether it still keeps others out: held, and its file not removed by hand."""
-        return self._fd >= 0 and _is_at(self._fd, self.path)
+        return self._fd >= 0 and is_at(self._fd, self.path)
 
     def release(self) -> None:
         """Give it up. Asking twice is harmless; nothing is raised, for a file left behind locks nobody out."""
@@ -75,7 +75,7 @@ class RunLock:
             return
         try:
             # Not ours if somebody removed our file by hand and a stranger's stands there now.
-            if _is_at(fd, self.path):
+            if is_at(fd, self.path):
                 self._locks._disk.discard(self.path)
         finally:
             _unlock(fd)
@@ -227,7 +227,7 @@ def _unlock(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-def _is_at(fd: int, path: str) -> bool:
+def is_at(fd: int, path: str) -> bool:
     """Whether the open file is the one that the path names now."""
     try:
         there = os.stat(path, follow_symlinks=False)

@@ -1,0 +1,249 @@
+"""Creation of a run: acknowledged means there for good, with a row in the index; killed means whole or not there.
+
+The intent of it is a file `runs/.tmp/<nonce>.<history's name>`, locked by its maker while he lives:
+
+    write and sync it, link it to its name in runs/, sync runs/, commit the index row, unlink it, acknowledge
+
+The link decides who was first. A tick finds what dead makers left by listing runs/.tmp, which is normally empty: what
+is linked gets the row that is missing, what is not linked goes. "The id is in use" is answered only when what is there
+is on disk and has its row, for whoever hears it will believe in that run.
+
+No events are made in here: the first line comes as bytes.
+"""
+
+# On the path of an idle tick: only cheap imports (see the room's rules).
+# ruff: noqa: PTH116, PTH208
+
+from __future__ import annotations
+
+import os
+import stat
+
+from dwf.store.files import Disk, disk_error
+from dwf.store.layout import run_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dwf.errors import Conflict
+    from dwf.store.index import Index
+    from dwf.store.layout import Layout
+    from dwf.store.row import Row
+
+    # A run to be made: its row (with run, nonce and link) and the first lines of its history.
+    Wanted = tuple[Row, bytes]
+
+# Each intent keeps a descriptor open until its batch is done.
+_BATCH = 100
+
+
+def intents_waiting(layout: Layout) -> bool:
+    """Whether somebody is creating a run just now, or died doing so. The idle tick asks this."""
+    return bool(_listed(layout.intents))
+
+
+def create_run(disk: Disk, layout: Layout, index: Index, row: Row, lines: bytes) -> str:
+    """Make a run and give the path of its history. When this returns it is there for good.
+
+    row: what the index will show of it, with `run`, `nonce` and `link`; a link above 1 is made under the run's lock.
+    lines: the first lines of its history, encoded. Raises Conflict (facts: run, path) if there is a file of that name:
+    it is on disk then and has a row. Raises NotPermitted, DiskError; then the run is whole or not there.
+    """
+    (failure,) = create_runs(disk, layout, index, [(row, lines)])
+    if failure is not None:
+        raise failure
+    return layout.history_path(row.run, row.link)
+
+
+def create_runs(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wanted]) -> list[Conflict | None]:
+    """Make many runs, with one sync of the directory and one index transaction for each hundred.
+
+    One answer each: None for made, or its Conflict. Nothing is acknowledged before this returns. Raises NotPermitted,
+    DiskError: then each run is whole or not there.
+    """
+    answers: list[Conflict | None] = []
+    for start in range(0, len(wanted), _BATCH):
+        answers += _create_batch(disk, layout, index, wanted[start : start + _BATCH])
+    return answers
+
+
+def recover_intents(disk: Disk, layout: Layout, index: Index) -> int:
+    """Finish or undo what dead makers left behind; how many intents. What a living maker works on is left to him.
+
+    Harmless at any time, and for any number of processes at once. Raises NotPermitted, DiskError.
+    """
+    names = _listed(layout.intents)
+    found = 0
+    for start in range(0, len(names), _BATCH):
+        found += _recover_batch(disk, layout, index, names[start : start + _BATCH])
+    return found
+
+
+def sync_if_new(disk: Disk, layout: Layout, run: str, link: int = 1) -> None:
+    """Before a history is opened that was reached by its name (by mail) and not by its row: make its name durable.
+
+    Its maker may be between link and sync, and what the run does from now on must not go with the name at a power cut.
+    """
+    name = layout.history_path(run, link).rpartition("/")[2]
+    if any(intent.partition(".")[2] == name for intent in _listed(layout.intents)):
+        disk.fsync_dir(layout.runs)
+
+
+class _Intent:
+    """One file in runs/.tmp, locked by this process."""
+
+    __slots__ = ("_disk", "_fd", "path", "run", "target")
+
+    def __init__(self, disk: Disk, path: str, fd: int, run: tuple[str, int], target: str) -> None:
+        self._disk, self.path, self._fd = disk, path, fd
+        self.run, self.target = run, target
+
+    @classmethod
+    def begin(cls, disk: Disk, layout: Layout, run: tuple[str, int]) -> _Intent:
+        """A new one, empty."""
+        from dwf.store.locks import is_at, lock_now
+
+        target = layout.history_path(*run)
+        name = target.rpartition("/")[2]
+        while True:
+            path = f"{layout.intents}/{os.urandom(8).hex()}.{name}"
+            intent = cls(disk, path, disk.open_new(path), run, target)
+            try:
+                # Before it is locked it looks like a dead maker's; if it was cleared away as such, begin again.
+                if lock_now(intent._fd, path) and is_at(intent._fd, path):
+                    return intent
+            except BaseException:
+                intent.give_up()
+                raise
+            intent.close()
+
+    @classmethod
+    def take_over(cls, disk: Disk, layout: Layout, name: str) -> _Intent | None:
+        """What a dead maker left; None if its maker lives, or if somebody else takes it over."""
+        from dwf.store.locks import is_at, lock_now
+
+        path = f"{layout.intents}/{name}"
+        run = run_of(name.partition(".")[2])
+        try:
+            found = os.stat(path, follow_symlinks=False)
+            if run is None or not stat.S_ISREG(found.st_mode):
+                _clear_away(disk, layout, name, found.st_uid)
+                return None
+            intent = cls(disk, path, disk.open_regular(path), run, layout.history_path(*run))
+        except FileNotFoundError:
+            return None
+        if lock_now(intent._fd, path) and is_at(intent._fd, path):
+            return intent
+        intent.close()
+        return None
+
+    @property
+    def linked(self) -> bool:
+        from dwf.store.locks import is_at
+
+        return is_at(self._fd, self.target)
+
+    def write(self, lines: bytes) -> None:
+        self._disk.write_all(self._fd, lines, self.path)
+        self._disk.fsync(self._fd, self.path)
+
+    def link(self) -> bool:
+        """Give it its name in runs/; False if the name is taken."""
+        try:
+            self._disk.link(self.path, self.target)
+        except FileExistsError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        # What it stood for is settled. If this fails the next tick removes it; no reason to deny what is there.
+        self._disk.discard(self.path)
+        self.close()
+
+    def give_up(self) -> None:
+        """After a failure: remove it, unless it is linked; then it says that its row is missing."""
+        if self._fd >= 0 and not self.linked:
+            self._disk.discard(self.path)
+        self.close()
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _create_batch(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wanted]) -> list[Conflict | None]:
+    intents: list[_Intent] = []
+    answers: list[Conflict | None] = []
+    try:
+        for row, lines in wanted:
+            intent = _Intent.begin(disk, layout, (row.run, row.link))
+            intents.append(intent)
+            intent.write(lines)
+            answers.append(None if intent.link() else _conflict(disk, intent))
+        disk.fsync_dir(layout.runs)
+        index.insert_new(
+            *(row if made is None else _due(row.run, row.link) for (row, _), made in zip(wanted, answers, strict=True))
+        )
+        for intent in intents:
+            intent.remove()
+    finally:
+        for intent in intents:
+            intent.give_up()
+    return answers
+
+
+def _recover_batch(disk: Disk, layout: Layout, index: Index, names: list[str]) -> int:
+    intents: list[_Intent] = []
+    try:
+        for name in names:
+            if intent := _Intent.take_over(disk, layout, name):
+                intents.append(intent)
+        linked = [intent.run for intent in intents if intent.linked]
+        if linked:
+            # From here on these runs are believed in. Their makers may have died before their sync.
+            disk.fsync_dir(layout.runs)
+            index.insert_new(*(_due(*run) for run in linked))
+        for intent in intents:
+            intent.remove()
+    finally:
+        for intent in intents:
+            intent.close()
+    return len(intents)
+
+
+def _conflict(disk: Disk, intent: _Intent) -> Conflict:
+    """That the name is taken, after what has it is on disk (its directory is synced with the batch)."""
+    from dwf.errors import Conflict
+
+    fd = disk.open_regular(intent.target)
+    try:
+        disk.fsync(fd, intent.target)
+    finally:
+        os.close(fd)
+    run, link = intent.run
+    which = f" (instance {link})" if link > 1 else ""
+    return Conflict(what=f"the run id {run} is in use{which}", run=run, link=link, path=intent.target)
+
+
+def _due(run: str, link: int) -> Row:
+    """The row of a run that somebody else made: all that is known is that it has to be looked at."""
+    from dwf.store.row import Row
+
+    return Row(run, link=link)
+
+
+def _clear_away(disk: Disk, layout: Layout, name: str, uid: int) -> None:
+    from dwf.store.refused import Refused
+
+    Refused(disk, layout).take(name, "it lay in runs/.tmp and is not the beginning of a run", uid, layout.intents)
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error("list", directory, error) from error

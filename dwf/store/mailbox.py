@@ -1,0 +1,229 @@
+"""The mailbox: what anybody may post to a run, without a lock and without waiting, durable when the call returns.
+
+    mail/tmp    being written          mail/late   came after the end of its run; kept
+    mail/new    posted                 mail/bad    refused, each with a reason beside it; the newest thousand are kept
+
+A message is a file `<time, 16 hex digits>.<nonce>.<run id>`; its id is its name, and its body names the same id and
+run. Only the holder of the run's lock takes messages, and only he removes them: after the history that holds their ids
+is on disk, and after the index row is written, so that a message is itself a due mark. Order is (time of arrival by
+the kernel's clock, name), never the sender's clock.
+
+A program that cannot call dwf may drop a file: write it in mail/tmp, mode 0600 (nobody else may be able to write it),
+sync it, then `mv` it into mail/new. Its content is one JSON object, at the least
+{"id": "<the file's name>", "run": "<run id>", "kind": "signal", "name": "<signal>", "payload": ...}.
+
+Only moving and listing in here; what a message must look like is in letters.py, what it does is the engine's.
+"""
+
+# On the path of an idle tick: only cheap imports (see the room's rules).
+# ruff: noqa: PTH116, PTH208
+
+from __future__ import annotations
+
+import os
+import time
+
+from dwf.store.files import Disk, disk_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dwf.core.messages import Message
+    from dwf.store.layout import Layout
+    from dwf.store.letters import Letter
+    from dwf.store.refused import BadMail, Refused
+
+# Who writes a message needs milliseconds; what is older than a day was left by a dead process.
+_ABANDONED_US = 24 * 3600 * 1_000_000
+
+
+class Mailbox:
+    """The mailbox of one state directory. Raises NotPermitted and DiskError wherever it touches the disk."""
+
+    def __init__(self, disk: Disk, layout: Layout) -> None:
+        self._disk, self._layout = disk, layout
+        self._last_us = 0
+
+    # -- posting -----------------------------------------------------------------------------------------------
+
+    def post(self, message: Message) -> str:
+        """Store a message for good and give its id; the `id` of the message given is ignored.
+
+        After an exception it is either there or not. Raises ValueRefused if it is too large.
+        """
+        import msgspec
+
+        from dwf.errors import ValueRefused
+        from dwf.store.letters import LARGEST, encoded, name_of
+
+        while True:
+            name = name_of(self._time_us(), os.urandom(8).hex(), message.run)
+            data = encoded(msgspec.structs.replace(message, id=name))
+            if len(data) > LARGEST:
+                raise ValueRefused(what="message", why=f"it is {len(data):,} bytes; the limit is {LARGEST:,}")
+            if self._deliver(name, data):
+                return name
+
+    def _deliver(self, name: str, data: bytes) -> bool:
+        draft = f"{self._layout.mail_tmp}/{name}"
+        try:
+            self._disk.write_new(draft, data)
+        except FileExistsError:
+            return False
+        try:
+            self._disk.rename_noreplace(draft, f"{self._layout.mail_new}/{name}")
+        except FileExistsError:
+            self._disk.discard(draft)
+            return False
+        except Exception:
+            self._disk.discard(draft)
+            raise
+        self.sync_new()
+        return True
+
+    def _time_us(self) -> int:
+        # Two messages of one sender keep their order, also within one tick of the kernel's coarse file clock.
+        self._last_us = max(time.time_ns() // 1000, self._last_us + 1)
+        return self._last_us
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """What is posted, whatever it is, oldest first by name; nothing is opened. The idle tick asks this."""
+        found = _listed(self._layout.mail_new)
+        if not found:
+            return []
+        if any(name.endswith(".stuck") for name in _listed(self._layout.mail_bad)):
+            found = self._refused().without_stuck(found)
+        return sorted(found)
+
+    def run_of(self, name: str) -> str | None:
+        """The run a message is for, from its name; None if it cannot be a message (`read` will refuse it)."""
+        from dwf.store.letters import run_in
+
+        return run_in(name)
+
+    def read(self, name: str) -> Letter | None:
+        """The message of that name; None if it is gone, or was refused just now and moved to mail/bad."""
+        from dwf.store.letters import Refusal, read_letter
+
+        twins = (self._layout.mail_tmp, self._layout.mail_late)
+        found = read_letter(self._layout.mail_new, name, os.geteuid(), twins)
+        if isinstance(found, Refusal):
+            self._refused().take(name, found.reason, found.uid)
+            return None
+        return found
+
+    def pending(self, run: str, names: Iterable[str] | None = None) -> list[Letter]:
+        """The messages for a run in their order; `names` saves listing again. What is refused is moved away."""
+        chosen = [name for name in (self.names() if names is None else names) if self.run_of(name) == run]
+        letters = filter(None, map(self.read, chosen))
+        return sorted(letters, key=lambda letter: (letter.posted_us, letter.name))
+
+    def has_mail(self, run: str) -> bool:
+        """Whether anything is posted for the run; nothing is opened."""
+        return any(self.run_of(name) == run for name in self.names())
+
+    def fate(self, name: str) -> str:
+        """What became of a message: "new", "late", "bad", or "taken" (the history has it). Ask after posting."""
+        for word, directory in (("new", self._layout.mail_new), ("late", self._layout.mail_late)):
+            if os.path.lexists(f"{directory}/{name}"):
+                return word
+        return "bad" if self._refused().holds(name) else "taken"
+
+    # -- taking, by the holder of the run's lock ---------------------------------------------------------------
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove messages whose ids are in a history that is on disk. What is gone already is no error."""
+        for name in names:
+            try:
+                self._disk.unlink(f"{self._layout.mail_new}/{name}")
+            except FileNotFoundError:
+                pass
+
+    def sync_new(self) -> None:
+        """Make it durable what is in mail/new and what is not: before a run ends, after its mail was removed."""
+        self._disk.fsync_dir(self._layout.mail_new)
+
+    def to_late(self, name: str) -> None:
+        """Keep a message that came after the end of its run. It is in mail/late, on disk, before it leaves mail/new."""
+        source, target = f"{self._layout.mail_new}/{name}", f"{self._layout.mail_late}/{name}"
+        try:
+            self._sync(source)
+            self._disk.link(source, target)
+        except FileNotFoundError:
+            return
+        except FileExistsError:
+            # Either a process died between link and unlink, or somebody used a name twice.
+            if not _same_file(source, target):
+                self._refused().take(name, "another message of this name came late before", -1)
+                return
+        self._disk.fsync_dir(self._layout.mail_late)
+        self.discard([name])
+
+    def _sync(self, path: str) -> None:
+        # A sender has synced what he posted; who dropped a file by hand may have forgotten to.
+        fd = self._disk.open_regular(path)
+        try:
+            self._disk.fsync(fd, path)
+        finally:
+            os.close(fd)
+
+    # -- what was not delivered --------------------------------------------------------------------------------
+
+    def late(self, run: str | None = None, limit: int = 100) -> list[Letter]:
+        """Messages that came after the end, in the order of their names, the newest `limit` of them.
+
+        Their `posted_us` is when they were put aside; when the sender wrote them stands in the name.
+        """
+        from dwf.store.letters import Letter, read_letter
+
+        names = sorted(name for name in _listed(self._layout.mail_late) if run is None or self.run_of(name) == run)
+        twins = (self._layout.mail_new, self._layout.mail_tmp)
+        found = (read_letter(self._layout.mail_late, name, os.geteuid(), twins) for name in names[-limit:])
+        return [letter for letter in found if isinstance(letter, Letter)]
+
+    def bad(self, limit: int = 100) -> list[BadMail]:
+        """What was refused, the newest last, the newest `limit` of it."""
+        return self._refused().newest(limit)
+
+    def count_bad(self) -> int:
+        """How many files were refused and are still there."""
+        return self._refused().count()
+
+    def _refused(self) -> Refused:
+        from dwf.store.refused import Refused
+
+        return Refused(self._disk, self._layout)
+
+    def sweep(self, now_us: int) -> int:
+        """Remove what dead senders left in mail/tmp more than a day ago; how many. Nobody was told it was accepted."""
+        from dwf.errors import DwfError
+
+        removed = 0
+        for name in _listed(self._layout.mail_tmp):
+            path = f"{self._layout.mail_tmp}/{name}"
+            try:
+                if now_us - os.stat(path, follow_symlinks=False).st_ctime_ns // 1000 > _ABANDONED_US:
+                    self._disk.unlink(path)
+                    removed += 1
+            except (OSError, DwfError):
+                continue  # delivered in this moment, or nothing that a sender of ours would leave
+        return removed
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error("list", directory, error) from error
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samestat(os.stat(one, follow_symlinks=False), os.stat(other, follow_symlinks=False))
+    except OSError:
+        return False
