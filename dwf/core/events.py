@@ -127,7 +127,10 @@ class WorkflowFailed(_Ended, kw_only=True):
 
 
 class WorkflowCancelled(_Ended, kw_only=True):
+    """`message`: the letter that cancelled it before it had begun."""
+
     reason: str = ""
+    message: str = ""
 
 
 class WorkflowTerminated(_Ended, kw_only=True):

@@ -35,6 +35,8 @@ from dwf.core.events import (
     Lifecycle,
     Opening,
     Role,
+    RunBlocked,
+    RunUnblocked,
     SignalReceived,
     TimerFired,
     WorkflowStarted,
@@ -93,6 +95,7 @@ class Replay:
         self._fetch = fetch
         self._main: WorkflowTask | None = None
         self._seen = 0
+        self._behind = False
 
     def apply(self, events: Iterable[Event]) -> list[Opening]:
         """Deliver events in order; the openings that are new are returned, to be recorded in that order.
@@ -129,11 +132,13 @@ class Replay:
             self._seen += 1
             return
         if role is Role.PROGRESS or self.outcome is not None:
+            # While a run is blocked, facts are recorded that its script has not reacted to yet.
+            self._behind = (self._behind or isinstance(event, RunBlocked)) and not isinstance(event, RunUnblocked)
             return
         deliver = _DELIVER.get(type(event))
         if deliver is None:
             return
-        if self._seen != self.commands.issued:
+        if self._seen > self.commands.issued or (self._seen < self.commands.issued and not self._behind):
             self._refuse_divergence(event)
         self.last = event
         deliver(self, event)

@@ -1,0 +1,19 @@
+"""The engine: what happens between a message, a clock and a history. It decides nothing that a script decides.
+
+    post.py      what people post: signal, approve, cancel, terminate
+    start.py     create a run
+    tick.py      find what is due and drive it, several runs at a time
+    drive.py     one run under its lock: read, replay, deliver, act, record
+    arrivals.py  what is ready to be delivered: mail, finished steps, timers
+    steps.py     attempts: start, end, try again
+    lanes.py     the threads in which steps run
+    watchdog.py  ends workflow code that does not come to a wait
+    summary.py   a state in the words of `list` and `inbox`
+    runs.py      reading, for people
+    identity.py  who is who, and who may answer
+    waiting.py   wait until a run is done
+    upgrade.py   move a run to other code
+    stack.py     where a run's coroutines wait
+
+Nothing in here prints, parses arguments, or touches the state directory but through the store.
+"""

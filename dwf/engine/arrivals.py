@@ -1,0 +1,178 @@
+"""Arrivals: what is ready to be delivered to a run, in the order of its own time.
+
+A message counts from the moment the kernel linked its file, a finished step from its end, a timer from when it was
+due: else a yes of 21:59 would lose against the deadline of 22:00 under a tick of 22:01. Ties: input, closing, timer.
+
+Each arrival makes its events when its turn comes, from the state of that moment: what was overtaken makes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dwf.core import events as ev
+from dwf.core import messages as mail
+from dwf.core.duration import stamp, unstamp
+from dwf.core.state import OpenApproval, RunState
+from dwf.engine.identity import may_answer
+from dwf.engine.summary import who
+from dwf.store.letters import Letter
+
+INPUT, CLOSING, TIMER = 0, 1, 2
+Make = Callable[[RunState], list[ev.Event]]
+
+
+@dataclass(order=True, slots=True)
+class Arrival:
+    """Something that is ready. `make` gives the events to deliver, none if it came too late."""
+
+    at_us: int
+    rank: int
+    order: tuple[int, str]
+    make: Make = field(compare=False)
+
+
+class Late(Exception):
+    """A letter that cannot count any more. `why` is told to its sender."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+# -- time -------------------------------------------------------------------------------------------------------
+
+
+def from_time(state: RunState, now_us: int) -> list[Arrival]:
+    """Timers and deadlines that are due, and steps that were called off before they began."""
+    found = [
+        Arrival(due, TIMER, (command, ""), _fires(command))
+        for command, timer in state.timers.items()
+        if (due := unstamp(timer.started.fire_at)) <= now_us
+    ]
+    for command, approval in state.approvals.items():
+        deadline = approval.requested.deadline
+        if deadline and unstamp(deadline) <= now_us:
+            found.append(Arrival(unstamp(deadline), TIMER, (command, ""), _expires(command)))
+    return found
+
+
+def _fires(command: int) -> Make:
+    return lambda state: [ev.TimerFired(command=command)] if command in state.timers else []
+
+
+def _expires(command: int) -> Make:
+    def make(state: RunState) -> list[ev.Event]:
+        approval = state.approvals.get(command)
+        if approval is None:
+            return []
+        outcome = {"approve": "approved", "reject": "rejected", "fail": "failed"}[approval.requested.on_timeout]
+        return [_resolved(approval, outcome, timed_out=True)]
+
+    return make
+
+
+# -- mail -------------------------------------------------------------------------------------------------------
+
+
+def from_letter(letter: Letter, state: RunState) -> Arrival:
+    """A letter as an arrival. Its `make` raises Late when the letter cannot count."""
+    message = letter.message
+    kinds: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
+        mail.SIGNAL: _signal,
+        mail.CANCEL: _cancel,
+        mail.APPROVE: _answer,
+        mail.REJECT: _answer,
+    }
+
+    def make(now: RunState) -> list[ev.Event]:
+        if message.id in now.messages:
+            return []
+        if message.nonce and message.nonce != now.head.nonce:
+            raise Late("it was meant for an earlier run of this id")
+        return kinds[message.kind](letter, now)
+
+    return Arrival(letter.posted_us, INPUT, (0, letter.name), make)
+
+
+def sender_of(letter: Letter) -> ev.Identity:
+    """Who posted it: the uid is the kernel's word, everything else the sender's."""
+    claimed = letter.message.by
+    if claimed is None or claimed.uid != letter.uid:
+        return ev.Identity(uid=letter.uid)
+    return claimed
+
+
+def _signal(letter: Letter, _: RunState) -> list[ev.Event]:
+    message = letter.message
+    return [
+        ev.SignalReceived(
+            name=message.name,
+            payload=message.payload,
+            key=message.key,
+            message=message.id,
+            by=sender_of(letter),
+            reason=message.reason,
+            posted=stamp(letter.posted_us),
+        )
+    ]
+
+
+def _cancel(letter: Letter, _: RunState) -> list[ev.Event]:
+    message = letter.message
+    return [
+        ev.CancelRequested(
+            message=message.id, by=sender_of(letter), reason=message.reason, posted=stamp(letter.posted_us)
+        )
+    ]
+
+
+def _answer(letter: Letter, state: RunState) -> list[ev.Event]:
+    message = letter.message
+    approval = next((a for a in state.approvals.values() if a.requested.id == message.question), None)
+    if approval is None:
+        raise Late("the question is not open any more")
+    asked = approval.requested
+    if asked.fingerprint != message.fingerprint:
+        raise Late("the question is not the one that was shown")
+    if letter.posted_us < unstamp(asked.ts):
+        raise Late("it is older than the question")
+    refused = may_answer(asked, letter.uid)
+    if refused is not None:
+        raise Late(refused)
+    if any(a.by is not None and a.by.uid == letter.uid for a in approval.answers):
+        raise Late("this person has answered already")
+    given = ev.ApprovalAnswered(
+        command=asked.command,
+        answer=message.kind,
+        message=message.id,
+        by=sender_of(letter),
+        comment=message.reason,
+        posted=stamp(letter.posted_us),
+    )
+    return [given]
+
+
+def decided(state: RunState, command: int) -> ev.ApprovalResolved | None:
+    """How an approval ends, once its answers decide it: one no, or enough yes from different people."""
+    approval = state.approvals.get(command)
+    if approval is None:
+        return None
+    if approval.given(mail.REJECT):
+        return _resolved(approval, "rejected")
+    people = {a.by.uid for a in approval.given(mail.APPROVE) if a.by is not None}
+    return _resolved(approval, "approved") if len(people) >= approval.requested.need else None
+
+
+def _resolved(approval: OpenApproval, outcome: str, *, timed_out: bool = False) -> ev.ApprovalResolved:
+    wanted = mail.REJECT if outcome == "rejected" and not timed_out else mail.APPROVE
+    answers = approval.given(wanted)
+    return ev.ApprovalResolved(
+        command=approval.requested.command,
+        outcome=outcome,
+        answers=[a.id for a in answers],
+        by=[who(a.by) for a in answers],
+        comment=answers[-1].comment if answers else "",
+        timed_out=timed_out,
+    )

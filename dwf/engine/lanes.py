@@ -1,0 +1,88 @@
+"""Lanes: the threads in which steps run, and the number of steps that may run at a time.
+
+A lane is given a list of performances and plays one after the other. A slow step is alone in its lane; quick functions
+are given in growing lists, because handing each over by itself would cost more than the function.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from dwf.activities.plan import Outcome, Performance
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One step of a lane has ended."""
+
+    command: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFree:
+    """A lane has played its list."""
+
+    steps: int
+    seconds: float
+
+
+Report = Ended | LaneFree
+Load = list[tuple[int, Performance]]
+
+
+class Lanes:
+    """`count` lanes, shared by all runs of a process. Threads are started when first needed."""
+
+    def __init__(self, count: int) -> None:
+        self.count = max(1, count)
+        self.freed = threading.Event()
+        self._free = self.count
+        self._lock = threading.Lock()
+        self._loads: SimpleQueue[tuple[Load, SimpleQueue[Report]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def take(self, wanted: int) -> int:
+        """Reserve up to `wanted` lanes; how many there were. Each must be played in or given back."""
+        with self._lock:
+            granted = min(wanted, self._free)
+            self._free -= granted
+            return granted
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._free += count
+        if count:
+            self.freed.set()
+
+    def any_free(self) -> bool:
+        return self._free > 0
+
+    def play(self, load: Load, reports: SimpleQueue[Report]) -> None:
+        """Let the steps of a reserved lane begin, in another thread."""
+        with self._lock:
+            if len(self._threads) < self.count:
+                thread = threading.Thread(target=self._work, name=f"dwf-lane-{len(self._threads) + 1}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        self._loads.put((load, reports))
+
+    def close(self) -> None:
+        """End the threads after what they are playing."""
+        for _ in self._threads:
+            self._loads.put(None)
+        for thread in self._threads:
+            thread.join(timeout=1)
+
+    def _work(self) -> None:
+        while (given := self._loads.get()) is not None:
+            load, reports = given
+            began = time.monotonic()
+            for command, performance in load:
+                performance.go()
+                reports.put(Ended(command, performance.finish()))
+            self.give_back(1)
+            reports.put(LaneFree(len(load), time.monotonic() - began))

@@ -1,0 +1,161 @@
+"""Posting: what anybody may send to a run. Durable when it returns, acted on by whoever drives the run next.
+
+What can be known to be in vain is refused before it is posted: a run that is closed, a question that nobody asked. What
+happens in between is for the run's own history to decide; the sender looks once more after posting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dwf.core import messages as mail
+from dwf.core.events import ApprovalRequested, Identity, Payload
+from dwf.core.messages import Message, check_signal_name, quoted
+from dwf.core.state import OpenApproval, RunState
+from dwf.engine.identity import may_answer, members_of
+from dwf.engine.runs import RunView, load
+from dwf.errors import NotPermitted, UsageError, WrongState
+from dwf.store.room import Store
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What was posted: the message's id, and what it says in words."""
+
+    message: str
+    run: str
+    nonce: str
+    what: str
+
+
+def signal(
+    store: Store, run: str, name: str, payload: bytes, by: Identity, reason: str = "", key: str = ""
+) -> Posted:
+    """Post a signal to whatever instance of the run is open. Raises NotFound (4), WrongState (7), UsageError (2)."""
+    check_signal_name(name)
+    view = _open_run(store, run)
+    message = Message(id="", run=view.run, kind=mail.SIGNAL, name=name, payload=Payload(payload), key=key, reason=reason, by=by)
+    return _post(store, view, message, f"signal {name}")
+
+
+def cancel(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
+    """Ask a run to end, with its cleanup. Raises NotFound (4), WrongState (7)."""
+    view = _open_run(store, run)
+    return _post(store, view, _to(view, mail.CANCEL, by, reason), "cancellation")
+
+
+def terminate(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
+    """End a run without cleanup. Raises NotFound (4), WrongState (7)."""
+    view = _open_run(store, run)
+    return _post(store, view, _to(view, mail.TERMINATE, by, reason), "termination")
+
+
+def answer(
+    store: Store,
+    run: str,
+    yes: bool,
+    by: Identity,
+    comment: str = "",
+    step: str | None = None,
+    if_hash: str | None = None,
+) -> Posted:
+    """Answer an approval, bound to the run instance and the question as they are now.
+
+    step: a command number, or part of the prompt. if_hash: refuse unless the question has this fingerprint.
+    Raises WrongState (7) if nothing is asked, or this user has answered; NotPermitted (77) if the question is not for
+    this user; UsageError (2) if several questions fit.
+    """
+    view = _open_run(store, run)
+    assert view.state is not None
+    approval = _asked(view.state, view.run, step)
+    asked = approval.requested
+    if if_hash is not None and not (if_hash and asked.fingerprint.startswith(if_hash)):
+        raise WrongState(what=f"the question is now another one ({asked.fingerprint[:12]})", hint=f"dwf show {run}")
+    _check_allowed(asked, view.run, by)
+    _check_not_answered(store, view, approval, by)
+    kind = mail.APPROVE if yes else mail.REJECT
+    message = Message(
+        id="",
+        run=view.run,
+        kind=kind,
+        nonce=view.state.head.nonce,
+        question=asked.id,
+        fingerprint=asked.fingerprint,
+        reason=comment,
+        by=by,
+    )
+    count = f" ({len(approval.given(mail.APPROVE)) + 1} of {asked.need})" if yes and asked.need > 1 else ""
+    return _post(store, view, message, f"{'yes' if yes else 'no'} to {quoted(asked.prompt, 200)}{count}")
+
+
+def _open_run(store: Store, run: str) -> RunView:
+    view = load(store, run)
+    if view.state is None or (view.problem is not None and view.problem.exit_code == 65):
+        assert view.problem is not None
+        raise view.problem
+    if view.state.ended is not None:
+        raise WrongState(
+            what=f"run {view.run} is {view.state.status.value}; nothing reaches it any more",
+            hint=f"see how it ended: dwf show {view.run}",
+        )
+    return view
+
+
+def _to(view: RunView, kind: str, by: Identity, reason: str) -> Message:
+    assert view.state is not None
+    return Message(id="", run=view.run, kind=kind, nonce=view.state.head.nonce, reason=reason, by=by)
+
+
+def _post(store: Store, view: RunView, message: Message, what: str) -> Posted:
+    posted = store.mailbox.post(message)
+    store.index.wake(view.run)
+    assert view.state is not None
+    if store.mailbox.fate(posted) in ("late", "bad"):
+        raise WrongState(what=f"run {view.run} ended before this came; it is kept as late", hint=f"dwf show {view.run}")
+    return Posted(posted, view.run, view.state.head.nonce, what)
+
+
+def _asked(state: RunState, run: str, step: str | None) -> OpenApproval:
+    open_ones = list(state.approvals.values())
+    if not open_ones:
+        hint = f"see what it waits for: dwf show {run}"
+        raise WrongState(what=f"run {run} asks nothing now", hint=hint)
+    if step is None:
+        if len(open_ones) == 1:
+            return open_ones[0]
+        raise UsageError(what=f"run {run} asks {len(open_ones)} questions", hint=_which(run, open_ones))
+    fitting = [a for a in open_ones if step == str(a.requested.command)]
+    fitting = fitting or [a for a in open_ones if step.lower() in a.requested.prompt.lower()]
+    if len(fitting) != 1:
+        raise UsageError(what=f"{quoted(step)} names {len(fitting)} open questions of {run}", hint=_which(run, open_ones))
+    return fitting[0]
+
+
+def _which(run: str, approvals: list[OpenApproval]) -> str:
+    return "say which: " + "; ".join(f"{a.requested.command} {quoted(a.requested.prompt)}" for a in approvals)
+
+
+def _check_allowed(asked: ApprovalRequested, run: str, by: Identity) -> None:
+    refused = may_answer(asked, by.uid)
+    if refused is None:
+        return
+    may: list[str] = []
+    for name in asked.by:
+        members = members_of(name[1:]) if name.startswith("@") else [name]
+        may += [f"(there is no group {name[1:]} here)"] if members is None else members
+    raise NotPermitted(
+        what=f"you may not answer for {run}: {refused}", hint="who may: " + (", ".join(may) or "nobody is in that group")
+    )
+
+
+def _check_not_answered(store: Store, view: RunView, approval: OpenApproval, by: Identity) -> None:
+    given = next((a for a in approval.answers if a.by is not None and a.by.uid == by.uid), None)
+    if given is not None:
+        raise WrongState(what=f"you have answered this already: {given.answer}", hint=f"dwf show {view.run}")
+    for letter in store.mailbox.pending(view.run):
+        message = letter.message
+        if message.question == approval.requested.id and letter.uid == by.uid and message.nonce:
+            raise WrongState(
+                what=f"you have answered this already: {message.kind}, not yet acted on",
+                hint="the next tick takes it up: dwf tick",
+            )

@@ -1,0 +1,221 @@
+"""Reading, for people: one run, all runs, what needs somebody. Executes no script and writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from dwf.core.duration import unstamp
+from dwf.core.events import Event, WorkflowStarted
+from dwf.core.messages import check_run_id
+from dwf.core.state import RunState, Status, fold
+from dwf.engine.summary import Wait, addressees, row_of, waits
+from dwf.errors import DwfError, HistoryCorrupt, NotFound, UsageError
+from dwf.store.history import read_history
+from dwf.store.layout import run_of
+from dwf.store.letters import Letter
+from dwf.store.room import Store
+from dwf.store.row import Row
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as a reader found it. `state` is None if not even its first line can be read; `problem` says why."""
+
+    run: str
+    link: int
+    path: str
+    events: list[Event]
+    state: RunState | None
+    problem: DwfError | None
+    torn_bytes: int
+
+    @property
+    def status(self) -> Status:
+        if self.problem is not None:
+            return Status.CORRUPT if isinstance(self.problem, HistoryCorrupt) else Status.NEWER
+        assert self.state is not None
+        return self.state.status
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A line of `dwf list`. Times are microseconds UTC; `until_us` is when time alone moves it on."""
+
+    run: str
+    workflow: str
+    status: Status
+    step: str
+    waiting: str
+    since_us: int
+    until_us: int | None
+    started_us: int
+    updated_us: int
+    by: str
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that needs a person. kind: APPROVE or FIX; `then`: what happens without an answer."""
+
+    kind: str
+    run: str
+    what: str
+    who: str
+    since_us: int
+    until_us: int | None = None
+    then: str = ""
+    detail: str = ""
+    command: int = 0
+
+
+def resolve(store: Store, text: str) -> str:
+    """A run id from an id or a unique prefix of one. Raises NotFound (4), UsageError (2) with the candidates."""
+    check_run_id(text)
+    if os.path.exists(store.layout.history_path(text)):  # noqa: PTH110
+        return text
+    known = _all_ids(store)
+    fitting = [run for run in known if run.startswith(text)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        close = get_close_matches(text, known, 1)
+        raise NotFound(what=f"there is no run {text}", hint=f"did you mean {close[0]}?" if close else "dwf list")
+    more = f" and {len(fitting) - _SHOWN} more" if len(fitting) > _SHOWN else ""
+    raise UsageError(what=f"{text} begins {len(fitting)} run ids", hint=", ".join(fitting[:_SHOWN]) + more)
+
+
+def load(store: Store, run: str) -> RunView:
+    """The latest instance of a run. Raises NotFound."""
+    check_run_id(run)
+    link = store.latest_link(run)
+    path = store.layout.history_path(run, link)
+    try:
+        reading = read_history(path)
+    except NotFound:
+        known = _all_ids(store)
+        close = get_close_matches(run, known, 1)
+        raise NotFound(what=f"there is no run {run}", hint=f"did you mean {close[0]}?" if close else "dwf list") from None
+    readable = reading.events and isinstance(reading.events[0], WorkflowStarted)
+    state = fold(reading.events) if readable else None
+    return RunView(run, link, path, reading.events, state, reading.problem, reading.torn_bytes)
+
+
+def summaries(
+    store: Store,
+    *,
+    open_only: bool = False,
+    workflow: str | None = None,
+    status: Collection[Status] | None = None,
+    limit: int | None = None,
+) -> list[Summary]:
+    """Runs, the last started first: from the index if it can be believed, else from the files."""
+    words = [s.value for s in status] if status else []
+    rows = store.index.rows(open_only=open_only, workflow=workflow, status=words, limit=-1 if limit is None else limit)
+    if rows is None:
+        rows = [row for row in _scanned(store) if _wanted(row, open_only, workflow, words)][:limit]
+    # A row says "due" from before work begins until after its result is on disk: only the file knows more.
+    return [_summary(_read_anew(store, row) if row.due_at == 0 else row) for row in rows]
+
+
+def last_tickunstamp(store: Store) -> int | None:
+    """When a tick was last here, microseconds UTC; None if never, or not known."""
+    return store.index.last_tickunstamp()
+
+
+def pending_mail(store: Store, run: str) -> list[Letter]:
+    """What was posted to a run and is not in its history yet."""
+    return store.mailbox.pending(run)
+
+
+def inbox(store: Store) -> list[Need]:
+    """Everything that needs a person, what ends first first."""
+    needs: list[Need] = []
+    for summary in summaries(store, open_only=True):
+        if summary.status is Status.CORRUPT or summary.status is Status.NEWER:
+            needs.append(Need("FIX", summary.run, summary.waiting, "whoever keeps the disk", summary.updated_us))
+        elif summary.status is Status.BLOCKED or summary.step == "approve":
+            needs += _needs_of(load(store, summary.run))
+    return sorted(needs, key=lambda need: (need.until_us is None, need.until_us or need.since_us))
+
+
+def _needs_of(view: RunView) -> list[Need]:
+    state = view.state
+    if state is None:
+        return []
+    if state.blocked is not None:
+        blocked = state.blocked
+        return [Need("FIX", view.run, blocked.message, "whoever keeps the script", unstamp(blocked.ts), detail=blocked.hint)]
+    return [_question(state, wait) for wait in waits(state) if wait.kind == "approval"]
+
+
+def _question(state: RunState, wait: Wait) -> Need:
+    approval = state.approvals[wait.command]
+    needed = f" {len(approval.given('approve'))}/{approval.requested.need}" if approval.requested.need > 1 else ""
+    return Need(
+        "APPROVE",
+        state.head.run,
+        wait.what,
+        addressees(approval.requested) + needed,
+        wait.since_us,
+        wait.until_us,
+        wait.on_timeout,
+        wait.detail,
+        wait.command,
+    )
+
+
+def _all_ids(store: Store) -> list[str]:
+    try:
+        found = map(run_of, os.listdir(store.layout.runs))  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+    return sorted({name[0] for name in found if name is not None})
+
+
+def _scanned(store: Store) -> list[Row]:
+    rows = [_read_anew(store, Row(run)) for run in _all_ids(store)]
+    return sorted(rows, key=lambda row: (-row.started_us, row.run))
+
+
+def _wanted(row: Row, open_only: bool, workflow: str | None, status: list[str]) -> bool:
+    if (open_only and not row.open) or (workflow is not None and row.workflow != workflow):
+        return False
+    return not status or row.status in status
+
+
+def _read_anew(store: Store, row: Row) -> Row:
+    try:
+        view = load(store, row.run)
+    except DwfError as error:
+        return Row(row.run, status=Status.CORRUPT.value, waiting=error.message, started_us=row.started_us)
+    if view.state is None or view.problem is not None:
+        why = view.problem.message if view.problem else "its first line cannot be read"
+        known = view.state.head if view.state else None
+        return Row(
+            row.run,
+            status=view.status.value,
+            workflow=known.workflow if known else "",
+            waiting=why,
+            started_us=unstamp(known.ts) if known else row.started_us,
+        )
+    return row_of(view.state, view.link)
+
+
+def _summary(row: Row) -> Summary:
+    return Summary(
+        run=row.run,
+        workflow=row.workflow,
+        status=Status(row.status),
+        step=row.step or "-",
+        waiting=row.waiting or "-",
+        since_us=row.since_us,
+        until_us=row.due_at or None,
+        started_us=row.started_us,
+        updated_us=row.updated_us,
+        by=row.by,
+    )

@@ -1,0 +1,206 @@
+"""Starting: a script and words become a run whose first line is on disk before its id is told to anybody."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dwf import __version__
+from dwf.authoring.workflow import Workflow
+from dwf.core.duration import stamp
+from dwf.core.events import Identity, Payload, WorkflowStarted
+from dwf.core.messages import check_run_id
+from dwf.core.state import fold
+from dwf.core.values import same
+from dwf.engine.context import wall_clock_us
+from dwf.engine.summary import who
+from dwf.errors import Busy, Conflict
+from dwf.scripts.collect import Sources, collect
+from dwf.scripts.load import Script, load
+from dwf.store.code import bundle_hash
+from dwf.store.creation import create_run
+from dwf.store.history import believe_history
+from dwf.store.record import Chain
+from dwf.store.room import Store
+from dwf.store.row import DUE_NOW, Row
+
+IfExists = Literal["fail", "use", "new", "terminate"]
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_SUFFIX = 5
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """What `dwf start` was asked for.
+
+    script: a path, or path:workflow. values: words K=V; json_input: JSON values by name. run: the id, made up if None.
+    start_at_us: not before then. live: run the file as it is at each tick, instead of a stored copy.
+    """
+
+    script: str
+    by: Identity
+    values: dict[str, str] = field(default_factory=dict)
+    json_input: dict[str, Any] | None = None
+    run: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
+    start_at_us: int | None = None
+    live: bool = False
+    if_exists: IfExists = "fail"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that is there for good. `created` is False if `--if-exists use` found it."""
+
+    run: str
+    nonce: str
+    workflow: str
+    script: str
+    code: str
+    created: bool = True
+    start_at_us: int | None = None
+
+
+def describe(script: str) -> list[Workflow]:
+    """The workflows of a script, loaded without a state directory. Raises what `collect` and `load` raise."""
+    path, name = split_name(script)
+    loaded = _loaded(collect(path))
+    return [loaded.workflow(name)] if name else list(loaded.workflows.values())
+
+
+def start(store: Store, request: StartRequest) -> Started:
+    """Make a run; when this returns it is there for good.
+
+    Raises UsageError (2) for words that do not fit, Conflict (9) if the id is in use, and what `collect` and `load`
+    raise for a script that cannot be used. Nothing is stored then.
+    """
+    path, name = split_name(request.script)
+    if request.run is not None:
+        check_run_id(request.run)
+    sources = collect(path)
+    workflow = _loaded(sources).workflow(name)
+    given = workflow.bind(request.values, request.json_input)
+    code = store.code.save(dict(sources.files), sources.main)
+    event = WorkflowStarted(
+        run=request.run or _made_up(workflow.name),
+        nonce=secrets.token_hex(8),
+        workflow=workflow.name,
+        script=f"{sources.origin}/{sources.main}",
+        code=code,
+        code_mode="live" if request.live else "pinned",
+        code_owner=sources.owner,
+        input=Payload(given),
+        by=request.by,
+        reason=request.reason,
+        tags=request.tags,
+        start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
+        python=platform.python_version(),
+        dwf=__version__,
+    )
+    return _create(store, event, request)
+
+
+def split_name(script: str) -> tuple[str, str | None]:
+    """`path.py:name` as its two parts; a path may hold a colon itself."""
+    path, colon, name = script.rpartition(":")
+    if colon and name.isidentifier() and not os.path.exists(script):  # noqa: PTH110
+        return path, name
+    return script, None
+
+
+def _loaded(sources: Sources) -> Script:
+    return load(sources.files, sources.main, bundle_hash(dict(sources.files), sources.main), sources.origin)
+
+
+def _made_up(workflow: str) -> str:
+    suffix = "".join(secrets.choice(_LETTERS) for _ in range(_SUFFIX))
+    stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in workflow).strip("-")[:100]
+    return f"{stem or 'run'}-{suffix}"
+
+
+def _create(store: Store, event: WorkflowStarted, request: StartRequest) -> Started:
+    link = 1
+    while True:
+        try:
+            create_run(store.disk, store.layout, store.index, _row(event, link), _first_line(store, event))
+        except Conflict:
+            found = _existing(store, event, request)
+            if found is not None:
+                return found
+            link = store.latest_link(event.run) + 1
+            continue
+        return Started(
+            event.run, event.nonce, event.workflow, event.script, event.code, True, request.start_at_us
+        )
+
+
+def _first_line(store: Store, event: WorkflowStarted) -> bytes:
+    _, line = Chain.begin(event.run, event.nonce).append(store.blobs.pack(event), wall_clock_us())
+    return line
+
+
+def _row(event: WorkflowStarted, link: int) -> Row:
+    now = wall_clock_us()
+    return Row(
+        run=event.run,
+        nonce=event.nonce,
+        link=link,
+        workflow=event.workflow,
+        due_at=DUE_NOW,
+        since_us=now,
+        started_us=now,
+        updated_us=now,
+        by=who(event.by),
+    )
+
+
+def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> Started | None:
+    """The answer for an id that is in use; None: a new instance may be made."""
+    link = store.latest_link(event.run)
+    reading = believe_history(store.disk, store.layout.history_path(event.run, link))
+    if reading.problem is not None:
+        raise reading.problem
+    state = fold(reading.events)
+    head = state.head
+    if request.if_exists == "use":
+        differs = _difference(head, event)
+        if differs is None:
+            return Started(head.run, head.nonce, head.workflow, head.script, head.code, created=False)
+        raise Conflict(what=f"the id {event.run} is in use, with another {differs}", hint="choose another --id")
+    if request.if_exists == "new" and state.ended is not None:
+        return None
+    if request.if_exists == "terminate":
+        _end_by_force(store, state.head.run, link, request)
+        return None
+    how = "is done" if state.ended is not None else f"is {state.status.value}"
+    differs = _difference(head, event)
+    other = f", started with another {differs}" if differs else ""
+    raise Conflict(
+        what=f"the id {event.run} is in use: that run {how}{other}",
+        hint=f"see it: dwf show {event.run}; choose another --id, or --if-exists use|new|terminate",
+    )
+
+
+def _difference(head: WorkflowStarted, event: WorkflowStarted) -> str | None:
+    if head.workflow != event.workflow:
+        return f"workflow ({head.workflow})"
+    if not same(head.input, event.input):
+        return f"input ({bytes(head.input).decode('ascii', 'replace')[:200]})"
+    return None
+
+
+def _end_by_force(store: Store, run: str, link: int, request: StartRequest) -> None:
+    """Terminate the open instance here and now, so that the new one can take its id."""
+    from dwf.engine.post import terminate
+    from dwf.engine.tick import tick
+
+    terminate(store, run, request.by, f"replaced: {request.reason or 'dwf start --if-exists terminate'}")
+    tick(store, only={run})
+    reading = believe_history(store.disk, store.layout.history_path(run, link))
+    if fold(reading.events).ended is None:
+        holder = store.locks.holder(run)
+        raise Busy(run=run, pid=holder.pid if holder else "?", hint="it will end soon; try again")

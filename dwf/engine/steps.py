@@ -1,0 +1,260 @@
+"""Steps: from a scheduled activity to attempts, and from how they ended to events.
+
+Order on disk: ActivityStarted(attempt n) is durable before the attempt acts; how it ended is durable, together with
+what the script asks for next, before anything of that begins.
+"""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+
+from dwf.activities import end_orphan, prepare_async, prepare_function, prepare_isolated, prepare_shell
+from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, Target
+from dwf.core import events as ev
+from dwf.core.duration import stamp
+from dwf.core.events import Payload
+from dwf.core.retry import AttemptFailure, chance_for, retry_at
+from dwf.core.runtime import ActivityCall
+from dwf.core.state import OpenStep
+from dwf.core.values import decode
+from dwf.engine.context import Engine
+from dwf.engine.journal import Journal
+from dwf.engine.lanes import Report
+from dwf.errors import ValueRefused
+from dwf.scripts.perform import PERFORMER, packed
+
+# A lane is loaded with more quick functions at a time as long as a whole load takes less than this.
+_QUICK_SECONDS = 0.01
+_LONGEST_LOAD = 256
+_ORPHAN_GRACE_US = 5_000_000
+
+
+class Steps:
+    """The attempts of one run in this process."""
+
+    def __init__(self, engine: Engine, journal: Journal, reports: SimpleQueue[Report]) -> None:
+        self._engine = engine
+        self.journal = journal
+        self._reports = reports
+        self._load_size = 1
+        self._slow: list[tuple[int, Performance]] = []
+        self._quick: list[tuple[int, Performance]] = []
+        self._reserved = 0
+        self.in_flight: dict[int, Performance] = {}
+
+    # -- beginning ----------------------------------------------------------------------------------------------
+
+    def plan(self) -> bool:
+        """Prepare what can begin now and stage its ActivityStarted; False if something had to wait for a free lane."""
+        waiting = self._ready()
+        if not waiting:
+            return True
+        self._reserved = self._engine.lanes.take(len(waiting))
+        room = self._reserved * self._load_size
+        for step in waiting:
+            if room <= 0:
+                return False
+            call = self.journal.replay.commands.calls[step.command]
+            quick = self._is_quick(call)
+            room -= 1 if quick else self._load_size
+            (self._quick if quick else self._slow).append(self._prepare(step, call))
+        return True
+
+    def has_ready(self) -> bool:
+        """Whether a step could begin now."""
+        return bool(self._ready())
+
+    def lone_function(self) -> OpenStep | None:
+        """The step that may run in the run's own thread: a plain function, and nothing else is open beside it."""
+        state = self.journal.state
+        if len(state.steps) != 1 or state.timers or state.approvals or state.signal_waits:
+            return None
+        (step,) = self._ready() or (None,)
+        if step is None or not self._is_quick(self.journal.replay.commands.calls[step.command]):
+            return None
+        return step
+
+    def begin_lone(self, step: OpenStep) -> Performance:
+        """Prepare the only step and stage its ActivityStarted."""
+        return self._prepare(step, self.journal.replay.commands.calls[step.command])[1]
+
+    def launch(self) -> None:
+        """Let the prepared steps begin; their ActivityStarted is on disk now."""
+        loads = [[one] for one in self._slow]
+        lanes = min(self._reserved - len(loads), len(self._quick))
+        loads += [self._quick[i::lanes] for i in range(lanes)]
+        self._engine.lanes.give_back(self._reserved - len(loads))
+        self._slow, self._quick, self._reserved = [], [], 0
+        for load in loads:
+            self.in_flight.update(load)
+            self._engine.lanes.play(load, self._reports)
+
+    def lane_free(self, steps: int, seconds: float) -> None:
+        """Learn from how long a load took."""
+        if seconds < _QUICK_SECONDS:
+            self._load_size = min(max(self._load_size, steps * 2), _LONGEST_LOAD)
+        else:
+            self._load_size = 1
+
+    def _ready(self) -> list[OpenStep]:
+        now = stamp(self._engine.clock())
+        return [
+            step
+            for step in self.journal.state.steps.values()
+            if step.started is None and not step.cancel_requested and step.retry_at <= now
+        ]
+
+    def _is_quick(self, call: ActivityCall) -> bool:
+        return call.kind != "shell" and not call.is_async and not _isolated(call)
+
+    def _prepare(self, step: OpenStep, call: ActivityCall) -> tuple[int, Performance]:
+        number = step.attempts + 1
+        performance = self._performance(call, self._attempt(step, call, number))
+        process = performance.process
+        self.journal.record(
+            ev.ActivityStarted(
+                command=step.command, attempt=number, pid=process.pid, pid_start=process.start, boot=process.boot
+            )
+        )
+        return step.command, performance
+
+    def _attempt(self, step: OpenStep, call: ActivityCall, number: int) -> Attempt:
+        head, link = self.journal.state.head, self.journal.link
+        instance = head.run if link == 1 else f"{head.run}~{link}"
+        return Attempt(
+            run=head.run,
+            nonce=head.nonce,
+            command=step.command,
+            attempt=number,
+            name=step.title,
+            key=f"{instance}:{step.command}",
+            timeout_us=call.timeout_us,
+            grace_us=call.grace_us,
+            out_prefix=self._engine.store.outputs.prefix(head.run, step.command, number, link),
+        )
+
+    def _performance(self, call: ActivityCall, attempt: Attempt) -> Performance:
+        given = bytes(call.input)
+        if call.kind == "shell":
+            return prepare_shell(decode(given, ShellSpec), attempt)
+        if call.is_async:
+            return prepare_async(call, attempt)
+        if not _isolated(call):
+            return prepare_function(call, attempt)
+        loaded = self.journal.loaded
+        assert loaded is not None and call.target is not None
+        source = packed(loaded.sources, loaded.content)
+        target = Target(loader=PERFORMER, source=source, activity=":".join(call.target), input=given)
+        return prepare_isolated(target, attempt)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def ended(self, command: int, outcome: Outcome) -> list[ev.Event]:
+        """An attempt's end as events: a closing, or the news that it will be tried again."""
+        self.in_flight.pop(command, None)
+        step = self.journal.state.steps.get(command)
+        if step is None:
+            return []
+        if outcome.kind is Kind.INTERRUPTED:
+            return [self._interrupted(step, "dwf was told to stop while it ran")]
+        if outcome.kind is Kind.COMPLETED:
+            outcome = self._checked(command, outcome)
+        if outcome.kind is Kind.COMPLETED:
+            return [ev.ActivityCompleted(command=command, result=Payload(outcome.result), output=outcome.output)]
+        if step.cancel_requested or outcome.kind is Kind.CANCELLED:
+            reason = "cancelled" if outcome.error is None else outcome.error.message
+            return [ev.ActivityCancelled(command=command, reason=reason, output=outcome.output)]
+        return [self._failed(step, outcome)]
+
+    def called_off(self) -> list[ev.Event]:
+        """Steps that were cancelled before an attempt began, or between two."""
+        return [
+            ev.ActivityCancelled(command=step.command, reason="cancelled before it began")
+            for step in self.journal.state.steps.values()
+            if step.cancel_requested and step.started is None
+        ]
+
+    def cancel_asked(self) -> None:
+        """Pass on the wish to end to the attempts that run."""
+        for command, performance in self.in_flight.items():
+            step = self.journal.state.steps.get(command)
+            if step is not None and step.cancel_requested:
+                performance.cancel("cancelled by the run")
+
+    def end_all(self, reason: str) -> None:
+        """End every attempt that runs, and wait until it is over."""
+        for performance in self.in_flight.values():
+            performance.cancel(reason)
+
+    def abandon(self) -> None:
+        """Something could not be recorded: drop what has not begun, end what has."""
+        for _, performance in [*self._slow, *self._quick]:
+            performance.finish()
+        self._engine.lanes.give_back(self._reserved)
+        self._slow, self._quick, self._reserved = [], [], 0
+        self.end_all("dwf could not record it")
+
+    def interrupt_all(self) -> None:
+        for performance in self.in_flight.values():
+            performance.interrupt("dwf is stopping")
+
+    def orphans(self) -> list[ev.Event]:
+        """Attempts of a process that is gone: their remains are ended first, then they count as interrupted."""
+        events: list[ev.Event] = []
+        for step in self.journal.state.steps.values():
+            started = step.started
+            if started is None or step.command in self.in_flight:
+                continue
+            if started.pid and not end_orphan(started.pid, started.pid_start, started.boot, _ORPHAN_GRACE_US):
+                continue
+            events.append(self._interrupted(step, f"dwf was killed while attempt {started.attempt} ran"))
+        return events
+
+    def _checked(self, command: int, outcome: Outcome) -> Outcome:
+        """A result that does not fit the function's annotation is that attempt's failure, not the run's riddle."""
+        call = self.journal.replay.commands.calls[command]
+        if call.result_type is None:
+            return outcome
+        try:
+            decode(outcome.result, call.result_type)
+        except ValueRefused as error:
+            info = ev.ErrorInfo(type="ResultType", message=f"its result is not what is annotated: {error.message}")
+            return Outcome(Kind.FAILED, outcome.ended_us, error=info, error_types=("ResultType",))
+        return outcome
+
+    def _failed(self, step: OpenStep, outcome: Outcome) -> ev.Event:
+        error = outcome.error or ev.ErrorInfo(type="TimeoutError", message="no end within its time")
+        call = self.journal.replay.commands.calls[step.command]
+        text = f"{outcome.output.tail}\n{outcome.output.err_tail}" if outcome.output else ""
+        failure = AttemptFailure(error, outcome.error_types, outcome.exit_code, text)
+        if not call.retry.gives_up(step.attempts, failure):
+            return self._again(step, error, outcome.retry_after_us, outcome.output)
+        if outcome.kind is Kind.TIMED_OUT:
+            return ev.ActivityTimedOut(
+                command=step.command, timeout=call.timeout_us, attempts=step.attempts, output=outcome.output
+            )
+        return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=outcome.output)
+
+    def _again(self, step: OpenStep, error: ev.ErrorInfo, asked_us: int | None, output: ev.Output | None) -> ev.Event:
+        call = self.journal.replay.commands.calls[step.command]
+        chance = chance_for(self.journal.state.head.nonce, step.command, step.attempts)
+        due = retry_at(self._engine.clock(), call.retry, step.attempts, chance, asked_us)
+        return ev.ActivityAttemptFailed(
+            command=step.command, attempt=step.attempts, error=error, retry_at=stamp(due), output=output
+        )
+
+    def _interrupted(self, step: OpenStep, how: str) -> ev.Event:
+        limit = step.scheduled.max_attempts
+        if limit and step.attempts >= limit:
+            error = ev.ErrorInfo(type="Interrupted", message=f"{how}; whether it took effect is unknown")
+            return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts)
+        error = ev.ErrorInfo(type="Interrupted", message=how)
+        now = stamp(self._engine.clock())
+        return ev.ActivityAttemptFailed(command=step.command, attempt=step.attempts, error=error, retry_at=now)
+
+
+def _isolated(call: ActivityCall) -> bool:
+    """Only a process can be ended, so a function with a time limit gets one of its own unless it is told otherwise."""
+    if call.target is None or call.is_async:
+        return False
+    return call.isolate if call.isolate is not None else call.timeout_us > 0

@@ -1,0 +1,138 @@
+"""A run's state in the words that people see: what it waits for, and the row the index keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dwf.core import events as ev
+from dwf.core.duration import unstamp
+from dwf.core.state import OpenApproval, OpenStep, RunState, Status
+from dwf.store.row import DUE_NOW, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that a run waits for. `kind`: approval, signal, retry, step, timer or start. Times: microseconds UTC."""
+
+    command: int
+    kind: str
+    what: str
+    since_us: int
+    until_us: int | None = None
+    detail: str = ""
+    on_timeout: str = ""
+
+
+# What a person can act on comes first.
+_RANK = {"approval": 0, "step": 1, "retry": 2, "signal": 3, "timer": 4, "start": 5}
+
+
+def waits(state: RunState) -> list[Wait]:
+    """Everything that is open, most important first."""
+    found = [_approval(a) for a in state.approvals.values()]
+    found += [_step(s) for s in state.steps.values()]
+    found += [
+        Wait(c, "signal", w.opened.name, unstamp(w.opened.ts)) for c, w in state.signal_waits.items()
+    ]
+    found += [
+        Wait(c, "timer", t.started.purpose, unstamp(t.started.ts), unstamp(t.started.fire_at))
+        for c, t in state.timers.items()
+    ]
+    if state.head.start_at and state.last_id == 1:
+        found.append(Wait(0, "start", "its start", unstamp(state.head.ts), unstamp(state.head.start_at)))
+    return sorted(found, key=lambda wait: (_RANK[wait.kind], wait.command))
+
+
+def _approval(approval: OpenApproval) -> Wait:
+    asked = approval.requested
+    given = "; ".join(f"{who(a.by)}: {a.comment}" if a.comment else who(a.by) for a in approval.given("approve"))
+    return Wait(
+        asked.command,
+        "approval",
+        asked.prompt,
+        unstamp(asked.ts),
+        unstamp(asked.deadline) if asked.deadline else None,
+        given,
+        asked.on_timeout if asked.deadline else "",
+    )
+
+
+def _step(step: OpenStep) -> Wait:
+    if step.retry_at and step.started is None:
+        error = step.last_error
+        told = f"after attempt {step.attempts}: {error.message}" if error else ""
+        return Wait(step.command, "retry", step.title, unstamp(step.scheduled.ts), unstamp(step.retry_at), told)
+    attempt = f"attempt {max(step.attempts, 1)}"
+    if step.scheduled.max_attempts > 1:
+        attempt += f" of {step.scheduled.max_attempts}"
+    since = step.started.ts if step.started else step.scheduled.ts
+    until = unstamp(since) + step.scheduled.timeout if step.scheduled.timeout and step.started else None
+    return Wait(step.command, "step", step.title, unstamp(since), until, attempt)
+
+
+def who(identity: ev.Identity | None) -> str:
+    """A name for a person: the login, with the user behind a sudo."""
+    if identity is None:
+        return "somebody"
+    name = identity.login or f"uid {identity.uid}"
+    return f"{name} (sudo by {identity.sudo_user})" if identity.sudo_user else name
+
+
+def addressees(approval: ev.ApprovalRequested) -> str:
+    """Who may answer, in words."""
+    return ", ".join(approval.by) or "anyone who may post to this run"
+
+
+def step_of(state: RunState) -> str:
+    """Where a run is, in one or two words."""
+    if state.ended is not None:
+        return "-"
+    first = next(iter(waits(state)), None)
+    if first is None:
+        return state.status_text or "-"
+    return {"approval": "approve", "signal": "signal", "start": "start"}.get(first.kind, first.what)
+
+
+def waiting_for(state: RunState) -> str:
+    """What a run waits for, in a few words and without times."""
+    if state.blocked is not None:
+        return f"you: {state.blocked.message}"
+    first = next(iter(waits(state)), None)
+    if first is None or state.ended is not None:
+        return "-"
+    if first.kind == "approval":
+        return addressees(state.approvals[first.command].requested)
+    if first.kind == "signal":
+        return f"signal {first.what}"
+    if first.kind in ("step", "retry"):
+        return first.detail
+    return first.what
+
+
+def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
+    """The index row of a run that rests. `due_now`: it has something to do whatever the clock says."""
+    status, first = state.status, next(iter(waits(state)), None)
+    return Row(
+        run=state.head.run,
+        nonce=state.head.nonce,
+        link=link,
+        workflow=state.head.workflow,
+        status=status.value,
+        open=state.ended is None,
+        due_at=None if state.ended is not None else (DUE_NOW if due_now else _due(state, status)),
+        step=step_of(state),
+        waiting=waiting_for(state),
+        since_us=first.since_us if first else unstamp(state.last_ts),
+        started_us=unstamp(state.head.ts),
+        updated_us=unstamp(state.last_ts),
+        by=who(state.head.by) if state.head.by else "",
+    )
+
+
+def _due(state: RunState, status: Status) -> int | None:
+    if status is Status.BLOCKED:
+        # Stored code does not mend itself; a file does, so it is looked at again.
+        return DUE_NOW if state.head.code_mode == "live" else None
+    if status is Status.RUNNING:
+        return DUE_NOW
+    return state.next_due_us()

@@ -1,0 +1,205 @@
+"""The tick: drive every run that is due, several at a time, until none is. Any number of ticks may overlap.
+
+While a step of it runs, a tick does not fall asleep on it: it goes on asking index and mailbox every second, and drives
+what became due. Each run is driven by one thread; `jobs` counts steps, not runs, so a run that waits for a lane is put
+aside and does not hold up those that only need a replay.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dwf.activities import capturing
+from dwf.engine.context import Engine, Watch
+from dwf.engine.drive import Driven, Rest, drive
+from dwf.errors import DwfError
+from dwf.store.creation import recover_intents
+from dwf.store.room import Store
+
+_LOOK_SECONDS = 1.0
+_BATCH = 256
+# Threads beyond the lanes: runs that only replay and record overlap their syncs.
+_EXTRA_DRIVERS = 16
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class TickReport:
+    """What a tick did. `news`: a line for each run that newly failed or got stuck. `errors`: what kept it from a run."""
+
+    driven: int
+    news: list[str]
+    errors: list[DwfError]
+    stopped: bool
+
+
+def tick(
+    store: Store,
+    *,
+    jobs: int = 8,
+    max_seconds: float | None = None,
+    only: Iterable[str] | None = None,
+    watch: Watch | None = None,
+    stop: threading.Event | None = None,
+) -> TickReport:
+    """Drive what is due until nothing is, or `stop` is set, or `max_seconds` have passed.
+
+    only: drive just these runs, due or not. Raises DiskError if the index cannot be written.
+    """
+    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop)
+    # The collector must not run while a workflow's loop is set; it is asked for between runs instead.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with capturing():
+            return _Tick(engine, None if only is None else set(only), max_seconds).run()
+    finally:
+        if collecting:
+            gc.enable()
+        engine.close()
+
+
+class _Tick:
+    def __init__(self, engine: Engine, only: set[str] | None, max_seconds: float | None) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._only = only
+        self._until = None if max_seconds is None else time.monotonic() + max_seconds
+        self._changed = threading.Condition()
+        self._active: set[str] = set()
+        self._ended: list[tuple[str, Driven | BaseException]] = []
+        self._parked: set[str] = set()
+        self._elsewhere: set[str] = set()
+        self._broken: set[str] = set()
+        self._names: dict[str, set[str]] = {}
+        self._looking: dict[str, set[str]] = {}
+        self._left_lying: set[str] = set()
+        self._first = True
+        self.driven = 0
+        self.news: list[str] = []
+        self.errors: list[DwfError] = []
+
+    def run(self) -> TickReport:
+        if self._only is None:
+            recover_intents(self._store.disk, self._store.layout, self._store.index)
+        while not self._over():
+            started = [self._drive(run) for run in self._due()]
+            self._take_ended(wait=bool(self._active))
+            if not started and not self._active and not self._ended:
+                break
+        self._stop()
+        self._store.index.note_tick(self._engine.clock())
+        return TickReport(self.driven, self.news, self.errors, self._engine.stop.is_set())
+
+    def _over(self) -> bool:
+        if self._until is not None and time.monotonic() > self._until:
+            self._engine.stop.set()
+        return self._engine.stop.is_set()
+
+    # -- what is due --------------------------------------------------------------------------------------------
+
+    def _due(self) -> list[str]:
+        free = self._engine.lanes.count + _EXTRA_DRIVERS - len(self._active)
+        if free <= 0:
+            return []
+        if self._engine.lanes.any_free():
+            self._parked.clear()
+        skip = self._active | self._parked | self._elsewhere | self._broken
+        if self._only is not None:
+            return self._of_the_chosen(skip)
+        posted = self._posted()
+        found = [run for run in posted if run not in skip][:free]
+        indexed = self._indexed(free - len(found), skip | set(found))
+        return found + indexed
+
+    def _of_the_chosen(self, skip: set[str]) -> list[str]:
+        assert self._only is not None
+        posted = self._posted()
+        wanted = self._only if self._first else {run for run in self._only if run in posted or self._is_due(run)}
+        self._first = False
+        return sorted(wanted - skip)
+
+    def _is_due(self, run: str) -> bool:
+        row = self._store.index.row(run)
+        return row is not None and row.due_at is not None and row.due_at <= self._engine.clock()
+
+    def _posted(self) -> dict[str, None]:
+        """Runs with mail that has come since they were last left, the oldest first."""
+        names = sorted(self._store.mailbox.names())
+        self._left_lying.intersection_update(names)
+        self._names = {}
+        for name in names:
+            run = self._store.mailbox.run_of(name)
+            if run is None:
+                self._store.mailbox.read(name)  # no message of ours: it is moved away, with the reason
+            elif name not in self._left_lying:
+                self._names.setdefault(run, set()).add(name)
+        return dict.fromkeys(self._names)
+
+    def _indexed(self, limit: int, skip: set[str]) -> list[str]:
+        if limit <= 0:
+            return []
+        found = self._store.index.due(self._engine.clock(), min(limit, _BATCH), skip)
+        if found is None:
+            self._store.index.rebuild()
+            found = self._store.index.due(self._engine.clock(), min(limit, _BATCH), skip)
+        return found or []
+
+    # -- drivers ------------------------------------------------------------------------------------------------
+
+    def _drive(self, run: str) -> str:
+        self._active.add(run)
+        self._looking[run] = self._names.get(run, set())
+        thread = threading.Thread(target=self._driver, args=(run,), name=f"dwf-run-{run}", daemon=True)
+        thread.start()
+        return run
+
+    def _driver(self, run: str) -> None:
+        result: Driven | BaseException
+        try:
+            result = drive(self._engine, run)
+        except BaseException as error:
+            result = error
+        with self._changed:
+            self._ended.append((run, result))
+            self._changed.notify()
+
+    def _take_ended(self, *, wait: bool) -> None:
+        with self._changed:
+            if wait and not self._ended:
+                self._changed.wait(_LOOK_SECONDS)
+            ended, self._ended = self._ended, []
+        for run, result in ended:
+            self._active.discard(run)
+            self._note(run, result)
+        if ended:
+            self._elsewhere.clear()
+            gc.collect(1)
+
+    def _note(self, run: str, result: Driven | BaseException) -> None:
+        if isinstance(result, BaseException):
+            self._broken.add(run)
+            if not isinstance(result, DwfError):
+                raise result
+            self.errors.append(result)
+            return
+        if result.rest is not Rest.BUSY:
+            self.driven += 1
+            # Mail that a run has seen and left (it has not begun, it is unreadable) is no reason to drive it again.
+            self._left_lying |= self._looking.pop(run, set())
+        if result.news:
+            self.news.append(result.news)
+        if result.rest is Rest.BUSY:
+            self._elsewhere.add(run)
+        elif result.rest is Rest.PARKED:
+            self._parked.add(run)
+
+    def _stop(self) -> None:
+        """Wait for the drivers to leave their runs; what does not in time dies with the process."""
+        until = time.monotonic() + _STOP_SECONDS
+        while self._active and time.monotonic() < until:
+            self._take_ended(wait=True)

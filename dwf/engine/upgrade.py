@@ -1,0 +1,80 @@
+"""Upgrading: move one open run to other code, if that code replays its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dwf.core import guard
+from dwf.core.events import CodeUpgraded, Event, Identity, Opening
+from dwf.core.replay import Program, Replay
+from dwf.core.state import RunState, fold
+from dwf.engine.context import wall_clock_us
+from dwf.engine.start import split_name
+from dwf.engine.watchdog import Watchdog
+from dwf.errors import Busy, WrongState
+from dwf.scripts.collect import collect
+from dwf.scripts.load import load
+from dwf.store.code import bundle_hash
+from dwf.store.history import History
+from dwf.store.room import Store
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """A run on its new code. `unblocked`: it was blocked before, and goes on with the next tick."""
+
+    run: str
+    code: str
+    unblocked: bool
+
+
+def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "") -> Upgraded:
+    """Check that `script` replays the run's history, store it, and record that the run is on it now.
+
+    Raises NondeterminismError or another ScriptError (65) when it does not fit, Busy (75), WrongState (7), and what
+    `collect` and `load` raise. Nothing is changed then.
+    """
+    path, _ = split_name(script)
+    sources = collect(path)
+    content = bundle_hash(dict(sources.files), sources.main)
+    loaded = load(sources.files, sources.main, content, sources.origin)
+    lock = store.locks.take(run)
+    if lock is None:
+        holder = store.locks.holder(run)
+        raise Busy(run=run, pid=holder.pid if holder else "?", hint="try again in a moment")
+    with lock:
+        history = History.open(store.disk, store.layout.history_path(run, store.latest_link(run)), wall_clock_us())
+        try:
+            state = fold(history.events)
+            if state.ended is not None:
+                raise WrongState(what=f"run {run} is {state.status.value}", hint="only open runs can be moved")
+            check_fits(store, loaded.program(state.head.workflow), state, history.events)
+            store.code.save(dict(sources.files), sources.main)
+            moved = CodeUpgraded(
+                code=content,
+                script=f"{sources.origin}/{sources.main}",
+                code_owner=sources.owner,
+                by=by,
+                reason=reason,
+            )
+            store.index.mark_due(run)
+            history.stage(moved, wall_clock_us())
+            history.commit()
+        finally:
+            history.close()
+    store.index.wake(run)
+    return Upgraded(run, content, state.blocked is not None)
+
+
+def check_fits(store: Store, program: Program, state: RunState, events: list[Event]) -> None:
+    """Replay a history against a program, without a trace. Raises the ScriptError that it meets."""
+    guard.install()
+    openings = [event for event in events if isinstance(event, Opening)]
+    replay = Replay(program, state.head, openings, store.blobs.fetch)
+    watchdog = Watchdog()
+    try:
+        with watchdog.over(replay):
+            replay.apply(events)
+    finally:
+        replay.close()
+        watchdog.close()

@@ -1,0 +1,95 @@
+"""The watchdog: ends workflow code that computes for ever instead of coming to a wait.
+
+A run reports before and after each activation. One thread looks on; when the same event has been in delivery for longer
+than the limit, the activation is made void (with the line it is at) and an exception is raised into its thread, again
+and again until it gives in. Nothing of it is recorded as an outcome: the run is blocked.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from dwf.core.outcome import place
+from dwf.core.replay import Replay
+from dwf.errors import BusyLoop
+from dwf.scripts.load import raise_in
+
+LIMIT_SECONDS = 10.0
+_LOOK_SECONDS = 0.25
+
+
+class OutOfTime(BaseException):
+    """Raised into workflow code that has used up its time. A BaseException, so that `except Exception` lets it pass."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    replay: Replay
+    thread: int
+    event: object
+    since: float
+
+
+class Watchdog:
+    """Looks after all activations of a process."""
+
+    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
+        self._limit = limit_seconds
+        self._lock = threading.Lock()
+        self._watched: dict[int, _Watched] = {}
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    @contextmanager
+    def over(self, replay: Replay) -> Iterator[None]:
+        """Watch what the calling thread does with `replay` in the block."""
+        thread = threading.get_ident()
+        self._watched[thread] = _Watched(replay, thread, None, time.monotonic())
+        if self._thread is None:
+            self._begin()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._watched.pop(thread).event is OutOfTime:
+                    raise_in(thread, None)
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="dwf-watchdog", daemon=True)
+                self._thread.start()
+
+    def _look(self) -> None:
+        while not self._closing.wait(_LOOK_SECONDS):
+            with self._lock:
+                for watched in list(self._watched.values()):
+                    self._look_at(watched)
+
+    def _look_at(self, watched: _Watched) -> None:
+        if watched.event is OutOfTime:
+            raise_in(watched.thread, OutOfTime)
+        elif watched.event is not watched.replay.last:
+            watched.event, watched.since = watched.replay.last, time.monotonic()
+        elif time.monotonic() - watched.since > self._limit:
+            error = BusyLoop(what=f"it computes for more than {self._limit:g} s", where=_line(watched))
+            watched.replay.commands.refuse(error)
+            watched.event = OutOfTime
+            raise_in(watched.thread, OutOfTime)
+
+
+def _line(watched: _Watched) -> str:
+    frame = sys._current_frames().get(watched.thread)
+    while frame is not None:
+        if watched.replay.program.is_script(frame.f_code.co_filename):
+            return place(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return "the script"

@@ -1,0 +1,43 @@
+"""The store as one object: what the rooms above are given instead of a path."""
+
+from __future__ import annotations
+
+import os
+
+from dwf.store.blobs import Blobs
+from dwf.store.code import CodeStore
+from dwf.store.files import Disk
+from dwf.store.index import Index
+from dwf.store.layout import Layout, open_home
+from dwf.store.locks import RunLocks
+from dwf.store.mailbox import Mailbox
+from dwf.store.outputs import Outputs
+
+
+class Store:
+    """One state directory, open. `shared` is whether operators and engine are different users."""
+
+    shared = False
+
+    def __init__(self, disk: Disk, layout: Layout) -> None:
+        self.disk = disk
+        self.layout = layout
+        self.mailbox = Mailbox(disk, layout)
+        self.locks = RunLocks(disk, layout)
+        self.index = Index(disk, layout)
+        self.code = CodeStore(disk, layout)
+        self.blobs = Blobs(disk, layout)
+        self.outputs = Outputs(disk, layout)
+
+    @classmethod
+    def open(cls, home: str, *, create: bool = False, parents: bool = False, write: bool = True) -> Store:
+        """The state directory at `home`, checked, and made if `create` is given. Raises what `open_home` raises."""
+        disk = Disk()
+        return cls(disk, open_home(disk, home, create, parents=parents, write=write))
+
+    def latest_link(self, run: str) -> int:
+        """The number of the newest instance of a workflow id, 1 if there is none yet."""
+        link = 1
+        while os.path.exists(self.layout.history_path(run, link + 1)):  # noqa: PTH110
+            link += 1
+        return link
