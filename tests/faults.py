@@ -112,12 +112,14 @@ class FaultyDisk(Disk):
         if operation == "write" and self._longest_write is not None:
             args = args[0], bytes(args[1])[: self._longest_write]
         before = self._power.before(operation, path, args) if self._power else None
-        result = function(*args)
-        if self._power:
-            self._power.happened(operation, path, args, result, before)
-        if number == self._crash_after:
-            self._die()
-        return result
+        try:
+            result = function(*args)
+            if self._power:
+                self._power.happened(operation, path, args, before)
+            return result
+        finally:
+            if number == self._crash_after:
+                self._die()
 
     def _die(self) -> None:
         self.dead = True
@@ -180,7 +182,7 @@ class PowerCut:
             return self._id(source) if os.path.lexists(source) else None
         return None
 
-    def happened(self, operation: str, path: str, args: tuple[Any, ...], result: Any, before: Inode | None) -> None:
+    def happened(self, operation: str, path: str, args: tuple[Any, ...], before: Inode | None) -> None:
         if operation == "create":
             self._add(path, self._track(path, synced=False))
         elif operation == "link":

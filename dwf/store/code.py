@@ -16,6 +16,7 @@ from dwf.errors import CodeMissing, InternalError
 from dwf.store.content import Content, Missing
 from dwf.store.files import Disk
 from dwf.store.layout import Layout
+from dwf.store.record import UNREADABLE
 
 _SCHEMA = "dwf.code/1"
 
@@ -59,7 +60,7 @@ class CodeStore:
             files = {name: self._content.fetch(content) for name, content in manifest.files.items()}
         except Missing as missing:
             raise _gone(run, hash, missing.why) from None
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             raise _gone(run, hash, f"{hash[:12]} names no bundle") from None
         return Bundle(manifest.main, files)
 

@@ -13,8 +13,6 @@ import errno
 import os
 from dataclasses import dataclass
 
-import msgspec
-
 from dwf.core.duration import unstamp
 from dwf.core.events import Event, Role, WorkflowStarted
 from dwf.errors import DiskError, DwfError, HistoryCorrupt, InternalError, NewerFormat, NotFound, ValueRefused
@@ -309,7 +307,7 @@ def _last_events(end: bytes) -> list[Event]:
     try:
         for line in lines:
             events.append(record.decode_line(line))
-    except (msgspec.MsgspecError, RecursionError):
+    except record.UNREADABLE:
         return []
     seen = record.glance(lines[0]) if lines else None
     if seen is None or record.chained(lines[1:], seen.hash.encode())[0] != len(lines) - 1:

@@ -191,8 +191,11 @@ def open_home(
 def adopt_home(disk: Disk, layout: Layout) -> None:
     """Bind the state directory to this machine, knowingly: it was moved here and is not used elsewhere."""
     fresh = f"{layout.machine}.new"
-    disk.discard(fresh)
-    disk.write_new(fresh, _machine_line())
+    try:
+        disk.write_new(fresh, _machine_line())
+    except FileExistsError:  # of one who was killed here; it may be half
+        disk.unlink(fresh)
+        disk.write_new(fresh, _machine_line())
     disk.rename(fresh, layout.machine)
     disk.fsync_dir(layout.home)
 

@@ -60,8 +60,11 @@ class Mend:
 
     def _write(self, data: bytes) -> None:
         fresh = f"{self._copy}.new"
-        self._disk.discard(fresh)
-        self._disk.write_new(fresh, data)
+        try:
+            self._disk.write_new(fresh, data)
+        except FileExistsError:  # of one who was killed here; it may be half
+            self._disk.unlink(fresh)
+            self._disk.write_new(fresh, data)
         self._disk.rename(fresh, self._copy)
 
 

@@ -30,6 +30,8 @@ HASH_LENGTH = 32
 # What follows the hashed bytes of a line, its newline not counted.
 SUFFIX_LENGTH = len(_BEFORE_HASH) + HASH_LENGTH + len(_AFTER_HASH)
 TIMESTAMP_LENGTH = 27
+# What msgspec raises for bytes that are not what they should be; bytes that are no UTF-8 are not among its own errors.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 _encode = msgspec.json.Encoder().encode
@@ -87,7 +89,7 @@ class Chain:
         line = body + _BEFORE_HASH + hash + _AFTER_HASH
         try:
             recorded: Event = _DECODER.decode(line)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueRefused(what=type(event).__name__, why=f"it cannot be stored: {error}") from None
         self.length, self.hash, self.last_us = number, hash, us
         return recorded, line + b"\n"
@@ -137,12 +139,12 @@ def decode_header(line: bytes) -> Header | None:
     """The start of the chain from line 1, unchecked; None if it is not to be had."""
     try:
         return _HEADER.decode(line)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         return None
 
 
 def decode_line(line: bytes) -> Event:
-    """One record as an event. Raises msgspec.MsgspecError for a type or field that this version does not know."""
+    """One record as an event. Raises one of UNREADABLE for a type or field that this version does not know."""
     event: Event = _DECODER.decode(line)
     return event
 
@@ -168,7 +170,7 @@ def glance(line: bytes) -> Glance | None:
         return None
     try:
         return _GLANCE.decode(line)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -189,7 +191,7 @@ def _fields(event: Event) -> bytes:
         data = _encode(event)
     except UnicodeEncodeError:
         data = _encode(_without_surrogates(event))
-    text = data.decode()
+    text = data.decode("utf-8", "replace")
     if not (text.isascii() and text.isprintable()):
         data = _printable(data, type(event).__name__)
     return data[1:-1]
@@ -200,7 +202,7 @@ def _printable(data: bytes, what: str) -> bytes:
     try:
         # Whitespace between tokens (newlines in a hand-written payload) goes; inside strings all of it is escaped.
         text = msgspec.json.format(data, indent=-1).decode()
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise ValueRefused(what=what, why=f"it cannot be stored: {error}") from None
     return _UNPRINTABLE.sub(_escape, text).encode("ascii")
 

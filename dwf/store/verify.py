@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-import msgspec
+from itertools import islice
 
 from dwf.core.events import EVENT_TYPES, FORMAT, Event, WorkflowStarted
 from dwf.errors import HistoryCorrupt, NewerFormat
@@ -118,7 +117,7 @@ def findings(source: Iterable[bytes], path: str) -> list[Finding]:
     if whole is not None and (place.number > 1 or whole.kind == NEWER):
         return [whole]
     if bad is not None:
-        found.extend(_walk_damaged(place, bad + b"".join(lines)))
+        found.extend(islice(_walk_damaged(place, bad + b"".join(lines)), _MOST_FINDINGS))
     return found[:_MOST_FINDINGS]
 
 
@@ -225,17 +224,18 @@ def _judge(place: _Place, before: bytes, bad: list[bytes], rest: bytes) -> Findi
         )
     if odd is not None:
         return place.says(CORRUPT, odd)
-    return place.says(*_misplaced(place, line, before, bad[1] if len(bad) > 1 else None))
+    return place.says(*_misplaced(place, line, before, bad[1:]))
 
 
-def _misplaced(place: _Place, line: bytes, before: bytes, after: bytes | None) -> tuple[str, str]:
+def _misplaced(place: _Place, line: bytes, before: bytes, behind: list[bytes]) -> tuple[str, str]:
     """Kind and words for a line of printable ASCII that does not fit the chain."""
     seen, number = record.glance(line), place.number
+    after = behind[0] if behind else None
     if seen is None:
         return CORRUPT, "it is not a whole record"
     if line == before:
         return CORRUPT, "the line before it stands there twice"
-    if after is not None and _follows(after, number, place.hash):
+    if after is not None and _follows(after, number, place.hash) and not _belongs_behind(line, seen, behind):
         return FOREIGN, "it does not belong here: the line after it fits without it"
     if seen.id != number:
         return CORRUPT, f"it has id {seen.id} where {number} belongs: lines are missing, moved or repeated"
@@ -245,6 +245,13 @@ def _misplaced(place: _Place, line: bytes, before: bytes, after: bytes | None) -
     if _follows(after, number + 1, record.hash_line(place.hash, body)):
         return CORRUPT, "its hash was changed; its content fits"
     return FOREIGN, "it is a whole record, but of another chain: the lines before and after do not fit it"
+
+
+def _belongs_behind(line: bytes, seen: record.Glance, behind: list[bytes]) -> bool:
+    """Whether the line was moved here from further down: its own predecessor stands there."""
+    start = b'{"id":%d,' % (seen.id - 1)
+    earlier = next((record.glance(other) for other in behind if other.startswith(start)), None)
+    return earlier is not None and _follows(line, seen.id, earlier.hash.encode())
 
 
 def _follows(line: bytes, number: int, previous: bytes) -> bool:
@@ -299,7 +306,7 @@ def _decoded(lines: list[bytes], data: bytes, path: str) -> tuple[list[Event], F
         events = record.decode_lines(data)
         if record.numbered(events, 1) and all(type(event) is WorkflowStarted for event in events[:1]):
             return events, None
-    except (msgspec.MsgspecError, RecursionError):
+    except record.UNREADABLE:
         pass
     place, events = _Place(path, 1, 0, b""), []
     for line in lines:
@@ -315,7 +322,7 @@ def _decoded_line(place: _Place, line: bytes) -> tuple[Event | None, Finding | N
     """A line that fits the chain as an event, or what keeps it from being one."""
     try:
         event = record.decode_line(line)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except record.UNREADABLE as error:
         seen = record.glance(line)
         if seen is not None and seen.type not in EVENT_TYPES:
             return None, place.says(NEWER, f"event type {seen.type}")

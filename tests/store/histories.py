@@ -36,10 +36,10 @@ def bodies(count: int) -> list[ev.Event]:
     return made
 
 
-def lines(count: int = 4, run: str = RUN, nonce: str = NONCE) -> list[bytes]:
+def lines(count: int = 4, run: str = RUN, nonce: str = NONCE, start_us: int = NOW) -> list[bytes]:
     """The lines of a valid history, newlines included: the header and `count` more."""
     chain = Chain.begin(run, nonce)
-    return [chain.append(event, NOW + n)[1] for n, event in enumerate([started(run, nonce), *bodies(count)])]
+    return [chain.append(event, start_us + n)[1] for n, event in enumerate([started(run, nonce), *bodies(count)])]
 
 
 def write(directory: Path, data: bytes, run: str = RUN) -> str:
