@@ -22,8 +22,10 @@ _UNITS = {
     "d": 86400 * SECOND,
     "w": 7 * 86400 * SECOND,
 }
-_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
+# Digits are counted: Python itself refuses to read a number of 5 000 of them, with an error of its own.
+_PART = re.compile(r"\s*(\d{1,18})(?:\.(\d{1,18}))?\s*(us|ms|s|m|h|d|w)\s*", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_AS_NAIVE = datetime(1970, 1, 1)  # what text without its zone is read against: half the time
 # Year 9999 is where datetime ends; a deadline beyond it could not be written down.
 LAST_MICROS = 253_402_300_799_999_999
 
@@ -37,28 +39,56 @@ def micros(value: float | str | timedelta) -> int:
         return _checked(value // timedelta(microseconds=1), value)
     if isinstance(value, str):
         return _checked(_parse(value), value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueRefused(what=f"duration {value!r}", why="it must be seconds or text such as '30s' or '1h30m'")
-    return _checked(math.ceil(value * SECOND), value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _checked(value * SECOND, value)
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ValueRefused(
+            what=f"duration {value!r:.60}", why="it must be seconds or text such as '30s' or '1h30m'"
+        )
+    return _checked(rounded_up(value), value)
+
+
+def rounded_up(seconds: float) -> int:
+    """Finite seconds as the fewest whole microseconds that are not less.
+
+    Never earlier than asked, else `while time() < d: await sleep(d - time())` would hang; and no later than needed, so
+    that 16.1 seconds are 16 100 000 and not one more because of the last bit of a float.
+    """
+    result = math.ceil(seconds * SECOND)
+    while result / SECOND < seconds:
+        result += 1
+    while (result - 1) / SECOND >= seconds:
+        # Beyond 2**53 neighbours look alike: a float cannot say less than that.
+        if (result - 1) / SECOND == result / SECOND:
+            break
+        result -= 1
+    return result
 
 
 def _parse(text: str) -> int:
-    compact = text.strip().replace(" ", "")
-    parts = _PART.findall(compact)
-    if not parts or "".join(n + u for n, u in parts) != compact:
+    total, at = 0, 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None:
+            break
+        whole, fraction, unit = part.groups(default="")
+        # Integers all the way: the float 16.1 is not 16.1 seconds.
+        total += -(-int(whole + fraction) * _UNITS[unit] // 10 ** len(fraction))
+        at = part.end()
+    if at == 0 or at < len(text):
         raise ValueRefused(
-            what=f"duration {text!r}",
+            what=f"duration {text!r:.60}",
             why="it needs a number and a unit",
             hint="write it like 30s, 10m, 1h30m, 2d or 500ms",
         )
-    return math.ceil(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    return total
 
 
 def _checked(result: int, given: object) -> int:
     if result < 0:
-        raise ValueRefused(what=f"duration {given!r}", why="it is negative")
+        raise ValueRefused(what=f"duration {given!r:.60}", why="it is negative")
     if result > LAST_MICROS:
-        raise ValueRefused(what=f"duration {given!r}", why="it ends after the year 9999")
+        raise ValueRefused(what=f"duration {given!r:.60}", why="it ends after the year 9999")
     return result
 
 
@@ -86,10 +116,11 @@ def stamp(us: int) -> str:
 
 def unstamp(text: str) -> int:
     """The inverse of `stamp`. Raises ValueError for anything that `stamp` would not have written."""
-    if len(text) != 27 or text[26] != "Z":
-        raise ValueError(f"not a timestamp of dwf: {text!r}")
-    moment = datetime.fromisoformat(text[:26]).replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    # fromisoformat reads more than that: other separators, weeks, a comma before the fraction.
+    if len(text) != 27 or text[26] != "Z" or text[19] != "." or text[10] != "T" or not text[4] == text[7] == "-":
+        raise ValueError(f"not a timestamp of dwf: {text!r:.60}")
+    since = datetime.fromisoformat(text[:26]) - _EPOCH_AS_NAIVE
+    return (since.days * 86400 + since.seconds) * SECOND + since.microseconds
 
 
 def moment(us: int) -> datetime:

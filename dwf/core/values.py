@@ -9,10 +9,13 @@ references, and a value that looks like one is refused at the door.
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
@@ -24,7 +27,9 @@ from dwf.errors import ValueRefused
 INLINE_LIMIT = 256 * 1024
 PAYLOAD_LIMIT = 2 * 1024 * 1024
 _BLOB_MARK = b'{"$blob":'
-# check_circular stays on: a list that contains itself must be a clear refusal, not a crash.
+# Counted, not left to the interpreter: its own limit depends on version and on how deep the caller stands, so the same
+# value would be stored today and refused in a replay tomorrow.
+DEPTH_LIMIT = 100
 _ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _FAST = msgspec.json.Encoder().encode
 _PLAIN = (str, bool, type(None))
@@ -52,7 +57,7 @@ def encode(value: Any, what: str = "value") -> bytes:
     try:
         data = _ascii(plain(value))
     except RecursionError:
-        raise ValueRefused(what=what, why="it is nested too deeply, or contains itself") from None
+        raise ValueRefused(what=what, why=_TOO_DEEP) from None
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueRefused(what=what, why=f"it cannot be stored as JSON: {error}", hint=_TYPES_HINT) from None
     if len(data) > PAYLOAD_LIMIT:
@@ -75,20 +80,33 @@ def _ascii(value: Any) -> bytes:
 
 
 _TYPES_HINT = "numbers, text, lists, dicts, dataclasses, enums, datetimes, Path, bytes and the like can be stored"
+_TOO_DEEP = f"it is nested more than {DEPTH_LIMIT} levels deep, or contains itself"
 
 
-def plain(value: Any) -> Any:
-    """The value as None, bool, int, float, str, list and dict only. Sets are sorted: their order is chance."""
+def plain(value: Any, levels: int = DEPTH_LIMIT) -> Any:
+    """The value as None, bool, int, float, str, list and dict only. Sets are sorted: their order is chance.
+
+    Raises TypeError, ValueError or RecursionError for what cannot be said so, or needs more than `levels` levels.
+    """
     kind = type(value)
     if kind in _PLAIN:
         return value
     if kind is int or kind is float:
         return _number(value)
+    if not levels:
+        raise RecursionError
     if kind is list or kind is tuple:
-        return [plain(item) for item in value]
+        return [plain(item, levels - 1) for item in value]
     if kind is dict:
-        return {_key(key): plain(item) for key, item in value.items()}
-    return _plain_other(value)
+        return _plain_dict(value, levels)
+    return _plain_other(value, levels)
+
+
+def _plain_dict(value: Mapping[Any, Any], levels: int) -> dict[str, Any]:
+    result = {_key(key): plain(item, levels - 1) for key, item in value.items()}
+    if len(result) != len(value):
+        raise ValueError("two of its keys are the same text")
+    return result
 
 
 def _number(value: int | float) -> int | float:
@@ -101,26 +119,28 @@ def _number(value: int | float) -> int | float:
     return value
 
 
-def _plain_other(value: Any) -> Any:
+def _plain_other(value: Any, levels: int) -> Any:
     if isinstance(value, Enum):
-        return plain(value.value)
+        return plain(value.value, levels)
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, msgspec.Raw):
-        return msgspec.json.decode(value)
+        return plain(msgspec.json.decode(value), levels)
     if isinstance(value, set | frozenset):
-        return sorted((plain(item) for item in value), key=_ENCODE)
+        return sorted((plain(item, levels - 1) for item in value), key=_ENCODE)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: plain(getattr(value, field.name), levels - 1) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {_key(key): plain(item) for key, item in value.items()}
+        return _plain_dict(value, levels)
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, levels - 1) for item in value]
     if hasattr(type(value), "model_dump"):  # pydantic, if the script uses it; dwf itself never imports it
-        return plain(value.model_dump(mode="json"))
-    if isinstance(value, str | int | float):  # subclasses
-        return plain(next(base(value) for base in (str, int, float) if isinstance(value, base)))
-    return msgspec.to_builtins(value, order="deterministic", enc_hook=_unknown)
+        return plain(value.model_dump(mode="json"), levels)
+    for base in (str, int, float):
+        if isinstance(value, base):  # a subclass: what it adds is not stored
+            return plain(base(value), levels)
+    # What msgspec knows (structs, dates, bytes, decimals). Looked at again: it lets NaN and any depth pass.
+    return plain(msgspec.to_builtins(value, order="deterministic", enc_hook=_unknown), levels)
 
 
 def _key(key: Any) -> str:
@@ -146,36 +166,65 @@ def _unknown(value: Any) -> Any:
 
 def decode(raw: bytes | msgspec.Raw, type: Any = None) -> Any:  # noqa: A002 - the word of the field
     """The inverse of `encode`, as plain JSON or as the annotated `type`. Raises ValueRefused if it does not fit."""
-    try:
-        if type is None or type is Any:
-            return msgspec.json.decode(raw)
-        return msgspec.json.decode(raw, type=type, dec_hook=_rebuild)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueRefused(what="stored value", why=f"it does not fit {_name(type)}: {error}") from None
-    except TypeError as error:
-        raise ValueRefused(what=f"annotation {_name(type)}", why=str(error).splitlines()[0]) from None
+    if type is None or type is Any or type is object:
+        return _typed(lambda _: msgspec.json.decode(raw), type, "stored value")
+    return _typed(lambda kind: msgspec.json.decode(raw, type=kind, dec_hook=_rebuild), type, "stored value")
 
 
 def convert(value: Any, type: Any, *, strict: bool = True) -> Any:  # noqa: A002
     """Plain data as the annotated type. Raises ValueRefused if it does not fit."""
-    if type is None or type is Any:
+    if type is None or type is Any or type is object:
         return value
+    return _typed(
+        # JSON has text for keys, whatever the annotation says
+        lambda kind: msgspec.convert(value, type=kind, strict=strict, str_keys=True, dec_hook=_rebuild),
+        type,
+        "value",
+    )
+
+
+def _typed(read: Callable[[Any], Any], kind: Any, what: str) -> Any:
     try:
-        return msgspec.convert(value, type=type, strict=strict, dec_hook=_rebuild)
-    except msgspec.ValidationError as error:
-        raise ValueRefused(what="value", why=str(error)) from None
-    except TypeError as error:
-        raise ValueRefused(what=f"annotation {_name(type)}", why=str(error).splitlines()[0]) from None
+        return read(kind)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ValueRefused(what=what, why=f"it does not fit {_name(kind)}: {error}") from None
+    except RecursionError:
+        raise ValueRefused(what=what, why=_TOO_DEEP) from None
+    except (TypeError, NotImplementedError) as error:
+        members = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else ()
+        if not members:
+            raise ValueRefused(what=f"annotation {_name(kind)}", why=str(error).splitlines()[0]) from None
+    return _first_that_fits(read, members, kind, what)
 
 
-def _rebuild(kind: type, value: Any) -> Any:
+def _first_that_fits(read: Callable[[Any], Any], members: tuple[Any, ...], kind: Any, what: str) -> Any:
+    """msgspec refuses unions that it cannot tell apart (`str | Path`); in order they can be tried."""
+    for member in members:
+        try:
+            return _typed(read, member, what)
+        except ValueRefused:
+            continue
+    raise ValueRefused(what=what, why=f"it fits no part of {_name(kind)}")
+
+
+def _rebuild(kind: Any, value: Any) -> Any:
+    if not isinstance(kind, type):
+        return _rebuild_generic(kind, value)
     if issubclass(kind, PurePath):
         return Path(value) if kind is PurePath else kind(value)
     if hasattr(kind, "model_validate"):
         return kind.model_validate(value)
     if hasattr(kind, "dwf_real"):  # the guard's stand-in for datetime, met in a postponed annotation
         return msgspec.convert(value, kind.dwf_real)
+    if kind is object:
+        return value
     raise NotImplementedError(f"dwf cannot restore values of type {kind.__qualname__}")
+
+
+def _rebuild_generic(kind: Any, value: Any) -> Any:
+    if typing.get_origin(kind) is collections.abc.Iterable:
+        return msgspec.convert(value, list[typing.get_args(kind)], dec_hook=_rebuild, str_keys=True)  # type: ignore[misc]
+    raise NotImplementedError(f"dwf cannot restore values of type {_name(kind)}")
 
 
 def _name(kind: Any) -> str:
@@ -219,14 +268,14 @@ def parse_json(text: str | bytes, what: str = "input") -> Any:
             hint="keep large data in a file and pass its path",
         )
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
-        if isinstance(text, str):
-            text.encode("utf-8")
-        encode(value, what)
+        # Decoded here: the parser itself would guess UTF-16 and swallow a byte order mark.
+        whole = text if isinstance(text, str) else text.decode("utf-8")
+        value = json.loads(whole, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except RecursionError:
-        raise ValueRefused(what=what, why="it is nested too deeply") from None
-    except (ValueError, UnicodeError) as error:
+        raise ValueRefused(what=what, why=_TOO_DEEP) from None
+    except ValueError as error:
         raise ValueRefused(what=what, why=f"it is not valid JSON: {error}") from None
+    encode(value, what)
     return value
 
 
