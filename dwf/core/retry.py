@@ -38,7 +38,8 @@ class Retry:
     non_retryable_codes: exit codes of a shell step that end it at once.
     retry_codes: if given, only these exit codes are tried again.
     retry_on_output: if given, a shell step is tried again only if this regular expression is found in its output.
-    retry_if: a predicate on the recorded error (type, message, details); False ends the activity at once.
+    retry_if: a predicate on the recorded error (type, message, details); False ends the activity at once. One that
+    raises counts as True.
 
     Raises ValueRefused at once for a policy that makes no sense (NaN, negative, zero attempts).
     """
@@ -55,14 +56,27 @@ class Retry:
     retry_if: Callable[[ErrorInfo], bool] | None = None
 
     def __post_init__(self) -> None:
-        if self.max_attempts is not None and (isinstance(self.max_attempts, bool) or self.max_attempts < 1):
-            raise ValueRefused(what="retry policy", why=f"max_attempts={self.max_attempts} is less than 1")
+        limit = self.max_attempts
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise _refused(f"max_attempts={limit!r} is not a whole number from 1")
+        if isinstance(self.backoff, bool) or not isinstance(self.backoff, int | float):
+            raise _refused(f"backoff={self.backoff!r} is not a number")
         if not 1.0 <= self.backoff <= 1000.0:
-            raise ValueRefused(what="retry policy", why=f"backoff={self.backoff} is not between 1 and 1000")
+            raise _refused(f"backoff={self.backoff} is not between 1 and 1000")
         if self.jitter not in ("none", "half", "full"):
-            raise ValueRefused(what="retry policy", why=f"jitter={self.jitter!r} is not none, half or full")
+            raise _refused(f"jitter={self.jitter!r} is not none, half or full")
         micros(self.initial)
         micros(self.max_interval)
+        # One name or code is as good as a tuple of one; iterating over the letters of a name would match nothing.
+        for field in ("non_retryable", "non_retryable_codes", "retry_codes"):
+            value = getattr(self, field)
+            if isinstance(value, str | type | int):
+                object.__setattr__(self, field, (value,))
+        if self.retry_on_output is not None:
+            try:
+                re.compile(self.retry_on_output)
+            except re.error as error:
+                raise _refused(f"retry_on_output is not a regular expression: {error}") from None
 
     def gives_up(self, attempt: int, failure: AttemptFailure) -> bool:
         """Whether attempt number `attempt`, ended by such a failure, was the last."""
@@ -73,7 +87,15 @@ class Retry:
             return True
         if failure.exit_code is not None and self._hopeless(failure.exit_code, failure.output):
             return True
-        return self.retry_if is not None and not self.retry_if(failure.error)
+        return self.retry_if is not None and not self._allows(failure.error)
+
+    def _allows(self, error: ErrorInfo) -> bool:
+        """A predicate that stumbles says nothing: then the step is tried again, for a typo must not end a run."""
+        assert self.retry_if is not None
+        try:
+            return bool(self.retry_if(error))
+        except Exception:
+            return True
 
     def _hopeless(self, code: int, output: str) -> bool:
         if code in self.non_retryable_codes:
@@ -92,6 +114,10 @@ class Retry:
         elif self.jitter == "half":
             full *= 0.5 + chance / 2
         return min(int(full), LAST_MICROS)
+
+
+def _refused(why: str) -> ValueRefused:
+    return ValueRefused(what="retry policy", why=why)
 
 
 NEVER = Retry(max_attempts=1)
