@@ -14,7 +14,10 @@ from dwf.store.history import History
 from dwf.store.record import Chain
 
 NOW = 1_790_000_000_123_456
+LATER = NOW + 1_000_000
 RUN, NONCE = "deploy-7", "n0nce"
+# What a killed writer can leave behind four records and a header.
+TORN = b'{"id":6,"ts":"2026-1'
 
 
 def started(run: str = RUN, nonce: str = NONCE, **fields: Any) -> ev.WorkflowStarted:
@@ -60,8 +63,20 @@ def content(path: str) -> bytes:
 
 
 def open_history(path: str, disk: Disk | None = None) -> History:
-    return History.open(disk or Disk(), path, NOW + 1_000_000)
+    return History.open(disk or Disk(), path, LATER)
 
 
 def names(directory: Path) -> list[str]:
     return sorted(os.listdir(directory))  # noqa: PTH208
+
+
+def texts(events: list[ev.Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, ev.StatusChanged)]
+
+
+def note(text: str) -> ev.StatusChanged:
+    return ev.StatusChanged(command=1, text=text)
+
+
+def repairs(events: list[ev.Event]) -> list[ev.HistoryRepaired]:
+    return [event for event in events if isinstance(event, ev.HistoryRepaired)]
