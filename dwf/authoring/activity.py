@@ -8,12 +8,15 @@ cannot change the workflow's memory of them.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from dwf.authoring.hints import hints_of
+from msgspec.structs import replace as replace_fields
+
 from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.retry import NEVER, Duration, Retry
@@ -61,17 +64,22 @@ class Activity(Generic[P, R]):
         return Activity(self.function, self.name, replace(self.settings, **changes), self.kind)
 
     async def _durable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._signature.bind(*args, **kwargs)
+        if kwargs or not self._arity[0] <= len(args) <= self._arity[1]:
+            self._signature.bind(*args, **kwargs)  # raises TypeError here, where the mistake is
         given = {"args": args, "kwargs": kwargs} if kwargs else {"args": args}
         call = self._call(Payload(encode(given, f"an argument of {self.name}")))
         return await current(self.name).activity(call)
 
     def _call(self, given: Payload) -> ActivityCall:
+        return replace_fields(self._template, input=given)
+
+    @cached_property
+    def _template(self) -> ActivityCall:
+        """A call without its input: everything else is the same each time."""
         options = self.settings
         return ActivityCall(
             name=self.name,
             kind=self.kind,
-            input=given,
             perform=self.perform,
             is_async=self.is_async,
             target=self._target,
@@ -86,14 +94,32 @@ class Activity(Generic[P, R]):
     def perform(self, given: bytes) -> Any:
         """Run the function with the recorded input; its coroutine if it is async."""
         values = decode(given)
-        hints = self._hints
-        if not hints:
-            return self.function(*values["args"], **values.get("kwargs", {}))
-        bound = self._signature.bind(*values["args"], **values.get("kwargs", {}))
+        args, kwargs = values["args"], values.get("kwargs")
+        if not self._hints:
+            return self.function(*args, **(kwargs or {}))
+        if kwargs is None and len(args) <= len(self._positional):
+            return self.function(*(_converted(value, kind) for value, kind in zip(args, self._positional, strict=False)))
+        bound = self._signature.bind(*args, **(kwargs or {}))
         for name, value in bound.arguments.items():
-            if name in hints:
-                bound.arguments[name] = self._typed(name, value, hints[name])
+            if name in self._hints:
+                bound.arguments[name] = self._typed(name, value, self._hints[name])
         return self.function(*bound.args, **bound.kwargs)
+
+    @cached_property
+    def _positional(self) -> list[Any]:
+        """The types of the parameters that are given by position, in order."""
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return [self._hints.get(p.name) for p in self._signature.parameters.values() if p.kind in kinds]
+
+    @cached_property
+    def _arity(self) -> tuple[int, int]:
+        """How few and how many positional arguments fit; a required keyword makes none fit."""
+        parameters = self._signature.parameters.values()
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+            return 1, 0
+        most = sys.maxsize if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(positional)
+        return sum(p.default is p.empty for p in positional), most
 
     def _typed(self, name: str, value: Any, kind: Any) -> Any:
         shape = self._signature.parameters[name].kind
@@ -119,6 +145,10 @@ class Activity(Generic[P, R]):
     def _target(self) -> tuple[str, str] | None:
         name = getattr(self.function, "__qualname__", "<")
         return None if "<" in name or self.kind == "step" else (self.function.__module__, name)
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    return value if kind is None or type(value) is kind else convert(value, kind)
 
 
 @overload

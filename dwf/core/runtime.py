@@ -15,13 +15,14 @@ from datetime import datetime
 from random import Random
 from typing import Any, Protocol
 
+import msgspec
+
 from dwf.core.events import NOTHING, Payload
 from dwf.core.retry import NEVER, Retry
 from dwf.errors import NotInWorkflow
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityCall:
+class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a step, as the script asks for it. `input` is on disk; the rest comes from the script each time.
 
     kind: function, step or shell. perform: from the recorded input to the result, None for a shell step (a coroutine
@@ -32,7 +33,7 @@ class ActivityCall:
 
     name: str
     kind: str
-    input: Payload
+    input: Payload = NOTHING
     perform: Callable[[bytes], Any] | None = None
     is_async: bool = False
     target: tuple[str, str] | None = None

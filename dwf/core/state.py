@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from dwf.core import events as ev
 from dwf.core.duration import unstamp
@@ -74,15 +75,19 @@ class OpenApproval:
         return [a for a in self.answers if a.answer == answer]
 
 
-@dataclass(frozen=True, slots=True)
-class DoneStep:
+class DoneStep(NamedTuple):
     """A step that ended: `outcome` is completed, failed, timed-out or cancelled; `took_us` is its last attempt's time."""
 
     command: int
     title: str
     outcome: str
-    took_us: int
+    began: str
+    ended: str
     attempts: int
+
+    @property
+    def took_us(self) -> int:
+        return unstamp(self.ended) - unstamp(self.began)
 
 
 OpenCommand = OpenStep | OpenTimer | OpenSignalWait | OpenApproval
@@ -179,11 +184,7 @@ class RunState:
         step = self.steps.pop(event.command)
         self.steps_done += 1
         began = step.started.ts if step.started is not None else step.scheduled.ts
-        self.done.append(
-            DoneStep(
-                event.command, step.title, _STEP_ENDS[type(event)], unstamp(event.ts) - unstamp(began), step.attempts
-            )
-        )
+        self.done.append(DoneStep(event.command, step.title, _STEP_ENDS[type(event)], began, event.ts, step.attempts))
 
     def _timer(self, event: ev.TimerStarted) -> None:
         self.timers[event.command] = OpenTimer(event)

@@ -53,11 +53,12 @@ class Driven:
 
 def drive(engine: Engine, run: str) -> Driven:
     """Drive one run until it rests. Raises DiskError; nothing is lost then, and the run stays due."""
-    engine.store.index.mark_due(run)
     lock = engine.store.locks.take(run)
     if lock is None:
         return Driven(Rest.BUSY)
     try:
+        # Rows are written under the lock only; if this one cannot be, no work begins.
+        engine.store.index.mark_due(run)
         return _Drive(engine, run).to_rest()
     finally:
         lock.release()

@@ -97,12 +97,13 @@ class Steps:
             self._load_size = 1
 
     def _ready(self) -> list[OpenStep]:
-        now = stamp(self._engine.clock())
-        return [
-            step
-            for step in self.journal.state.steps.values()
-            if step.started is None and not step.cancel_requested and step.retry_at <= now
+        resting = [
+            step for step in self.journal.state.steps.values() if step.started is None and not step.cancel_requested
         ]
+        if not any(step.retry_at for step in resting):
+            return resting
+        now = stamp(self._engine.clock())
+        return [step for step in resting if step.retry_at <= now]
 
     def _is_quick(self, call: ActivityCall) -> bool:
         return call.kind != "shell" and not call.is_async and not _isolated(call)

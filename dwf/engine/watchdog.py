@@ -10,8 +10,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dwf.core.outcome import place
@@ -45,19 +43,20 @@ class Watchdog:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
-    @contextmanager
-    def over(self, replay: Replay) -> Iterator[None]:
-        """Watch what the calling thread does with `replay` in the block."""
-        thread = threading.get_ident()
-        self._watched[thread] = _Watched(replay, thread, None, time.monotonic())
+    def over(self, replay: Replay) -> _Watching:
+        """Watch what the calling thread does with `replay` in the `with` block."""
         if self._thread is None:
             self._begin()
-        try:
-            yield
-        finally:
-            with self._lock:
-                if self._watched.pop(thread).event is OutOfTime:
-                    raise_in(thread, None)
+        return _Watching(self, replay)
+
+    def enter(self, watched: _Watched) -> None:
+        self._watched[watched.thread] = watched
+
+    def leave(self, watched: _Watched) -> None:
+        with self._lock:
+            del self._watched[watched.thread]
+            if watched.event is OutOfTime:
+                raise_in(watched.thread, None)
 
     def close(self) -> None:
         self._closing.set()
@@ -84,6 +83,22 @@ class Watchdog:
             watched.replay.commands.refuse(error)
             watched.event = OutOfTime
             raise_in(watched.thread, OutOfTime)
+
+
+class _Watching:
+    """One activation being watched. A class and not a generator: it is entered for every event."""
+
+    __slots__ = ("_dog", "_watched")
+
+    def __init__(self, dog: Watchdog, replay: Replay) -> None:
+        self._dog = dog
+        self._watched = _Watched(replay, threading.get_ident(), None, time.monotonic())
+
+    def __enter__(self) -> None:
+        self._dog.enter(self._watched)
+
+    def __exit__(self, *_: object) -> None:
+        self._dog.leave(self._watched)
 
 
 def _line(watched: _Watched) -> str:
