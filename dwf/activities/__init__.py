@@ -8,7 +8,9 @@
     async_function.py  a coroutine function, on a loop in a side thread
     isolated.py        a Python function in a process of its own, which can be ended; child.py is that process
     shell.py           a command line; environment.py is what it finds in its environment
-    gated.py           spawn, gate, watch, end: what shell.py and isolated.py share
+    gated.py           a process that waits at its gate: what shell.py and isolated.py share
+    watch.py           ... from the gate to its end: output, input, clock, who asks it to stop
+    telling.py         ... and what is told of it then
     output.py          captured output, within bounds
     session.py         which processes belong to a step; ending them, with proof
     orphans.py         ends what a killed tick has left behind
@@ -18,7 +20,7 @@ Everything is loaded when first used: an idle `dwf tick` comes by here and must 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -76,7 +78,3 @@ def end_orphan(pid: int, pid_start: int, boot: str, grace_us: int, key: str = ""
     from dwf.activities import orphans
 
     return orphans.end_orphan(pid, pid_start, boot, grace_us, key)
-
-
-def __getattr__(name: str) -> Any:
-    raise AttributeError(f"module 'dwf.activities' has no attribute {name!r}")

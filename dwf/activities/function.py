@@ -7,10 +7,9 @@ loop) is what isolated.py is for.
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +75,7 @@ def encoded(result: Any) -> bytes:
     try:
         return encode(result, "the result")
     except ValueRefused:
-        if inspect.iscoroutine(result):
+        if isinstance(result, Coroutine):
             result.close()
         raise
 
@@ -151,6 +150,11 @@ class InProcess:
         self._asked = self._asked or (Kind.INTERRUPTED, reason)
 
 
-def dropped(kind: Kind, reason: str) -> Outcome:
+def dropped(kind: Kind, reason: str, output: Output | None = None) -> Outcome:
     """A step that ended because it was asked to, without more to tell."""
-    return Outcome(kind, now_us(), error=ErrorInfo(type="Cancelled", message=reason))
+    return Outcome(kind, now_us(), error=ErrorInfo(type=type_of(kind), message=reason), output=output)
+
+
+def type_of(kind: Kind) -> str:
+    """What stands where the class of an exception would: Cancelled, TimedOut, Interrupted."""
+    return kind.name.title().replace("_", "")

@@ -55,9 +55,18 @@ class Gated:
     """One process group. `ask` may come from any thread.
 
     answers: give the child one more pipe to answer on; `answer_fd` is its number there, for `go` to tell.
+    problem: it is known already that nothing can be started.
     """
 
-    def __init__(self, launch: Launch, attempt: Attempt, max_file: int, *, answers: bool = False) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        attempt: Attempt,
+        max_file: int,
+        *,
+        answers: bool = False,
+        problem: Exception | None = None,
+    ) -> None:
         prefix = attempt.out_prefix
         self.out = Stream(None if prefix is None else f"{prefix}.out", max_file)
         self.err = Stream(None if prefix is None else f"{prefix}.err", max_file)
@@ -66,9 +75,11 @@ class Gated:
         self._attempt = attempt
         self._popen: subprocess.Popen[bytes] | None = None
         self._watch: Watch | None = None
-        self._problem: Exception | None = None
+        self._problem = problem
         self._asked: Asked | None = None
         self._lock = threading.Lock()
+        if problem is not None:
+            return
         try:
             self._spawn(launch, answers)
         except (OSError, ValueError, TypeError, OverflowError, subprocess.SubprocessError) as error:

@@ -7,13 +7,16 @@ refuses the output does not fail the step: what is kept is then only the tail.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dwf.activities.plan import MAX_FILE, MEBIBYTE
 from dwf.core.events import Output
+
+if TYPE_CHECKING:
+    import hashlib
 
 _MEMORY_HEAD = 256 * 1024
 _LONGEST_TAIL = MEBIBYTE
@@ -39,8 +42,8 @@ class Stream:
 
     @property
     def truncated(self) -> bool:
-        """Whether the file does not hold all of it."""
-        return self.size > 0 and (not self.written or self.size > self._file_head + self._tail_limit)
+        """Whether all of it is nowhere: neither in the file nor, if there is none, in the tail."""
+        return self.size > (self._file_head + self._tail_limit if self.written else TAIL)
 
     def write(self, data: bytes) -> None:
         if not data or self._closed:
@@ -129,13 +132,15 @@ class Stream:
                     digest.update(chunk)
 
 
-def summary(prefix: Path | str | None, out: Stream, err: Stream) -> Output | None:
+def summary(prefix: str | None, out: Stream, err: Stream) -> Output | None:
     """Both streams, closed, as an event tells them; None if nothing was printed.
 
     `sha256` is of the kept bytes of stdout followed by those of stderr; `size` is what was printed, kept or not.
     """
     if not out.size and not err.size:
         return None
+    import hashlib  # a process that prints nothing should not pay for it
+
     kept = prefix is not None and all(stream.written for stream in (out, err) if stream.size)
     digest = hashlib.sha256()
     try:

@@ -7,7 +7,6 @@ An attempt goes: prepare (a process is spawned, but gated) -> the engine puts Ac
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -84,8 +83,16 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     timeout_us: int = 0
     grace_us: int = GRACE_US
-    out_prefix: Path | str | None = None
+    out_prefix: str | None = None
     env: dict[str, str] = {}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the process of an isolated function is told. `path` is sys.path, each byte as one character."""
+
+    path: list[str]
+    target: Target
+    attempt: Attempt
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, TextIO
 
 from dwf.activities.output import Stream, summary
@@ -25,7 +24,7 @@ class Printed:
 
     __slots__ = ("_lock", "_prefix", "_streams")
 
-    def __init__(self, prefix: Path | str | None) -> None:
+    def __init__(self, prefix: str | None) -> None:
         self._prefix = prefix
         self._streams: tuple[Stream, Stream] | None = None
         self._lock: threading.Lock | None = None

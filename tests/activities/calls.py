@@ -17,10 +17,10 @@ def call_of(function: Callable[..., Any], *args: Any) -> ActivityCall:
     def perform(_: bytes) -> Any:
         return function(*args)
 
-    return ActivityCall(
-        name=getattr(function, "__name__", "step"),
-        kind="function",
-        input=msgspec.Raw(b"null"),
-        perform=perform,
-        is_async=inspect.iscoroutinefunction(function),
-    )
+    return call_of_input(perform, b"null", getattr(function, "__name__", "step"), inspect.iscoroutinefunction(function))
+
+
+def call_of_input(
+    perform: Callable[[bytes], Any] | None, given: bytes, name: str = "step", is_async: bool = False
+) -> ActivityCall:
+    return ActivityCall(name=name, kind="function", input=msgspec.Raw(given), perform=perform, is_async=is_async)

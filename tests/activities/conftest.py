@@ -16,7 +16,7 @@ def attempt(tmp_path: Path) -> Callable[..., Attempt]:
     """Makes an attempt whose output goes to a directory that is not there yet."""
 
     def make(**changes: Any) -> Attempt:
-        given = {"run": "r1", "command": 3, "name": "drain", "key": "r1:3", "out_prefix": tmp_path / "out" / "3.1"}
+        given = {"run": "r1", "command": 3, "name": "drain", "key": "r1:3", "out_prefix": str(tmp_path / "out" / "3.1")}
         return Attempt(**{**given, "grace_us": 300_000, **changes})
 
     return make

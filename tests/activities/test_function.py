@@ -21,7 +21,7 @@ from dwf.activities.plan import NO_PROCESS, Attempt, Kind, Outcome
 from dwf.activities.prints import capturing
 from dwf.errors import Failure, InternalError, NotInWorkflow, RetryAfter
 
-from .calls import call_of
+from .calls import call_of, call_of_input
 
 Make = Callable[..., Attempt]
 
@@ -44,17 +44,13 @@ def test_a_result_comes_back_as_json(attempt: Make) -> None:
 
 
 def test_the_recorded_input_is_what_the_function_is_given(attempt: Make) -> None:
-    from dwf.core.runtime import ActivityCall
-
-    call = ActivityCall("echo", "function", msgspec.Raw(b'{"args":[1]}'), perform=lambda given: given.decode())
+    call = call_of_input(lambda given: given.decode(), b'{"args":[1]}')
     assert perform(call, attempt()).result == rb'"{\"args\":[1]}"'
 
 
 def test_a_call_without_a_function_is_our_own_mistake(attempt: Make) -> None:
-    from dwf.core.runtime import ActivityCall
-
     with pytest.raises(InternalError, match="has no function"):
-        perform(ActivityCall("ls", "shell", msgspec.Raw(b"null")), attempt())
+        perform(call_of_input(None, b"null"), attempt())
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()])

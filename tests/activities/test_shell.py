@@ -19,6 +19,7 @@ import pytest
 from dwf import host
 from dwf.activities import prepare_shell
 from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec
+from dwf.activities.session import DEAD, everyone
 
 from .processes import descriptors, is_alive, pid_in, soon
 
@@ -46,14 +47,6 @@ def result_of(outcome: Outcome) -> Any:
 def message_of(outcome: Outcome) -> str:
     assert outcome.error is not None
     return outcome.error.message
-
-
-def group_exists(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def details_of(outcome: Outcome) -> Any:
@@ -257,10 +250,12 @@ def engine() -> Any:
     def killed(script: str, begin: str, *argv: str, when: Callable[[], bool] = lambda: True) -> tuple[int, int, str]:
         command = [sys.executable, "-c", _ENGINE, script, begin, *argv]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-            assert parent.stdout is not None
-            pid, start, boot = parent.stdout.readline().split()
-            assert soon(when)
-            parent.kill()
+            try:
+                assert parent.stdout is not None
+                pid, start, boot = parent.stdout.readline().split()
+                assert soon(when)
+            finally:
+                parent.kill()
         return int(pid), int(start), boot
 
     return killed
@@ -436,7 +431,8 @@ def test_a_timeout_ends_grandchildren_and_who_ignores_term(attempt: Make, tmp_pa
     assert details_of(outcome) == {"exit_code": 137}
     assert [is_alive(pid_in(path)) for path in paths] == [False, False]
     assert not is_alive(performance.process.pid)
-    assert soon(lambda: not group_exists(performance.process.pid)), "not even a zombie is left"
+    leader = performance.process.pid
+    assert [row for row in everyone() if leader in (row.group, row.session) and row.state not in DEAD] == []
 
 
 def test_a_timeout_ends_children_in_groups_and_sessions_of_their_own(attempt: Make, tmp_path: Path) -> None:

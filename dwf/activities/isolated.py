@@ -1,0 +1,109 @@
+"""A Python function in a process of its own: the only way to end one that does not end, or to survive one that crashes.
+
+The request goes to the new process over its stdin once the gate is opened, the outcome comes back over a pipe, and what
+is printed is captured as that of a shell step. Whatever else the process does (os._exit, a segfault, running out of
+memory) is a failed attempt with a message that says so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from dwf.activities.environment import own, variables
+from dwf.activities.function import now_us
+from dwf.activities.gated import Ended, Gated, Launch
+from dwf.activities.output import summary
+from dwf.activities.plan import MAX_FILE, Attempt, Kind, Outcome, Request, Target
+from dwf.activities.telling import cannot_start, details, exit_code, made_to_end, told
+from dwf.core.events import ErrorInfo
+from dwf.host import Process
+
+_CHILD = str(Path(__file__).with_name("child.py"))
+# -I: no PYTHON* variables, no current directory and no user's site on the path; the path comes with the request.
+# -u: what was printed is there even if the process ends by os._exit. faulthandler: a segfault says where.
+_PYTHON = ("-I", "-u", "-X", "faulthandler")
+
+
+class Isolated:
+    """A function in a process of its own, as a Performance."""
+
+    def __init__(self, target: Target, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._request, problem = _encoded(target, attempt)
+        launch = Launch([sys.executable, *_PYTHON, _CHILD], _environment(attempt))
+        self._gated = Gated(launch, attempt, MAX_FILE, answers=True, problem=problem)
+
+    @property
+    def process(self) -> Process:
+        return self._gated.process
+
+    def go(self) -> None:
+        header = f"{len(self._request)} {self._gated.answer_fd}\n".encode()
+        self._gated.go(header + self._request)
+
+    def cancel(self, reason: str) -> None:
+        self._gated.ask(Kind.CANCELLED, reason)
+
+    def interrupt(self, reason: str) -> None:
+        self._gated.ask(Kind.INTERRUPTED, reason)
+
+    def finish(self) -> Outcome:
+        ended = self._gated.finish()
+        if ended.problem is not None:
+            return cannot_start(ended.problem, "")
+        answer = _answer(ended.answer)
+        if answer is not None:
+            # It came to its end, even if it was being ended at that moment.
+            output = summary(self._attempt.out_prefix, ended.out, ended.err)
+            return msgspec.structs.replace(answer, output=output)
+        if ended.asked is not None:
+            return made_to_end(ended, self._attempt)
+        return self._crashed(ended)
+
+    def _crashed(self, ended: Ended) -> Outcome:
+        what = "answered with something unusable" if ended.answer else "ended without a result"
+        hint = ", perhaps because memory ran out" if ended.status == -signal.SIGKILL else ""
+        return Outcome(
+            Kind.FAILED,
+            now_us(),
+            error=ErrorInfo(
+                type="ProcessEnded",
+                message=f"the step's process {what}: {told(ended.status)}{hint}",
+                details=details(ended),
+            ),
+            error_types=("ProcessEnded",),
+            exit_code=exit_code(ended.status),
+            output=summary(self._attempt.out_prefix, ended.out, ended.err),
+        )
+
+
+def _encoded(target: Target, attempt: Attempt) -> tuple[bytes, Exception | None]:
+    path = [os.fsencode(entry).decode("latin-1") for entry in sys.path if os.path.isabs(entry)]  # noqa: PTH117
+    # Output is captured on this side.
+    request = Request(path, target, msgspec.structs.replace(attempt, out_prefix=None))
+    try:
+        return msgspec.json.encode(request), None
+    except (TypeError, ValueError, NotImplementedError, RecursionError) as error:
+        return b"", error
+
+
+def _environment(attempt: Attempt) -> dict[bytes, bytes]:
+    """That of dwf, as for a function in its own process, and the names of the step."""
+    mine = {**attempt.env, **own(attempt)}
+    named = {os.fsencode(name): os.fsencode(value) for name, value in mine.items()}
+    return {**variables(os.environ).copy(), **named}
+
+
+def _answer(raw: bytes) -> Outcome | None:
+    """The outcome, if all of it came and it is one. The function has the same pipe: nothing is believed unseen."""
+    if len(raw) < 8 or len(raw) - 8 < int.from_bytes(raw[:8], "big"):
+        return None
+    try:
+        return msgspec.json.decode(raw[8 : 8 + int.from_bytes(raw[:8], "big")], type=Outcome)
+    except msgspec.MsgspecError:
+        return None
