@@ -133,8 +133,12 @@ class _Intent:
             intent = cls(disk, path, disk.open_regular(path), run, layout.history_path(*run))
         except FileNotFoundError:
             return None
-        if lock_now(intent._fd, path) and is_at(intent._fd, path):
-            return intent
+        try:
+            if lock_now(intent._fd, path) and is_at(intent._fd, path):
+                return intent
+        except BaseException:
+            intent.close()
+            raise
         intent.close()
         return None
 
@@ -163,9 +167,11 @@ class _Intent:
 
     def give_up(self) -> None:
         """After a failure: remove it, unless it is linked; then it says that its row is missing."""
-        if self._fd >= 0 and not self.linked:
-            self._disk.discard(self.path)
-        self.close()
+        try:
+            if self._fd >= 0 and not self.linked:
+                self._disk.discard(self.path)
+        finally:
+            self.close()
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
@@ -174,31 +180,33 @@ class _Intent:
 
 
 def _create_batch(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wanted]) -> list[Conflict | None]:
+    from contextlib import ExitStack
+
     intents: list[_Intent] = []
     answers: list[Conflict | None] = []
-    try:
+    with ExitStack() as stack:
         for row, lines in wanted:
             intent = _Intent.begin(disk, layout, (row.run, row.link))
+            stack.callback(intent.give_up)
             intents.append(intent)
             intent.write(lines)
             answers.append(None if intent.link() else _conflict(disk, intent))
         disk.fsync_dir(layout.runs)
-        index.insert_new(
-            *(row if made is None else _due(row.run, row.link) for (row, _), made in zip(wanted, answers, strict=True))
-        )
+        pairs = zip(wanted, answers, strict=True)
+        index.insert_new(*(row if made is None else _due(row.run, row.link) for (row, _), made in pairs))
         for intent in intents:
             intent.remove()
-    finally:
-        for intent in intents:
-            intent.give_up()
     return answers
 
 
 def _recover_batch(disk: Disk, layout: Layout, index: Index, names: list[str]) -> int:
+    from contextlib import ExitStack
+
     intents: list[_Intent] = []
-    try:
+    with ExitStack() as stack:
         for name in names:
             if intent := _Intent.take_over(disk, layout, name):
+                stack.callback(intent.close)
                 intents.append(intent)
         linked = [intent.run for intent in intents if intent.linked]
         if linked:
@@ -207,9 +215,6 @@ def _recover_batch(disk: Disk, layout: Layout, index: Index, names: list[str]) -
             index.insert_new(*(_due(*run) for run in linked))
         for intent in intents:
             intent.remove()
-    finally:
-        for intent in intents:
-            intent.close()
     return len(intents)
 
 

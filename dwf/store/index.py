@@ -6,8 +6,9 @@ again. So nothing that comes while a run goes to sleep is missed.
 
 An index is *trusted* if it was completed in this boot by a rebuild. One that is not trusted says the same as "every
 run is due": who finds it so rebuilds it or, if he only reads, scans the histories. That is why damage changes no
-answer, why `wake` and `insert_new` may skip an index that cannot be used, and why nothing in here is ever synced: what
-a power cut destroys belongs to another boot. (A killed process leaves a journal, which the next one rolls back.)
+answer, and why nothing in here is ever synced: what a power cut destroys belongs to another boot. (A killed process
+leaves a journal, which the next one rolls back.) Who has to write and finds it damaged replaces it by an empty one that
+nobody trusts.
 
 Whoever writes compares the open file with the path afterwards, for a rebuild puts a new file in place; what went into
 the old one is written again.
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 # How often a write is done again because the index was replaced: each time somebody else has begun a rebuild.
 _TRIES = 8
+_REPLACED = "it was replaced again and again"
 
 
 class Index:
@@ -48,9 +50,10 @@ class Index:
     error: then `trusted` is False, `anything_due` is True, questions answer None, and writes mend what they need.
     """
 
-    def __init__(self, disk: Disk, layout: Layout) -> None:
+    def __init__(self, disk: Disk, layout: Layout, boot: str | None = None) -> None:
+        """`boot` is the id of this boot, asked of the kernel unless it is given."""
         self._disk, self._layout, self._path = disk, layout, layout.index
-        self._boot = host.boot_id()
+        self._boot = host.boot_id() if boot is None else boot
         self._guard = RLock()
         self._connection: Connection | None = None
         self._inode = self._damaged = NOTHING
@@ -82,13 +85,8 @@ class Index:
         """
 
         def ask(connection: Connection) -> list[str]:
-            found: list[str] = []
-            for (run,) in connection.execute(sql.DUE, (now_us,)):
-                if len(found) >= limit:
-                    break
-                if run not in skip:
-                    found.append(run)
-            return found
+            found = sql.answer(connection, sql.DUE, (now_us, limit + len(skip)))
+            return [run for (run,) in found if run not in skip][:limit]
 
         try:
             return self._read(ask)
@@ -142,15 +140,7 @@ class Index:
         from dwf.store.row import Row
 
         values = sql.values_of(Row(run))
-        why = ""
-        for _ in range(_TRIES):
-            try:
-                self._write(lambda connection: connection.execute(sql.MARK_DUE, values).rowcount)
-                return
-            except Unusable as error:
-                why = str(error)
-                self._replace()
-        raise self._failed(why)
+        self._write_surely(lambda connection: connection.execute(sql.MARK_DUE, values).rowcount)
 
     def wakes_seen(self, run: str) -> int:
         """The count to hand to `settle`. Read it before the last look at mailbox and clock; -1 fits nothing."""
@@ -176,16 +166,12 @@ class Index:
 
         False if there is no row. Nothing is lost then: the row will come as due, by the creation or by a rebuild.
         """
-        try:
-            return self._write(lambda connection: connection.execute(sql.WAKE, (run,)).rowcount) == 1
-        except Unusable:
-            return False
+        return self._write_surely(lambda connection: connection.execute(sql.WAKE, (run,)).rowcount) == 1
 
     def insert_new(self, *rows: Row) -> None:
         """Rows of runs whose files are on disk, in one transaction. A row that is there already stays as it is.
 
-        Only a later instance takes over the row of an earlier one. An index that cannot be used is left alone: nobody
-        trusts it, and the rebuild that must follow lists the files. Raises DiskError.
+        Only a later instance takes over the row of an earlier one. Raises DiskError.
         """
         values = [sql.values_of(row) for row in rows]
 
@@ -194,10 +180,7 @@ class Index:
             connection.executemany(sql.INSERT_NEW, values)
             connection.execute("COMMIT")
 
-        try:
-            self._write(insert)
-        except Unusable:
-            return
+        self._write_surely(insert)
 
     def note_tick(self, now_us: int) -> None:
         """Remember that a tick was here, for people who wonder why nothing happens. Nothing depends on it."""
@@ -231,22 +214,22 @@ class Index:
     def _idle(self, connection: Connection, now_us: int) -> tuple[bool, bool]:
         # Without a boot id (no /proc) a reboot could not be told, so nothing is trusted: NULL equals nothing.
         values = (sql.SCHEMA, self._boot or None, self._inode[1], now_us)
-        found = connection.execute(sql.IDLE, values).fetchone()
-        if found is None:
+        found = sql.answer(connection, sql.IDLE, values)
+        if not found:
             raise Unusable("it says nothing about itself")
-        return bool(found[0]), bool(found[1])
+        return bool(found[0][0]), bool(found[0][1])
 
     def _rows(self, clause: str, values: tuple[object, ...]) -> list[Row] | None:
         def ask(connection: Connection) -> list[Row] | None:
             if not self._idle(connection, 0)[0]:
                 return None
-            return [sql.row_of(fields) for fields in connection.execute(f"{sql.SELECT} {clause}", values)]
+            return [sql.row_of(fields) for fields in sql.answer(connection, f"{sql.SELECT} {clause}", values)]
 
         return self._read_or_none(ask)
 
     def _number(self, question: str, values: tuple[object, ...]) -> int | None:
-        found = self._read_or_none(lambda connection: connection.execute(question, values).fetchone())
-        return found[0] if found and type(found[0]) is int else None
+        found = self._read_or_none(lambda connection: sql.answer(connection, question, values))
+        return found[0][0] if found and type(found[0][0]) is int else None
 
     def _read_or_none(self, ask: Callable[[Connection], T]) -> T | None:
         """The answer; None if there is none to be had, also because others keep it locked: a reader can scan."""
@@ -258,16 +241,17 @@ class Index:
             return None
 
     def _read(self, ask: Callable[[Connection], T]) -> T:
-        from _sqlite3 import Error
-
         with self._guard:
-            if self._connection is not None and self._inode != inode_of(self._path):
-                self.close()
-            connection = self._connection or self._open()
-            try:
-                return ask(connection)
-            except (Unusable, Error) as error:
-                raise self._judged(error) from error
+            for _ in range(_TRIES):
+                if self._connection is not None and self._inode != inode_of(self._path):
+                    self.close()
+                connection = self._connection or self._open()
+                try:
+                    return ask(connection)
+                except sql.faults() as error:
+                    if not sql.is_moved(error, self._inode, self._path):
+                        raise self._judged(error) from error
+        raise self._failed(_REPLACED)
 
     def _write(self, change: Callable[[Connection], T], *, again: bool = True) -> T | None:
         """One transaction in the file that is at the path, before and afterwards. Raises Unusable, DiskError.
@@ -281,19 +265,31 @@ class Index:
                 return result
             if not again:
                 return None
-        raise self._failed("it was replaced again and again")
+        raise self._failed(_REPLACED)
+
+    def _write_surely(self, change: Callable[[Connection], T]) -> T | None:
+        """The same, and where no index can be used an empty one is put in place. Raises DiskError.
+
+        A damaged index must not merely be passed over: others may still find it sound where they look, and trust it.
+        """
+        why = ""
+        for _ in range(_TRIES):
+            try:
+                return self._write(change)
+            except Unusable as error:
+                why = str(error)
+                self._replace()
+        raise self._failed(why)
 
     def _attempt(self, change: Callable[[Connection], T]) -> tuple[T | None, bool]:
-        from _sqlite3 import Error
-
         connection = self._connection or self._open()
         try:
             if not self._writes:
                 sql.prepare_to_write(connection)
                 self._writes = True
             result = change(connection)
-        except Error as error:
-            if not sql.is_moved(error):
+        except sql.faults() as error:
+            if not sql.is_moved(error, self._inode, self._path):
                 raise self._judged(error) from error
         else:
             if self._inode == inode_of(self._path):
@@ -303,19 +299,14 @@ class Index:
 
     def _open(self) -> Connection:
         self.close()
-        for _ in range(_TRIES):
-            before = inode_of(self._path)
-            connection = sql.open_index(self._path)
-            if before == inode_of(self._path):
-                self._connection, self._inode, self._writes = connection, before, False
-                return connection
-            connection.close()
-        raise self._failed("it was replaced again and again")
+        self._connection, self._inode = sql.open_index(self._path)
+        self._writes = False
+        return self._connection
 
     def _judged(self, error: Exception) -> Exception:
         """What to raise for an error in the file that is open now. Remembers which file was found damaged."""
         self.close()
-        judged = error if isinstance(error, Unusable) else sql.meaning(error, self._path)
+        judged = sql.meaning(error, self._path)
         if isinstance(judged, Unusable):
             self._damaged = self._inode
         return judged

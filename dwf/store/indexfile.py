@@ -43,7 +43,7 @@ FINISH_META = "UPDATE meta SET rebuilding = 0, boot = ?, inode = ?"
 # Trusted (completed in this boot, in this very file: a restored copy is another one), and: is any run due.
 IDLE = """SELECT schema = ? AND boot = ? AND inode = ? AND rebuilding = 0,
     EXISTS(SELECT 1 FROM run WHERE due_at <= ?) FROM meta"""
-DUE = "SELECT run FROM run WHERE due_at <= ? ORDER BY due_at, updated_us"
+DUE = "SELECT run FROM run WHERE due_at <= ? ORDER BY due_at, updated_us LIMIT ?"
 NEXT_DUE = "SELECT min(due_at) FROM run WHERE due_at IS NOT NULL"
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM run"
 _INSERT = f"INSERT INTO run({', '.join(COLUMNS)}, wake) VALUES({'?, ' * len(COLUMNS)}(SELECT base FROM meta))"
@@ -64,7 +64,7 @@ NOTED = "SELECT at FROM mark WHERE kind = ? AND key = ''"
 
 # SQLite's result codes (sqlite.org/rescode.html); the low byte is the family.
 _BUSY, _LOCKED, _NOMEM, _READONLY, _IOERR, _FULL, _CANTOPEN = 5, 6, 7, 8, 10, 13, 14
-_DBMOVED = 1032
+_DBMOVED, _SHORT_READ = 1032, 522
 _WORDS = {
     _BUSY: "another process keeps it locked",
     _LOCKED: "another process keeps it locked",
@@ -80,26 +80,49 @@ class Unusable(Exception):
     """There is no index at the path, or it cannot be read as one. Does not leave the index and its rebuild."""
 
 
-def open_index(path: str) -> Connection:
-    """A connection in autocommit mode. The file must exist: looking at an index never makes one.
+def faults() -> tuple[type[Exception], ...]:
+    """What to catch around a use of SQLite: its errors, and for damaged text a failure to decode it."""
+    from _sqlite3 import Error
+
+    return Error, UnicodeError, Unusable
+
+
+def open_index(path: str) -> tuple[Connection, tuple[int, int]]:
+    """A connection in autocommit mode, and which file it is to. Looking at an index never makes one.
 
     Raises Unusable, DiskError.
     """
-    from _sqlite3 import Error, connect
+    from _sqlite3 import connect
 
-    if inode_of(path) == NOTHING:
-        raise Unusable("it is not there, or it is no file")
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    while True:
+        inode = inode_of(path)
+        if inode == NOTHING:
+            raise Unusable("it is not there, or it is no file")
+        try:
+            connection = connect(
+                f"file://{quoted}?mode=rw",
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                uri=True,
+            )
+        except faults() as error:
+            if is_moved(error, inode, path):
+                continue
+            raise meaning(error, path) from error
+        if inode == inode_of(path):
+            return connection, inode
+        connection.close()  # replaced in this moment: nobody can say which of the two was opened
+
+
+def answer(connection: Connection, question: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    """All rows. The statement is ended also when reading them fails: one left open would keep the file locked."""
+    cursor = connection.execute(question, values)
     try:
-        return connect(
-            f"file://{quoted}?mode=rw",
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            uri=True,
-        )
-    except Error as error:
-        raise meaning(error, path) from error
+        return cursor.fetchall()
+    finally:
+        cursor.close()
 
 
 def prepare_to_write(connection: Connection) -> None:
@@ -117,9 +140,9 @@ def inode_of(path: str) -> tuple[int, int]:
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else NOTHING
 
 
-def is_moved(error: Exception) -> bool:
-    """Whether SQLite refused to write because the open file is no longer the one at its path."""
-    return getattr(error, "sqlite_errorcode", None) == _DBMOVED
+def is_moved(error: Exception, inode: tuple[int, int], path: str) -> bool:
+    """Whether SQLite failed because the file it has open is no longer the one at its path; whatever it says then."""
+    return getattr(error, "sqlite_errorcode", None) == _DBMOVED or inode != inode_of(path)
 
 
 def meaning(error: Exception, path: str) -> Exception:
@@ -128,15 +151,22 @@ def meaning(error: Exception, path: str) -> Exception:
 
     from dwf.errors import DiskError
 
-    if isinstance(error, ProgrammingError | InterfaceError):
-        return error  # a mistake in this room
+    if isinstance(error, Unusable | ProgrammingError | InterfaceError):
+        return error  # it is said already, or it is a mistake in this room
     code = getattr(error, "sqlite_errorcode", None)
     family = -1 if code is None else code & 0xFF
-    # A path that cannot be opened is damage (a directory in place of the journal, its mode), unless nothing can be.
-    sound = family in _WORDS and (family != _CANTOPEN or not _may_open_more())
-    if not sound:
+    damaged = family not in _WORDS or code == _SHORT_READ
+    if family == _CANTOPEN:
+        # Its mode, or what is in place of its journal; unless nothing at all can be opened any more.
+        damaged = _may_open_more()
+    elif family == _IOERR:
+        damaged = damaged or _is_odd(f"{path}-journal")
+    elif family == _READONLY:
+        # The header says so, and not the file system.
+        damaged = os.access(path, os.W_OK)
+    if damaged:
         return Unusable(str(error))
-    return DiskError(operation="use", path=path, why=_WORDS[family], errno=0)
+    return DiskError(operation="use", path=path, why=f"{_WORDS[family]} (SQLite {code})", errno=0)
 
 
 def values_of(row: Row) -> tuple[object, ...]:
@@ -163,6 +193,10 @@ def row_of(fields: tuple[object, ...]) -> Row:
 def _storable(text: str) -> str:
     # Texts of scripts may hold half characters, which SQLite refuses, and be of any length.
     return text[:_LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()
+
+
+def _is_odd(path: str) -> bool:
+    return os.path.lexists(path) and inode_of(path) == NOTHING
 
 
 def _may_open_more() -> bool:

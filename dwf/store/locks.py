@@ -126,7 +126,11 @@ class RunLocks:
                 break
             lock._forget()  # its last holder unlinked the file between our open and our lock
         self._held.add(lock)
-        self._sign(lock._fd, path)
+        try:
+            self._sign(lock._fd, path)
+        except BaseException:
+            lock.release()
+            raise
         return lock
 
     def holder(self, run: str) -> Holder | None:

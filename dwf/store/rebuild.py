@@ -63,13 +63,17 @@ def rebuild(
             return True
         put_empty(disk, layout)
         try:
-            connection = open_index(layout.index)
+            connection, inode = open_index(layout.index)
         except Unusable:
             return False  # deleted again in this moment: it is as untrusted as before
         try:
-            return _fill(disk, layout, boot, connection, locks, progress, derive)
+            _fill(disk, layout, connection, locks, progress, derive)
+            connection.execute(sql.FINISH_META, (boot, inode[1]))
+        except sql.faults() as error:
+            return _gave_up(error, inode, layout.index)
         finally:
             connection.close()
+        return inode == inode_of(layout.index)
 
 
 def replace_unusable(disk: Disk, layout: Layout, damaged: tuple[int, int]) -> None:
@@ -103,10 +107,8 @@ def put_empty(disk: Disk, layout: Layout) -> None:
 
 
 def _furnish(path: str) -> None:
-    from _sqlite3 import Error
-
     try:
-        connection = open_index(path)
+        connection, _ = open_index(path)
         try:
             # Nobody sees the file yet, so it needs no journal.
             connection.execute("PRAGMA journal_mode = OFF").close()
@@ -117,33 +119,35 @@ def _furnish(path: str) -> None:
             connection.execute(sql.BEGIN_META, (sql.SCHEMA, base))
         finally:
             connection.close()
-    except (Unusable, Error) as error:
+    except sql.faults() as error:
         raise DiskError(operation="create", path=path, why=str(error), errno=0) from error
 
 
 @contextmanager
 def _quiet(path: str) -> Iterator[bool]:
     """Keep writers out of the old index while it is replaced. False if it is damaged, so that nobody can write it."""
-    from _sqlite3 import Error
-
-    connection = None
-    try:
-        connection = open_index(path)
-        sql.prepare_to_write(connection)
-        connection.execute("BEGIN EXCLUSIVE")
-        connection.execute("SELECT schema FROM meta").fetchone()
-    except (Unusable, Error) as error:
-        judged = error if isinstance(error, Unusable) else sql.meaning(error, path)
-        if connection is not None:
-            connection.close()
-        if isinstance(judged, DiskError):
-            raise judged from error
-        connection = None
+    connection = _locked(path)
     try:
         yield connection is not None
     finally:
         if connection is not None:
             connection.close()
+
+
+def _locked(path: str) -> Connection | None:
+    try:
+        connection, inode = open_index(path)
+    except Unusable:
+        return None
+    try:
+        sql.prepare_to_write(connection)
+        connection.execute("BEGIN EXCLUSIVE")
+        sql.answer(connection, "SELECT schema FROM meta")
+    except sql.faults() as error:
+        connection.close()
+        _gave_up(error, inode, path)
+        return None
+    return connection
 
 
 @contextmanager
@@ -178,20 +182,16 @@ def _clear(disk: Disk, path: str) -> None:
 
 
 def _usable(path: str, damaged: tuple[int, int]) -> bool:
-    from _sqlite3 import Error
-
     if inode_of(path) == damaged:
         return False
     try:
-        connection = open_index(path)
+        connection, inode = open_index(path)
     except Unusable:
         return False
     try:
-        return bool(connection.execute("SELECT base FROM meta").fetchone())
-    except Error as error:
-        if isinstance(judged := sql.meaning(error, path), DiskError):
-            raise judged from error
-        return False
+        return bool(sql.answer(connection, "SELECT base FROM meta"))
+    except sql.faults() as error:
+        return _gave_up(error, inode, path)
     finally:
         connection.close()
 
@@ -202,36 +202,33 @@ def _usable(path: str, damaged: tuple[int, int]) -> bool:
 def _fill(
     disk: Disk,
     layout: Layout,
-    boot: str,
     connection: Connection,
     locks: RunLocks,
     progress: Progress | None,
     derive: Derive | None,
-) -> bool:
-    from _sqlite3 import Error
-
+) -> None:
     newest = _newest_instances(layout)
     # A file whose maker died before his sync is believed from here on, and acted upon: its name must be on disk.
     disk.fsync_dir(layout.runs)
     rows = (_row(layout, locks, run, link, derive) for run, link in sorted(newest.items()))
     done = 0
-    try:
-        sql.prepare_to_write(connection)
-        # Reading the histories stays outside of the transactions, or every other writer would wait for it.
-        while batch := [sql.values_of(row) for row in islice(rows, _BATCH)]:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(sql.INSERT_MISSING, batch)
-            connection.execute("COMMIT")
-            done += len(batch)
-            if progress:
-                progress(done, len(newest))
-        inode = inode_of(layout.index)
-        connection.execute(sql.FINISH_META, (boot, inode[1]))
-    except Error as error:
-        if isinstance(judged := sql.meaning(error, layout.index), DiskError):
-            raise judged from error
-        return False  # damaged or deleted while it was built
-    return inode == inode_of(layout.index)
+    sql.prepare_to_write(connection)
+    # Reading the histories stays outside of the transactions, or every other writer would wait for it.
+    while batch := [sql.values_of(row) for row in islice(rows, _BATCH)]:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(sql.INSERT_MISSING, batch)
+        connection.execute("COMMIT")
+        done += len(batch)
+        if progress:
+            progress(done, len(newest))
+
+
+def _gave_up(error: Exception, inode: tuple[int, int], path: str) -> bool:
+    """False if the file was damaged or replaced while it was built: it is as untrusted as before. Else raises."""
+    judged = sql.meaning(error, path)
+    if isinstance(judged, Unusable) or sql.is_moved(error, inode, path):
+        return False
+    raise judged from error
 
 
 def _newest_instances(layout: Layout) -> dict[str, int]:
