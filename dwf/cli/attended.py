@@ -1,0 +1,182 @@
+"""`dwf run`: a run driven in this process while somebody looks on, who may be asked its questions.
+
+Others may drive it at the same time (cron does not stop for us): whatever they record is followed too. Ctrl-C leaves
+the run where it is; the next tick goes on with it.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from typing import TYPE_CHECKING
+
+from dwf.cli.driving import Stopper, drive
+from dwf.cli.exits import Exit, of_run
+from dwf.cli.pages.advice import commands
+from dwf.cli.progress import Follower, view_for
+from dwf.cli.session import Session
+from dwf.cli.times import now_us
+from dwf.core.events import WorkflowCompleted
+from dwf.core.state import OpenApproval, Status
+from dwf.errors import DwfError
+
+if TYPE_CHECKING:
+    from dwf.engine.runs import RunView
+    from dwf.engine.start import Started
+    from dwf.store.room import Store
+
+_LOOK_SECONDS = 0.25
+
+
+def attend(session: Session, store: Store, started: Started) -> int:
+    """Drive the run until it is done, blocked, or somebody presses Ctrl-C. The exit code is the outcome."""
+    screen = session.screen
+    screen.say(("run ", "bold"), started.run)
+    with Stopper() as stopper:
+        attended = _Attended(session, store, started.run, stopper)
+        try:
+            view = attended.to_rest()
+        finally:
+            attended.follower.close()
+    if view.state is not None and isinstance(view.state.ended, WorkflowCompleted):
+        _print_result(session, store, view.state.ended)
+    elif stopper.number and not view.status.closed:
+        screen.tell(f"left {started.run} where it is; the next tick goes on with it")
+        screen.tell(("next: ", "cyan"), f"dwf tick, or dwf show {started.run}; dwf cancel {started.run} to end it")
+        return stopper.exit_code
+    else:
+        _advise(session, view)
+    return of_run(view.status, view.state)
+
+
+def _print_result(session: Session, store: Store, ended: WorkflowCompleted) -> None:
+    from dwf.cli.verbs.waiting import print_result
+
+    print_result(session, store, ended.result, only_if_any=True)
+
+
+def _advise(session: Session, view: RunView) -> None:
+    if view.problem is not None:
+        raise view.problem
+    for line, words in commands(view.run, view.status, view.state, [])[:3]:
+        session.screen.say(("next: ", "cyan"), line, ("  " + words, "dim"))
+
+
+class _Attended:
+    def __init__(self, session: Session, store: Store, run: str, stopper: Stopper) -> None:
+        self._session, self._store, self._run, self._stopper = session, store, run, stopper
+        utc = bool(session.options.get("utc"))
+        self.follower = Follower(session.screen, view_for(session.screen), utc=utc, everything=session.verbose)
+        self._put_off: set[int] = set()
+        self._told: set[int] = set()
+
+    def to_rest(self) -> RunView:
+        """Until the run is closed, blocked or unreadable, or a signal came."""
+        while True:
+            report = drive(self._store, self._stopper, only={self._run}, watch=self.follower)
+            for error in report.errors:
+                raise error
+            view = self._look()
+            if view.status.closed or view.problem is not None or view.status is Status.BLOCKED:
+                return view
+            if self._stopper.number:
+                return view
+            self._ask_or_wait(view)
+
+    def _look(self) -> RunView:
+        from dwf.engine.runs import load
+
+        view = load(self._store, self._run)
+        self.follower.catch_up(view.events)
+        return view
+
+    # -- between two ticks -------------------------------------------------------------------------------------
+
+    def _ask_or_wait(self, view: RunView) -> None:
+        question = self._question(view)
+        if question is not None and self._session.interactive:
+            self._ask(question)
+            return
+        if question is not None and question.requested.command not in self._told:
+            self._told.add(question.requested.command)
+            self._session.screen.say(("next: ", "cyan"), f'dwf approve {self._run} -m "..."')
+        while not self._stopper.flag.wait(_LOOK_SECONDS):
+            if self._something_to_do() or self._moved(view):
+                return
+
+    def _question(self, view: RunView) -> OpenApproval | None:
+        """The first open question that this person may answer and has not put off."""
+        from dwf.engine.identity import may_answer
+
+        assert view.state is not None
+        uid = self._session.me.uid
+        for command, approval in view.state.approvals.items():
+            if command not in self._put_off and may_answer(approval.requested, uid) is None:
+                return approval
+        return None
+
+    def _something_to_do(self) -> bool:
+        row = self._store.index.row(self._run)
+        if row is None or (row.due_at is not None and row.due_at <= now_us()):
+            return True
+        return any(self._store.mailbox.run_of(name) == self._run for name in self._store.mailbox.names())
+
+    def _moved(self, before: RunView) -> bool:
+        """Whether another process has driven it on."""
+        return self._look().events[-1:] != before.events[-1:]
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def _ask(self, approval: OpenApproval) -> None:
+        """Ask until there is an answer, or the run moves on by itself (a deadline, an answer from elsewhere)."""
+        from dwf.cli.payloads import brief
+
+        screen, asked = self._session.screen, approval.requested
+        self.follower.pause()
+        if bytes(asked.show) != b"null":
+            screen.tell(brief(asked.show, 2000))
+        screen.tell((asked.prompt, "bold"))
+        answer = self._typed("approve? yes / no / later: ")
+        if answer is None:
+            return
+        word, _, comment = answer.partition(" ")
+        if word.lower() in ("y", "yes", "n", "no"):
+            self._answer(approval, word.lower()[0] == "y", comment.strip())
+        elif word.lower() in ("l", "later", ""):
+            self._put_off.add(asked.command)
+            screen.tell(f'answer it elsewhere: dwf approve {self._run} {asked.command} -m "..."')
+        else:
+            screen.tell("please type yes, no or later, and after it a comment if you like")
+
+    def _typed(self, question: str) -> str | None:
+        """A line from the terminal; None if the run has something to do before it came; "" at the end of input."""
+        screen = self._session.screen
+        screen.prompt(question)
+        while not self._stopper.flag.is_set():
+            if select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
+                return sys.stdin.readline().strip()
+            if self._something_to_do():
+                break
+        screen.tell("")
+        return None
+
+    def _answer(self, approval: OpenApproval, yes: bool, comment: str) -> None:
+        from dwf.engine.post import answer
+
+        asked = approval.requested
+        try:
+            posted = answer(
+                self._store,
+                self._run,
+                yes,
+                self._session.me,
+                comment,
+                step=str(asked.command),
+                if_hash=asked.fingerprint,
+            )
+        except DwfError as error:
+            if error.exit_code not in (Exit.WRONG_STATE, Exit.NOT_PERMITTED):
+                raise
+            self._session.screen.tell(("not taken: ", "yellow"), error.message)
+            return
+        self._session.screen.say(posted.what)

@@ -1,0 +1,153 @@
+"""The verbs: one table. The overview, the lazy loader, the completions and `did you mean` are all made from it.
+
+A verb is a function in a module of dwf/cli/verbs; its parameters and its help are there, and only loaded when it is
+called. Adding a verb is one line here and one function there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PANELS = ("Run", "Watch", "Answer", "Repair", "Author", "Admin")
+
+
+class Verb(NamedTuple):
+    """`module` in dwf/cli/verbs; `examples`: two command lines with what they do."""
+
+    name: str
+    panel: str
+    module: str
+    summary: str
+    examples: tuple[tuple[str, str], tuple[str, str]]
+    alias: str = ""
+
+    @property
+    def function(self) -> str:
+        """The name of its function: `list_` where Python has taken the word."""
+        return f"{self.name}_" if self.name in ("list", "help") else self.name
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "start", "Run", "starting", "start a run durably and print its id",
+        (("dwf start rotate.py host=web1 days=30", "typed parameters come from the script"),
+         ("dwf start rotate.py host=web1 --id rotate-web1 --at 'tomorrow 03:00'", "an id and a time of your own")),
+    ),
+    Verb(
+        "run", "Run", "starting", "start a run and drive it here, asking its questions at the prompt",
+        (("dwf run rotate.py host=web1", "Ctrl-C leaves it to the next tick, it does not end it"),
+         ("dwf run deploy.py:rollback version=41 && echo undone", "the exit code is the outcome")),
+    ),
+    Verb(
+        "tick", "Run", "starting", "drive everything that is due, then end; silent when nothing is",
+        (("* * * * * dwf tick", "a line for crontab: that is the whole installation"),
+         ("dwf tick --jobs 4 --max-seconds 50", "at most four steps at a time, and end within the minute")),
+    ),
+    Verb(
+        "list", "Watch", "watching", "what there is, where it is, and what it waits for",
+        (("dwf list --open", "leave out what has ended"),
+         ("dwf list -o name --status failed", "only ids, for a loop in a script")),
+        "ls",
+    ),
+    Verb(
+        "show", "Watch", "watching", "one run on one screen: where, since when, who must act, what to type",
+        (("dwf show rotate-web1", "a unique beginning of the id is enough"),
+         ("dwf show rotate-web1 --exit-status", "5 if it waits for a person, 3 if it is not finished")),
+        "status",
+    ),
+    Verb(
+        "history", "Watch", "watching", "every event of a run, a line each",
+        (("dwf history rotate-web1 -f", "go on as it grows, until the run ends"),
+         ("dwf history rotate-web1 -o jsonl | jq .type", "the stored lines as they are")),
+    ),
+    Verb(
+        "logs", "Watch", "watching", "what the steps of a run printed",
+        (("dwf logs rotate-web1", "all of it, step by step"),
+         ("dwf logs rotate-web1 'verify chain' --tail 20", "the end of what one step printed")),
+    ),
+    Verb(
+        "wait", "Watch", "waiting", "wait until runs are done, or until one waits for a person",
+        (("dwf wait rotate-web1 --timeout 2h", "124 if the time runs out"),
+         ("dwf wait rotate-web1 --until step:drain", "until that step is done")),
+    ),
+    Verb(
+        "result", "Watch", "waiting", "print what a run returned, as JSON",
+        (("dwf result rotate-web1", "3 if it is not finished, 1 if it failed"),
+         ("dwf result rotate-web1 | jq -r .serial", "one field of it")),
+    ),
+    Verb(
+        "inbox", "Answer", "answering", "everything that needs a person",
+        (("dwf inbox", "questions to answer, runs to mend"),
+         ("dwf inbox --json", "the same for a program")),
+    ),
+    Verb(
+        "approve", "Answer", "answering", "say yes to a question of a run",
+        (("dwf approve rotate-web1 -m 'checked the chain'", "the only open question"),
+         ("dwf approve rotate-web1 'Switch web1?' --tick", "one of several, and go on here at once")),
+    ),
+    Verb(
+        "reject", "Answer", "answering", "say no to a question of a run",
+        (("dwf reject rotate-web1 -m 'wrong serial'", "the reason is recorded with your name"),
+         ("dwf reject rotate-web1 7", "a question by its number in dwf show")),
+    ),
+    Verb(
+        "signal", "Answer", "answering", "send a run a named message",
+        (("dwf signal rotate-web1 replaced serial=3A:91", "words become a JSON object"),
+         ("jq -c . plan.json | dwf signal rotate-web1 plan -", "any JSON from a pipe")),
+    ),
+    Verb(
+        "cancel", "Repair", "ending", "ask a run to end; it cleans up first",
+        (("dwf cancel rotate-web1 -m 'wrong host'", "its finally: blocks run"),
+         ("dwf cancel rotate-web1 --tick", "and drive its cleanup here")),
+    ),
+    Verb(
+        "terminate", "Repair", "ending", "end a run now, without any cleanup",
+        (("dwf terminate rotate-web1 -m 'script is lost'", "asks; says what stays undone"),
+         ("dwf terminate rotate-web1 -y -m 'host is gone'", "for scripts, without the question")),
+    ),
+    Verb(
+        "upgrade", "Repair", "ending", "move runs to a mended script, if their history fits it",
+        (("dwf upgrade rotate-web1 --to rotate.py", "refused if it would diverge; nothing is changed then"),
+         ("dwf upgrade web1 web2 --to rotate.py -m 'bug 4711'", "several at once")),
+    ),
+    Verb(
+        "stack", "Author", "watching", "where in the script each task of a run waits",
+        (("dwf stack rotate-web1", "file, line and source"),
+         ("dwf stack rotate-web1 --json", "the same for a program")),
+    ),
+    Verb(
+        "verify", "Admin", "admin", "check histories line by line: hashes, chain, order",
+        (("dwf verify", "all runs"),
+         ("dwf verify rotate-web1 --json", "one, for a program")),
+    ),
+    Verb(
+        "whoami", "Admin", "admin", "as whom dwf would record you",
+        (("dwf whoami", "uid, login, and what else is known"),
+         ("sudo dwf whoami", "the user behind a sudo is kept")),
+    ),
+    Verb(
+        "completion", "Admin", "admin", "print the completion for bash, zsh or fish",
+        (("dwf completion bash > ~/.local/share/bash-completion/completions/dwf", "for your next shell"),
+         ("source <(dwf completion zsh)", "for this shell")),
+    ),
+    Verb(
+        "help", "Admin", "admin", "explain a topic or a verb",
+        (("dwf help stuck", "nothing happens: what do I type?"),
+         ("dwf help exit-codes", "what a script can rely on")),
+    ),
+    Verb(
+        "version", "Admin", "admin", "print the version",
+        (("dwf version", "just the number"),
+         ("dwf version --json", "with Python's, and where the state is")),
+    ),
+)  # fmt: skip
+
+BY_NAME: dict[str, Verb] = {name: verb for verb in VERBS for name in (verb.name, verb.alias) if name}
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The known word that was probably meant."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, known, n=1)
+    return found[0] if found else None

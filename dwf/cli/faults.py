@@ -1,0 +1,86 @@
+"""Errors as they are shown: one `error:` line and one `hint:` line, or one JSON object. The only place that maps them.
+
+Every exception that reaches the door of the program becomes a Fault. What dwf raises itself brings its number and its
+words; what the command line parser raises is a usage error; what the system raises is the disk's; everything else is a
+fault of dwf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dwf.cli.escape import one_line
+from dwf.cli.exits import Exit, by_signal
+from dwf.cli.screen import Screen
+from dwf.errors import DwfError
+
+_SIGINT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`code` for programs, `exit` for shells, a sentence and what to do for people."""
+
+    code: str
+    exit: int
+    message: str
+    hint: str
+
+    def tell(self, screen: Screen, as_json: bool) -> None:
+        """To stderr, whatever happens to stdout."""
+        if as_json:
+            import json
+
+            body = {
+                "schema": "dwf.error/1",
+                "code": self.code,
+                "exit": int(self.exit),
+                "message": self.message,
+                "hint": self.hint,
+            }
+            screen.tell(json.dumps(body, ensure_ascii=True))
+            return
+        screen.tell(("error: ", "red bold"), one_line(self.message))
+        screen.tell(("hint: ", "cyan"), one_line(self.hint))
+
+
+def fault_of(error: BaseException) -> Fault:
+    """An exception in the words of the command line."""
+    if isinstance(error, DwfError):
+        hint = error.hint or _HINTS.get(error.exit_code, _REPORT)
+        message = error.message if error.exit_code != Exit.INTERNAL else f"internal: {error.message}"
+        return Fault(error.code, error.exit_code, message, hint)
+    if isinstance(error, KeyboardInterrupt):
+        return Fault("interrupted", by_signal(_SIGINT), "interrupted", "nothing is lost: dwf list shows where runs are")
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        said = error.strerror or str(error) or type(error).__name__
+        return Fault("disk", Exit.DISK, f"{said}{where} (errno {error.errno})", _HINTS[Exit.DISK])
+    if isinstance(error, MemoryError):
+        return Fault("memory", Exit.DISK, "out of memory", "raise the limit (ulimit -v), or do less at a time")
+    return Fault("internal", Exit.INTERNAL, f"internal: {type(error).__name__}: {error}", _REPORT)
+
+
+def usage_fault(message: str, hint: str) -> Fault:
+    """What the parser says about a command line."""
+    return Fault("usage", Exit.USAGE, message, hint)
+
+
+_REPORT = "please report it, with what the same command says with --debug"
+_HINTS: dict[int, str] = {
+    Exit.FAILED: "dwf history RUN shows what led to it",
+    Exit.USAGE: "dwf help lists the verbs; dwf VERB --help explains one",
+    Exit.UNFINISHED: "dwf wait RUN waits for it",
+    Exit.NOT_FOUND: "dwf list shows what there is",
+    Exit.NEEDS_PERSON: "dwf inbox shows what needs a person",
+    Exit.CANCELLED: "dwf history RUN shows who did it, and why",
+    Exit.WRONG_STATE: "dwf show RUN says where it is",
+    Exit.CONFLICT: "choose another id, or say what to do with --if-exists use|new|terminate",
+    Exit.DAMAGED: "dwf help stuck says what can be done",
+    Exit.CANNOT_CREATE: "name a directory that can be made with --home or DWF_HOME",
+    Exit.DISK: "nothing was acknowledged; when the disk is well again, type the same once more",
+    Exit.BUSY: "try again in a moment",
+    Exit.NOT_PERMITTED: "dwf whoami says as whom dwf sees you",
+    Exit.CONFIGURATION: "dwf help limits says where dwf works",
+    Exit.TIMEOUT: "dwf show RUN says what it waits for",
+}

@@ -1,0 +1,84 @@
+"""The idle tick: is there anything to do? One readdir of the mailbox, one of the intents, one indexed question.
+
+On the path of every `dwf tick` that cron starts, so it imports nothing that costs: no typer, asyncio, msgspec,
+json, re, pathlib, dataclasses or typing. Whatever is unusual (an option it does not know, a directory that is
+refused, an index that is not trusted) is left to the whole program, which says it properly.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+# Options that change nothing about whether there is something to do. What is not here goes the long way.
+_FLAGS = frozenset({"-q", "--quiet", "--utc", "--no-input"})
+_NUMBERS = frozenset({"--jobs"})
+_TEXTS = frozenset({"--home"})
+
+
+class Plain:
+    """A plain `dwf tick`: `home` is what --home says, None without it."""
+
+    __slots__ = ("home",)
+
+    def __init__(self, home: str | None) -> None:
+        self.home = home
+
+
+def plain_tick(words: list[str]) -> Plain | None:
+    """What a command line says, if it is a plain tick; None for everything else. Must agree with the whole parser."""
+    verbs, home = 0, None
+    rest = iter(words)
+    for word in rest:
+        if word == "tick":
+            verbs += 1
+        elif word not in _FLAGS:
+            name, equals, value = word.partition("=")
+            if name not in _NUMBERS and name not in _TEXTS:
+                return None
+            if not equals:
+                value = next(rest, "")
+            if not value or value.startswith("-"):
+                return None
+            if name in _TEXTS:
+                home = value
+            elif verbs == 0 or not (value.isascii() and value.isdecimal() and int(value) > 0):
+                return None
+    return Plain(home) if verbs == 1 else None
+
+
+def nothing_to_do(words: list[str]) -> bool:
+    """Whether this is a tick, and an idle one; then it is also noted that a tick was here."""
+    plain = plain_tick(words)
+    if plain is None:
+        return False
+    try:
+        return _is_idle(plain.home)
+    except Exception:
+        # Not swallowed: the whole program meets the same trouble, and says what it is.
+        return False
+
+
+def _is_idle(asked: str | None) -> bool:
+    from dwf.store.layout import home_path
+
+    home = home_path({"DWF_HOME": asked} if asked else os.environ, os.geteuid())
+    if not os.path.lexists(home):
+        return True  # nothing was ever started here
+    from dwf.store.creation import intents_waiting
+    from dwf.store.files import Disk
+    from dwf.store.index import Index
+    from dwf.store.layout import open_home
+    from dwf.store.mailbox import Mailbox
+
+    disk = Disk()
+    layout = open_home(disk, home)
+    if Mailbox(disk, layout).names() or intents_waiting(layout):
+        return False
+    index = Index(disk, layout)
+    now_us = time.time_ns() // 1000
+    if index.anything_due(now_us):
+        return False
+    index.note_tick(now_us)
+    index.close()
+    return True

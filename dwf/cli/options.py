@@ -1,0 +1,80 @@
+"""The options that every verb takes, before or after it, and the parameters that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from typer import Argument, Context, Option
+from typer.core import TyperOption
+
+from dwf.cli.catalog import nearest
+from dwf.cli.session import COLORS, FORMATS, Session
+from dwf.errors import UsageError
+
+EVERYWHERE = (
+    "--home DIR  -o table|wide|json|jsonl|name  --json  --color auto|always|never  --utc  -q  -v  --no-input  --debug"
+)
+
+
+def everywhere(hidden: bool) -> list[TyperOption]:
+    """The options of every verb and of dwf itself. `hidden` ones work but are not listed."""
+    return [
+        _valued(["--home"], "DIR", "state directory (default: $DWF_HOME, or the place of this user)", hidden),
+        _valued(["-o", "--output"], "FORMAT", "table, wide, json, jsonl or name", hidden, FORMATS),
+        _flag(["--json"], "the same as -o json", hidden),
+        _valued(["--color"], "WHEN", "auto, always or never", hidden, COLORS),
+        _flag(["--utc"], "show times in UTC", hidden),
+        _flag(["-q", "--quiet"], "no words on stderr but errors and news", hidden),
+        _flag(["-v", "--verbose"], "more words", hidden),
+        _flag(["--no-input"], "never ask anything", hidden),
+        _flag(["--debug"], "show the traceback of an error", hidden),
+    ]
+
+
+def _flag(names: list[str], words: str, hidden: bool) -> TyperOption:
+    def set_it(context: Context, parameter: Any, value: bool) -> None:
+        if value:
+            _session(context).options.update({"output": "json"} if names == ["--json"] else {parameter.name: True})
+
+    return TyperOption(
+        param_decls=names, is_flag=True, default=False, expose_value=False, callback=set_it, help=words, hidden=hidden
+    )
+
+
+def _valued(names: list[str], metavar: str, words: str, hidden: bool, choices: tuple[str, ...] = ()) -> TyperOption:
+    def set_it(context: Context, parameter: Any, value: str | None) -> None:
+        if value is None:
+            return
+        if choices and value not in choices:
+            meant = nearest(value, list(choices))
+            raise UsageError(
+                what=f"{names[-1]} {value!r} is none of {', '.join(choices)}",
+                hint=f"did you mean {meant}?" if meant else f"choose one: {names[-1]} {choices[0]}",
+            )
+        _session(context).options[parameter.name] = value
+
+    return TyperOption(
+        param_decls=names, metavar=metavar, default=None, expose_value=False, callback=set_it, help=words, hidden=hidden
+    )
+
+
+def _session(context: Context) -> Session:
+    session = context.find_root().obj
+    assert isinstance(session, Session)
+    return session
+
+
+def session_of(context: Context) -> Session:
+    """The session of this invocation."""
+    return _session(context)
+
+
+RunArgument = Annotated[str, Argument(metavar="RUN", help="a run id, or a unique beginning of one", show_default=False)]
+RunsArgument = Annotated[
+    list[str], Argument(metavar="RUN...", help="run ids, or unique beginnings", show_default=False)
+]
+StepArgument = Annotated[
+    str | None, Argument(metavar="[STEP]", help="a step: its number, or a part of its name", show_default=False)
+]
+ReasonOption = Annotated[str, Option("-m", "--reason", metavar="TEXT", help="why; recorded with your name")]
+TickOption = Annotated[bool, Option("--tick", help="drive that run here, at once, until it waits again")]

@@ -1,0 +1,83 @@
+"""What to type now: for each state of a run the exact commands. `show`, `start` and every error end in advice."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dwf.core import events as ev
+from dwf.core.state import RunState, Status
+
+if TYPE_CHECKING:
+    from dwf.engine.summary import Wait
+
+# A tick from cron comes every minute; three without one is no accident.
+STALE_US = 3 * 60 * 1_000_000
+Advice = tuple[str, str]
+
+
+def commands(run: str, status: Status, state: RunState | None, waits: Sequence[Wait]) -> list[Advice]:
+    """Command lines and what they do, the likeliest first."""
+    if status in (Status.CORRUPT, Status.NEWER) or state is None:
+        return [(f"dwf verify {run}", "where it is damaged, and how"), ("dwf help stuck", "what can be done")]
+    if state.ended is not None:
+        return _after_the_end(run, status, state)
+    if state.blocked is not None:
+        return _blocked(run, state.blocked, state.script)
+    found = [line for wait in waits for line in _on_wait(run, wait, several=len(state.approvals) > 1)]
+    return [*found[:6], (f"dwf stack {run}", "where in the script it stands")]
+
+
+def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
+    if status is Status.COMPLETED:
+        return [(f"dwf result {run}", "what it returned"), (f"dwf history {run}", "how it came to it")]
+    failed = next((step for step in reversed(state.done) if step.outcome in ("failed", "timed-out")), None)
+    found = [(f"dwf history {run}", "what led to it")]
+    if failed is not None:
+        found.append((f"dwf logs {run} {shlex.quote(failed.title)}", "what the step printed"))
+    if status is Status.FAILED:
+        found.append((f"dwf start {shlex.quote(state.script)} ...", "start it again, under another id"))
+    return found
+
+
+def _blocked(run: str, blocked: ev.RunBlocked, script: str) -> list[Advice]:
+    path = shlex.quote(script)
+    found = [(f"dwf upgrade {run} --to {path}", "when the script is mended")]
+    if blocked.code != "code-missing":
+        found.append((f"dwf history {run}", "what it has done so far"))
+    return [*found, (f'dwf terminate {run} -m "..."', "give it up; nothing is cleaned up")]
+
+
+def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
+    if wait.kind == "approval":
+        which = f" {wait.command}" if several else ""
+        return [(f'dwf approve {run}{which} -m "..."', "yes"), (f'dwf reject {run}{which} -m "..."', "no")]
+    if wait.kind == "signal":
+        return [(f"dwf signal {run} {wait.what} [K=V ...]", "send what it waits for")]
+    if wait.kind in ("step", "retry"):
+        return [(f"dwf logs {run} {shlex.quote(wait.what)}", "what the step has printed")]
+    return []
+
+
+# -- the two sides of a divergence ------------------------------------------------------------------------------
+
+
+def sides(message: str) -> list[tuple[str, str, str]] | None:
+    """(place, verb, command) of what was recorded and what is asked now; None if the message is about something else.
+
+    Read back from the sentence of NondeterminismError, for a history holds the sentence.
+    """
+    from dwf.errors import NondeterminismError
+
+    pattern = re.escape(NondeterminismError.sentence)
+    for name in ("line", "recorded", "where", "asked"):
+        pattern = pattern.replace(re.escape("{" + name + "}"), f"(?P<{name}>.*)")
+    found = re.fullmatch(pattern, " ".join(message.split()))
+    if found is None:
+        return None
+    return [
+        (f"history line {found['line']}", "recorded", found["recorded"]),
+        (found["where"], "now asks", found["asked"]),
+    ]

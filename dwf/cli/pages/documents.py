@@ -1,0 +1,128 @@
+"""A run as JSON for programs: `"schema": "dwf.run/1"`, stable keys, valid even when the run is damaged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dwf.cli.pages.advice import commands
+from dwf.cli.pages.history import fields_of
+from dwf.cli.pages.run import Facts
+from dwf.cli.payloads import plain_value
+from dwf.cli.times import iso
+from dwf.core import events as ev
+from dwf.core.duration import unstamp
+from dwf.core.state import DoneStep, RunState
+from dwf.errors import DwfError
+
+
+def run_document(facts: Facts) -> dict[str, Any]:
+    """Everything that `dwf show` says, and what it leaves out for lack of room."""
+    state = facts.state
+    document = {
+        "schema": "dwf.run/1",
+        "run": facts.run,
+        "instance": facts.link,
+        "status": facts.status.value,
+        "problem": problem_document(facts.problem),
+        "torn_bytes": facts.torn_bytes,
+        "last_tick": iso(facts.last_tick_us),
+    }
+    document.update(_state(state) if state is not None else dict.fromkeys(_EMPTY))
+    document["waits"] = [_wait(wait) for wait in facts.waits]
+    document["mail"] = [{"what": m.what, "by": m.by, "posted": iso(m.posted_us)} for m in facts.mail]
+    document["next"] = [line for line, _ in commands(facts.run, facts.status, state, facts.waits)]
+    return document
+
+
+def problem_document(problem: DwfError | None) -> dict[str, Any] | None:
+    """An error inside a document."""
+    if problem is None:
+        return None
+    facts = {name: value for name, value in problem.facts.items() if isinstance(value, str | int)}
+    return {"code": problem.code, "message": problem.message, "hint": problem.hint or "", **facts}
+
+
+def _state(state: RunState) -> dict[str, Any]:
+    head = state.head
+    ended = state.ended
+    return {
+        "nonce": head.nonce,
+        "workflow": head.workflow,
+        "script": state.script,
+        "code": state.code,
+        "code_mode": head.code_mode,
+        "input": plain_value(head.input),
+        "tags": dict(head.tags),
+        "reason": head.reason,
+        "by": _identity(head.by),
+        "started": head.ts,
+        "start_at": head.start_at or None,
+        "updated": state.last_ts,
+        "ended": ended.ts if ended is not None else None,
+        "events": state.last_id,
+        "status_text": state.status_text,
+        "result": plain_value(ended.result) if isinstance(ended, ev.WorkflowCompleted) else None,
+        "error": fields_of_error(ended.error) if isinstance(ended, ev.WorkflowFailed) else None,
+        "blocked": _without(state.blocked) if state.blocked is not None else None,
+        "cancel": _without(state.cancel) if state.cancel is not None else None,
+        "steps_done": state.steps_done,
+        "done": [_done(step) for step in state.done],
+        "signals": [_without(signal) for signal in state.unconsumed.values()],
+        "approvals": [
+            {**_without(a.requested), "answers": [_without(answer) for answer in a.answers]}
+            for a in state.approvals.values()
+        ],
+    }
+
+
+_EMPTY = (
+    "nonce workflow script code code_mode input tags reason by started start_at updated ended events status_text "
+    "result error blocked cancel steps_done done signals approvals"
+).split()
+
+
+def fields_of_error(error: ev.ErrorInfo) -> dict[str, Any]:
+    """A recorded exception."""
+    return {
+        "type": error.type,
+        "message": error.message,
+        "details": plain_value(error.details),
+        "traceback": error.traceback,
+    }
+
+
+def _identity(by: ev.Identity | None) -> dict[str, Any] | None:
+    if by is None:
+        return None
+    names = ("uid", "login", "sudo_user", "tty", "ssh_client", "host", "pid")
+    return {name: getattr(by, name) for name in names}
+
+
+def _without(event: ev.Event) -> dict[str, Any]:
+    """An event without what the place in the document says already."""
+    return {name: value for name, value in fields_of(event).items() if name != "type"}
+
+
+def _done(step: DoneStep) -> dict[str, Any]:
+    return {
+        "command": step.command,
+        "title": step.title,
+        "outcome": step.outcome,
+        "took_us": step.took_us,
+        "attempts": step.attempts,
+    }
+
+
+def _wait(wait: Any) -> dict[str, Any]:
+    return {
+        "command": wait.command,
+        "kind": wait.kind,
+        "what": wait.what,
+        "since": iso(wait.since_us),
+        "until": iso(wait.until_us),
+        "detail": wait.detail,
+        "on_timeout": wait.on_timeout,
+    }
+
+
+__all__ = ["problem_document", "run_document", "unstamp"]

@@ -1,0 +1,242 @@
+"""`dwf show`: one run on one screen. Where is it, what does it wait for, until when, who must act, what now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dwf.cli.pages.advice import STALE_US, commands, sides
+from dwf.cli.payloads import brief, call
+from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
+from dwf.cli.table import cells_of, wrapped
+from dwf.cli.times import Clock
+from dwf.cli.words import failure, person, script_name
+from dwf.core import events as ev
+from dwf.core.duration import spoken, unstamp
+from dwf.core.state import OpenApproval, RunState, Status
+from dwf.errors import DwfError
+
+if TYPE_CHECKING:
+    from dwf.engine.summary import Wait
+
+_LABEL = 9
+_MOST_WAITS = 12
+_MOST_MAIL = 8
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A message that is posted and not imported yet, in words."""
+
+    what: str
+    by: str
+    posted_us: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the screen is made of. `state` is None if line 1 cannot be read."""
+
+    run: str
+    status: Status
+    state: RunState | None
+    problem: DwfError | None = None
+    torn_bytes: int = 0
+    link: int = 1
+    waits: Sequence[Wait] = ()
+    mail: Sequence[Posted] = field(default_factory=tuple)
+    last_tick_us: int | None = None
+
+
+class RunPage:
+    """The lines of the screen, for a terminal of `width` columns (0: no limit)."""
+
+    def __init__(self, facts: Facts, clock: Clock, marks: Marks, width: int = 0) -> None:
+        self._facts, self._clock, self._marks, self._width = facts, clock, marks, width
+
+    def lines(self) -> Iterator[Line]:
+        facts = self._facts
+        status = facts.status.value
+        again = f"  (instance {facts.link})" if facts.link > 1 else ""
+        yield [(facts.run, "bold"), "  ", (status, STATUS_STYLES.get(status, "")), again]
+        if facts.state is not None:
+            yield from self._about(facts.state)
+            yield from self._now(facts.state)
+            yield from self._done(facts.state)
+        if facts.problem is not None:
+            yield from self._item("problem", [facts.problem.message])
+        if facts.torn_bytes and facts.problem is None:
+            yield from self._item("note", [f"1 incomplete record ({facts.torn_bytes} bytes) at the end is left out"])
+        yield from self._mail()
+        yield from self._next()
+
+    # -- what it is --------------------------------------------------------------------------------------------
+
+    def _about(self, state: RunState) -> Iterator[Line]:
+        head, clock = state.head, self._clock
+        yield from self._item("run", [call(head.workflow, head.input, 1000)])
+        by = f" by {person(head.by)}" if head.by else ""
+        started = unstamp(head.ts)
+        yield from self._item("started", [f"{clock.ago(started)}{by}, {clock.full(started)}"])
+        if head.reason:
+            yield from self._item("reason", [f'"{head.reason}"'])
+        pinned = "pinned" if head.code_mode == "pinned" else "live: the file as it is at each tick"
+        yield from self._item("code", [f"{script_name(state.script)} @ {state.code[:7]}, {pinned}"])
+        if head.tags:
+            yield from self._item("tags", ["  ".join(f"{key}={value}" for key, value in head.tags.items())])
+        if state.status_text:
+            yield from self._item("status", [state.status_text])
+
+    def _now(self, state: RunState) -> Iterator[Line]:
+        if state.ended is not None:
+            yield from self._end(state)
+            return
+        if state.cancel is not None:
+            by = person(state.cancel.by) or "somebody"
+            why = f': "{state.cancel.reason}"' if state.cancel.reason else ""
+            yield from self._item("cancel", [f"asked by {by} {self._clock.ago(unstamp(state.cancel.ts))}{why}"])
+        if state.blocked is not None:
+            yield from self._blocked(state.blocked)
+        waits = self._facts.waits
+        for label, wait in zip(self._labels(), waits[:_MOST_WAITS], strict=False):
+            yield from self._item(label, self._wait(wait, state))
+        if len(waits) > _MOST_WAITS:
+            yield from self._item("", [f"and {len(waits) - _MOST_WAITS} more: -o json shows all"])
+        if state.unconsumed:
+            names = ", ".join(f"{signal.name} (line {signal.id})" for signal in state.unconsumed.values())
+            yield from self._item("signals", [f"not taken by the script yet: {names}"])
+
+    def _labels(self) -> Iterator[str]:
+        """`waiting` once, then nothing: the column says it for all of them."""
+        before = ""
+        for wait in self._facts.waits:
+            label = "running" if wait.kind == "step" else "waiting"
+            yield label if label != before else ""
+            before = label
+
+    def _end(self, state: RunState) -> Iterator[Line]:
+        ended = state.ended
+        assert ended is not None
+        at = unstamp(ended.ts)
+        took = spoken(max(at - unstamp(state.head.ts), 0))
+        yield from self._item("ended", [f"{self._clock.ago(at)}, {self._clock.full(at)}, after {took}"])
+        if isinstance(ended, ev.WorkflowCompleted):
+            yield from self._item("result", [brief(ended.result, 400)])
+        if isinstance(ended, ev.WorkflowFailed):
+            last = ended.error.traceback.strip().splitlines()[-1:]
+            yield from self._item("error", [failure(ended.error), *last])
+        if isinstance(ended, ev.WorkflowTerminated):
+            yield from self._item("by", [f'{person(ended.by) or "somebody"} "{ended.reason}"'])
+        if isinstance(ended, ev.WorkflowCancelled) and state.cancel is not None:
+            yield from self._item("by", [f'{person(state.cancel.by) or "somebody"} "{state.cancel.reason}"'])
+        notes = [*getattr(ended, "notes", [])]
+        if left := getattr(ended, "open", []):
+            notes.append(f"{len(left)} commands had no outcome yet: {', '.join(map(str, left[:20]))}")
+        for note in notes:
+            yield from self._item("note", [note])
+
+    # -- what it waits for -------------------------------------------------------------------------------------
+
+    def _wait(self, wait: Wait, state: RunState) -> list[str]:
+        clock = self._clock
+        span = f"since {clock.point(wait.since_us)} ({clock.age(wait.since_us)})"
+        if wait.until_us is not None:
+            span += f", {clock.until(wait.until_us)}"
+            span += f", then {wait.on_timeout}" if wait.on_timeout else ""
+        if wait.kind == "approval":
+            return [f'approve "{wait.what}"', span, *self._answers(state.approvals[wait.command], wait.command)]
+        if wait.kind == "step":
+            return [f"{wait.what}  {wait.detail}", span]
+        if wait.kind == "retry":
+            return [f"{wait.what}  again {clock.point(wait.until_us or 0)}", wait.detail, span]
+        if wait.kind == "timer":
+            return [f"{wait.what}  {clock.until(wait.until_us or 0)}", f"since {clock.point(wait.since_us)}"]
+        return [f"{wait.kind} {wait.what}", span]
+
+    def _answers(self, approval: OpenApproval, command: int) -> list[str]:
+        asked = approval.requested
+        who = ", ".join(asked.by) or "anyone who may post to this run"
+        given = [
+            f"{person(a.by) or 'somebody'} {self._clock.point(unstamp(a.ts))}"
+            + (f' "{a.comment}"' if a.comment else "")
+            for a in approval.given("approve")
+        ]
+        need = f" ({asked.need} needed, {len(given)} given{': ' if given else ''}{'; '.join(given)})"
+        lines = [f"may answer: {who}" + (need if asked.need > 1 or given else "")]
+        if bytes(asked.show) != b"null":
+            lines.append(f"shown: {brief(asked.show, 300)}")
+        return [*lines, f"number {command}, fingerprint {asked.fingerprint[:12]}"]
+
+    def _blocked(self, blocked: ev.RunBlocked) -> Iterator[Line]:
+        since = unstamp(blocked.ts)
+        told = sides(blocked.message)
+        when = f"since {self._clock.point(since)} ({self._clock.age(since)})"
+        if told is None:
+            at = f" at {blocked.where}" if blocked.where and blocked.where not in blocked.message else ""
+            yield from self._item("blocked", [f"{blocked.message}{at}", when], "red bold")
+        else:
+            yield from self._item("blocked", ["the script no longer fits what it did", when], "red bold")
+            first = max(cells_of(place) for place, _, _ in told)
+            for place, verb, what in told:
+                yield [" " * (_LABEL + 2), f"{place:<{first}}  {verb:<8}  ", (what, "bold")]
+        if blocked.hint:
+            yield from self._item("", [blocked.hint])
+
+    def _done(self, state: RunState) -> Iterator[Line]:
+        if not state.done:
+            return
+        steps = list(state.done)
+        words = [self._step(step.title, step.outcome, step.took_us) for step in steps[-12:]]
+        more = state.steps_done - len(words)
+        lead = f"{more} more | " if more > 0 else ""
+        yield from self._item("done", [lead + " | ".join(words)])
+
+    def _step(self, title: str, outcome: str, took_us: int) -> str:
+        text = f"{title} {spoken(took_us)}"
+        return text if outcome == "completed" else f"{text} {outcome}"
+
+    # -- what now ----------------------------------------------------------------------------------------------
+
+    def _mail(self) -> Iterator[Line]:
+        mail = self._facts.mail
+        if not mail:
+            return
+        told = [f"{m.what}, by {m.by} {self._clock.ago(m.posted_us)}" for m in mail[:_MOST_MAIL]]
+        if len(mail) > _MOST_MAIL:
+            told.append(f"and {len(mail) - _MOST_MAIL} more")
+        yield from self._item("posted", [*told, "taken up by the next tick"])
+
+    def _next(self) -> Iterator[Line]:
+        facts = self._facts
+        advice = commands(facts.run, facts.status, facts.state, facts.waits)
+        late = tick_is_late(facts.last_tick_us, self._clock)
+        if late and not facts.status.closed and facts.problem is None:
+            advice = [("dwf tick", f"{tick_words(facts.last_tick_us, self._clock)}; dwf help cron"), *advice]
+        longest = max((cells_of(line) for line, _ in advice), default=0)
+        for i, (line, words) in enumerate(advice):
+            label = "next" if i == 0 else ""
+            room = self._width - _LABEL - 2 - longest - 2 if self._width else 0
+            lead: list[Piece] = ["  ", (f"{label:<{_LABEL}}", "dim"), line]
+            if self._width and room < cells_of(words):
+                yield lead
+            else:
+                yield [*lead, " " * (longest - cells_of(line) + 2), (words, "dim")]
+
+    def _item(self, label: str, texts: Sequence[str], style: str = "") -> Iterator[Line]:
+        """A label and its lines beside it, wrapped between words to the width."""
+        room = max(self._width - _LABEL - 2, 20) if self._width else 0
+        shown = [part for text in texts for part in wrapped(" ".join(text.split("\n")), room)]
+        for i, text in enumerate(shown):
+            head = label if i == 0 else ""
+            yield ["  ", (f"{head:<{_LABEL}}", style or "dim"), text]
+
+
+def tick_is_late(last_tick_us: int | None, clock: Clock) -> bool:
+    """Whether nobody has driven anything for longer than cron would let pass."""
+    return last_tick_us is None or clock.now - last_tick_us > STALE_US
+
+
+def tick_words(last_tick_us: int | None, clock: Clock) -> str:
+    """`last tick 8 s ago`, or that there never was one."""
+    return "no tick has run here yet" if last_tick_us is None else f"last tick {clock.ago(last_tick_us)}"

@@ -1,0 +1,133 @@
+"""`dwf list` and `dwf inbox`: many runs, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
+from dwf.cli.table import Column, table
+from dwf.cli.times import Clock, iso
+
+if TYPE_CHECKING:
+    from dwf.engine.runs import Need, Summary
+
+_LIST = (
+    Column("ID"),
+    Column("WORKFLOW", 8),
+    Column("STATUS"),
+    Column("STEP", 8),
+    Column("AGE", right=True),
+    Column("WAITING FOR", 12),
+)
+_WIDE = (*_LIST, Column("STARTED"), Column("UPDATED"), Column("BY"))
+
+
+def list_lines(runs: Sequence[Summary], clock: Clock, marks: Marks, width: int, *, wide: bool) -> list[list[Piece]]:
+    """The table; `wide` adds columns and cuts nothing."""
+    rows = [_row(run, clock) + (_more(run, clock) if wide else []) for run in runs]
+    return table(_WIDE if wide else _LIST, rows, 0 if wide else width, marks.cut)
+
+
+def _row(run: Summary, clock: Clock) -> list[Piece]:
+    status = run.status.value
+    return [
+        run.run,
+        run.workflow or "-",
+        (status, STATUS_STYLES.get(status, "")),
+        run.step or "-",
+        clock.age(run.started_us) if run.started_us else "-",
+        waiting(run, clock),
+    ]
+
+
+def _more(run: Summary, clock: Clock) -> list[Piece]:
+    return [
+        clock.full(run.started_us) if run.started_us else "-",
+        clock.full(run.updated_us) if run.updated_us else "-",
+        run.by or "-",
+    ]
+
+
+def waiting(run: Summary, clock: Clock) -> str:
+    """On what, and how long still; for a run that cannot be read, why."""
+    said = run.waiting if run.waiting not in ("", "-") else ""
+    if run.until_us is not None and not run.status.closed:
+        left = clock.left(run.until_us)
+        return f"{said}, {left}" if said else left
+    return said or "-"
+
+
+def list_document(runs: Iterable[Summary]) -> dict[str, Any]:
+    """The list for programs."""
+    return {"schema": "dwf.list/1", "runs": [summary_document(run) for run in runs]}
+
+
+def summary_document(run: Summary) -> dict[str, Any]:
+    """One run of the list for programs. Times are UTC, RFC 3339."""
+    return {
+        "run": run.run,
+        "workflow": run.workflow,
+        "status": run.status.value,
+        "step": run.step,
+        "waiting": run.waiting,
+        "since": iso(run.since_us or None),
+        "until": iso(run.until_us),
+        "started": iso(run.started_us or None),
+        "updated": iso(run.updated_us or None),
+        "by": run.by,
+    }
+
+
+# -- inbox ------------------------------------------------------------------------------------------------------
+
+_INBOX = (
+    Column("KIND"),
+    Column("RUN"),
+    Column("WHAT", 20),
+    Column("WHO", 6),
+    Column("AGE", right=True),
+    Column("LEFT", 8),
+)
+_KIND_STYLES = {"APPROVE": "yellow", "FIX": "red bold"}
+
+
+def inbox_lines(needs: Sequence[Need], clock: Clock, marks: Marks, width: int) -> list[list[Piece]]:
+    """What needs a person, most urgent first as given."""
+    return table(_INBOX, [_need(need, clock) for need in needs], width, marks.cut)
+
+
+def _need(need: Need, clock: Clock) -> list[Piece]:
+    until = "-" if need.until_us is None else clock.left(need.until_us)
+    if need.then and need.until_us is not None:
+        until += f", then {need.then}"
+    kind = (need.kind, _KIND_STYLES.get(need.kind, ""))
+    return [kind, need.run, need.what, need.who or "-", clock.age(need.since_us), until]
+
+
+def inbox_document(needs: Iterable[Need]) -> dict[str, Any]:
+    """The inbox for programs."""
+    found = [
+        {
+            "kind": need.kind.lower(),
+            "run": need.run,
+            "what": need.what,
+            "who": need.who,
+            "since": iso(need.since_us),
+            "until": iso(need.until_us),
+            "then": need.then,
+            "detail": need.detail,
+        }
+        for need in needs
+    ]
+    return {"schema": "dwf.inbox/1", "needs": found}
+
+
+def inbox_next(needs: Sequence[Need]) -> list[Line]:
+    """What to type now, once for each kind."""
+    commands = {"APPROVE": 'dwf approve {run} -m "..."', "FIX": "dwf show {run}"}
+    first: dict[str, str] = {}
+    for need in needs:
+        if need.kind in commands:
+            first.setdefault(need.kind, commands[need.kind].format(run=need.run))
+    return [[("next: ", "cyan"), command] for command in first.values()]

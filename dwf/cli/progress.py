@@ -1,0 +1,152 @@
+"""One run as it moves, on stderr: a plain line per change, or a live region on a terminal.
+
+A Follower is told events by the engine as they come to disk, and reads the history for those that another process
+wrote; it tells each once, in order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Protocol, TypeGuard
+
+from dwf.cli.screen import Piece, Screen
+from dwf.cli.times import Clock, now_us
+from dwf.cli.words import Thread, Told
+from dwf.core import events as ev
+from dwf.core.state import RunState
+
+# What a person who looks on need not see: the same is said better by what follows it.
+_UNSEEN = (
+    ev.ActivityScheduled,
+    ev.SignalWaitClosed,
+    ev.TimerCancelled,
+    ev.VersionMarkerRecorded,
+    ev.SideEffectRecorded,
+    ev.ActivityCancelRequested,
+    ev.ApprovalAnswered,
+)
+_VERBS: dict[type[ev.Event], str] = {
+    ev.WorkflowStarted: "started",
+    ev.WorkflowCompleted: "completed",
+    ev.WorkflowFailed: "failed",
+    ev.WorkflowCancelled: "cancelled",
+    ev.WorkflowTerminated: "terminated",
+    ev.TimerStarted: "waits",
+    ev.TimerFired: "waited",
+    ev.SignalWaitOpened: "waits for signal",
+    ev.SignalReceived: "signal",
+    ev.ApprovalRequested: "asks",
+    ev.ApprovalResolved: "answered",
+    ev.CancelRequested: "cancel requested",
+    ev.StatusChanged: "status",
+    ev.RunBlocked: "blocked",
+    ev.RunUnblocked: "goes on",
+    ev.CodeUpgraded: "upgraded to",
+    ev.HistoryRepaired: "repaired",
+}
+_FAILED = (ev.ActivityFailed, ev.ActivityTimedOut, ev.ActivityAttemptFailed, ev.WorkflowFailed, ev.RunBlocked)
+_DONE = (ev.ActivityCompleted, ev.WorkflowCompleted, ev.TimerFired, ev.ApprovalResolved)
+
+
+class View(Protocol):
+    """Where a Follower's lines go."""
+
+    def line(self, pieces: list[Piece], state: RunState) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Follower:
+    """Implements the engine's Watch for one run. Thread-safe: the engine tells from the run's own thread."""
+
+    def __init__(self, screen: Screen, view: View, *, utc: bool = False, everything: bool = False) -> None:
+        self._screen, self._view, self._everything = screen, view, everything
+        self._clock = Clock(now_us(), utc)
+        self._thread = Thread(self._clock)
+        self._lock = threading.Lock()
+        self._state = RunState()
+        self._last = 0
+
+    def event(self, run: str, event: ev.Event) -> None:
+        """Called by the engine when the event is on disk."""
+        with self._lock:
+            self._tell(event)
+
+    def said(self, run: str, level: int, text: str) -> None:
+        """A line that the script logged or printed."""
+        with self._lock:
+            for line in text.splitlines():
+                self._view.line([f"{'':10}", ("  " + line, "dim")], self._state)
+
+    def catch_up(self, events: Iterable[ev.Event]) -> None:
+        """Tell what the file holds and nobody has told yet."""
+        with self._lock:
+            for event in events:
+                self._tell(event)
+
+    def pause(self) -> None:
+        """Leave the terminal to somebody else, until the next line."""
+        with self._lock:
+            self._view.pause()
+
+    def close(self) -> None:
+        with self._lock:
+            self._view.close()
+
+    def _tell(self, event: ev.Event) -> None:
+        if event.id <= self._last:
+            return
+        self._last = event.id
+        self._state.apply(event)
+        told = self._thread.tell(event)
+        if self._everything or not isinstance(event, _UNSEEN):
+            self._view.line(self._pieces(event, told), self._state)
+
+    def _pieces(self, event: ev.Event, told: Told) -> list[Piece]:
+        marks = self._screen.marks
+        if isinstance(event, _FAILED):
+            mark, style = marks.failed, "red"
+        elif isinstance(event, _DONE):
+            mark, style = marks.done, "green"
+        elif isinstance(event, ev.ActivityStarted):
+            mark, style = marks.running, "cyan"
+        else:
+            mark, style = marks.open, ""
+        verb = _VERBS.get(type(event), "")
+        what = self._thread.title(event.command) if _is_first(event) else told.what
+        text = f"{verb} {what}".strip()
+        time = f"{self._clock.of(event.ts):%H:%M:%S}"
+        return [time + "  ", (mark, style), " ", text, ("  " + told.beside if told.beside else "", "dim")]
+
+
+def _is_first(event: ev.Event) -> TypeGuard[ev.ActivityStarted]:
+    """A first attempt needs no number: it is the rule."""
+    return isinstance(event, ev.ActivityStarted) and event.attempt == 1
+
+
+class PlainView:
+    """A line per change, for logs, pipes and small terminals."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def line(self, pieces: list[Piece], state: RunState) -> None:
+        self._screen.say(*pieces)
+
+    def pause(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+def view_for(screen: Screen) -> View:
+    """The live region if stderr is a terminal that can show it; else plain lines."""
+    if not screen.err_is_terminal or screen.quiet or screen.environ.get("TERM", "dumb") == "dumb":
+        return PlainView(screen)
+    from dwf.cli.live import LiveView
+
+    return LiveView(screen)

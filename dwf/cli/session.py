@@ -1,0 +1,123 @@
+"""One invocation: what was asked for everywhere (--home, -o, --utc ...), and what follows from it.
+
+Verbs get a Session and ask it for the screen, the clock, the store and who is calling; each is made when first asked
+for, so that `dwf version` opens nothing and `dwf list` imports no engine that it does not use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dwf.cli.screen import Screen
+from dwf.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from dwf.cli.times import Clock
+    from dwf.core.events import Identity
+    from dwf.store.room import Store
+
+FORMATS = ("table", "wide", "json", "jsonl", "name")
+COLORS = ("auto", "always", "never")
+
+
+class Session:
+    """What the options say, as they are parsed, and the things made from them."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.environ = os.environ if environ is None else environ
+        self.options: dict[str, Any] = {}
+
+    # -- the options -------------------------------------------------------------------------------------------
+
+    @property
+    def output(self) -> str:
+        """table, wide, json, jsonl or name."""
+        chosen: str = self.options.get("output") or "table"
+        return chosen
+
+    @property
+    def is_json(self) -> bool:
+        return self.output in ("json", "jsonl")
+
+    @property
+    def debug(self) -> bool:
+        return bool(self.options.get("debug"))
+
+    @property
+    def verbose(self) -> bool:
+        return bool(self.options.get("verbose"))
+
+    @property
+    def quiet(self) -> bool:
+        return bool(self.options.get("quiet"))
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked: a terminal on both ends, and no --no-input."""
+        if self.options.get("no_input") or not self.screen.err_is_terminal:
+            return False
+        try:
+            return sys.stdin is not None and sys.stdin.isatty()
+        except ValueError:
+            return False
+
+    # -- what follows ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def screen(self) -> Screen:
+        return Screen(environ=self.environ, color=self.options.get("color") or "auto", quiet=self.quiet)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The time at which this invocation looks."""
+        from dwf.cli.times import Clock, now_us
+
+        return Clock(now_us(), bool(self.options.get("utc")))
+
+    def fresh_clock(self) -> Clock:
+        """The clock anew, for a verb that goes on for a while."""
+        self.__dict__.pop("clock", None)
+        return self.clock
+
+    @cached_property
+    def me(self) -> Identity:
+        from dwf.engine.identity import sender
+
+        return sender(self.environ)
+
+    @property
+    def home(self) -> str:
+        """The state directory: --home, else what the environment says."""
+        from dwf.store.layout import home_path
+
+        asked: str | None = self.options.get("home")
+        if asked is None:
+            return home_path(self.environ, os.geteuid())
+        if not asked:
+            raise UsageError(what="--home is empty", hint="leave it out for the default place, or name a directory")
+        return home_path({"DWF_HOME": asked}, os.geteuid())
+
+    def store(self, *, create: bool = False, write: bool = True) -> Store:
+        """The state directory, open. Raises CannotCreate, NotPermitted, BadConfiguration."""
+        from dwf.store.layout import is_default_place
+        from dwf.store.room import Store
+
+        parents = self.options.get("home") is None and is_default_place(self.environ)
+        return Store.open(self.home, create=create, parents=parents, write=write)
+
+    def store_to_read(self) -> Store | None:
+        """The state directory for reading, anybody's; None if nothing was ever started there."""
+        return self.store(write=False) if os.path.lexists(self.home) else None
+
+    def existing_store(self, run: str, *, write: bool = False) -> Store:
+        """The state directory that must hold this run. Raises NotFound if there is none yet."""
+        if os.path.lexists(self.home):
+            return self.store(write=write)
+        raise NotFound(
+            what=f"there is no run {run!r}: nothing was started in {self.home} yet",
+            hint="start one with: dwf start SCRIPT, or name another place with --home or DWF_HOME",
+        )

@@ -1,0 +1,106 @@
+"""Aligned columns of text, without a library: what `list`, `inbox` and `history` are made of.
+
+Ids and status words are never cut; the columns that may be are cut only as far as the terminal demands, and not at all
+in a pipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dwf.cli.escape import shown
+from dwf.cli.screen import Piece
+
+GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`least`: how narrow it may be made to fit the terminal; 0 means that it is never cut."""
+
+    title: str
+    least: int = 0
+    right: bool = False
+
+
+def table(
+    columns: Sequence[Column], rows: Iterable[Sequence[Piece]], width: int = 0, cut_mark: str = "...", head: bool = True
+) -> list[list[Piece]]:
+    """Lines of cells, one style each. `width` 0 is without limit."""
+    cells = [[_piece(cell) for cell in row] for row in rows]
+    heads = [[(column.title, "dim") for column in columns]] if head else []
+    wanted = [max((cells_of(row[i][0]) for row in [*heads, *cells]), default=0) for i in range(len(columns))]
+    widths = _fitted(columns, wanted, width)
+    return [_line(columns, row, widths, cut_mark) for row in [*heads, *cells]]
+
+
+def _piece(cell: Piece) -> tuple[str, str]:
+    text, style = (cell, "") if isinstance(cell, str) else cell
+    return shown(text), style
+
+
+def _fitted(columns: Sequence[Column], wanted: list[int], width: int) -> list[int]:
+    """Take from the last columns first: what is most worth reading stands first."""
+    widths = list(wanted)
+    excess = sum(widths) + len(GAP) * (len(columns) - 1) - width if width else 0
+    for i in reversed(range(len(columns))):
+        if excess <= 0:
+            break
+        if columns[i].least:
+            given = min(excess, max(widths[i] - columns[i].least, 0))
+            widths[i] -= given
+            excess -= given
+    return widths
+
+
+def _line(columns: Sequence[Column], row: list[tuple[str, str]], widths: list[int], cut_mark: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    last = len(row) - 1
+    for i, (text, style) in enumerate(row):
+        text = fitting(text, widths[i], cut_mark)
+        pad = " " * (widths[i] - cells_of(text))
+        before, after = (pad, "") if columns[i].right else ("", pad)
+        if before:
+            pieces.append(before)
+        pieces.append((text, style))
+        if i < last:
+            pieces.append(after + GAP)
+    return pieces
+
+
+def fitting(text: str, width: int, mark: str) -> str:
+    """The text, cut to a number of terminal cells; the mark says that something is missing."""
+    if cells_of(text) <= width:
+        return text
+    kept = []
+    room = max(width - len(mark), 0)
+    for char in text:
+        room -= cells_of(char)
+        if room < 0:
+            break
+        kept.append(char)
+    return "".join(kept) + mark[:width]
+
+
+def cells_of(text: str) -> int:
+    """How many columns a terminal gives it: East Asian characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Words in lines of at most `width` cells; a word is never split. `width` 0 is one line."""
+    if not width or cells_of(text) <= width:
+        return [text]
+    lines, line = [], ""
+    for word in text.split(" "):
+        if line and cells_of(line) + 1 + cells_of(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, line]

@@ -1,0 +1,204 @@
+"""Admin: verify, whoami, completion, help, version."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Context
+
+from dwf import __version__
+from dwf.cli.catalog import BY_NAME, VERBS, nearest
+from dwf.cli.exits import Exit
+from dwf.cli.options import session_of
+from dwf.cli.session import Session
+from dwf.cli.verbs.shared import pick
+from dwf.errors import DwfError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from dwf.store.room import Store
+    from dwf.store.verify import Finding
+
+SHELLS = ("bash", "zsh", "fish")
+_HARMLESS = "torn"
+
+
+def verify(
+    context: Context,
+    run: Annotated[str | None, Argument(metavar="[RUN]", help="one run; else all of them", show_default=False)] = None,
+) -> int:
+    """Check histories line by line: form, hashes, chain, order. Changes nothing.
+
+    Exit 65 if anything is damaged. A torn tail alone (a writer died, or is writing) is a note: the next tick mends it.
+    It finds damage and careless edits; against somebody who may write the directory it proves nothing.
+    """
+    session = session_of(context)
+    store = session.store_to_read() if run is None else session.existing_store(run)
+    paths = [] if store is None else _histories(session, store, run)
+    findings: list[Finding] = []
+    for number, path in enumerate(paths):
+        _progress(session, number, len(paths))
+        findings += _findings(path)
+    _progress(session, len(paths), len(paths))
+    bad = [finding for finding in findings if finding.kind != _HARMLESS]
+    _print_findings(session, findings, len(paths))
+    if bad:
+        damaged = len({finding.path for finding in bad})
+        raise Damaged(damaged, len(paths), bad[0].path)
+    return Exit.OK
+
+
+class Damaged(DwfError):
+    """Histories are damaged; each finding has been told."""
+
+    code = "damaged"
+    exit_code = 65
+
+    def __init__(self, damaged: int, checked: int, path: str) -> None:
+        super().__init__(
+            what=f"{damaged} of {checked} histories {'is' if damaged == 1 else 'are'} damaged, first {path}",
+            hint="nothing was changed; dwf help stuck says what can be done",
+        )
+
+
+def _histories(session: Session, store: Store, run: str | None) -> list[str]:
+    import os
+
+    from dwf.store.layout import run_of
+
+    wanted = None if run is None else pick(session, store, run)
+    try:
+        names = sorted(os.listdir(store.layout.runs))  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+    found = [(run_of(name), name) for name in names]
+    return [f"{store.layout.runs}/{name}" for of, name in found if of is not None and wanted in (None, of[0])]
+
+
+def _findings(path: str) -> list[Finding]:
+    from dwf.store.history import verify_history
+    from dwf.store.verify import Finding
+
+    try:
+        return verify_history(path)
+    except DwfError as error:
+        return [Finding(path, 0, 0, "unreadable", error.message)]
+
+
+def _progress(session: Session, done: int, total: int) -> None:
+    """One line that is written over, on a terminal and for many files only."""
+    screen = session.screen
+    if total < 200 or not screen.err_is_terminal or session.quiet:
+        return
+    if done == total:
+        screen.overwrite("")
+    elif done % 50 == 0:
+        screen.overwrite(f"checked {done} of {total}")
+
+
+def _print_findings(session: Session, findings: list[Finding], checked: int) -> None:
+    screen = session.screen
+    if session.is_json:
+        found = [{"file": f.path, "line": f.line, "offset": f.offset, "class": f.kind, "why": f.why} for f in findings]
+        screen.document({"schema": "dwf.verify/1", "checked": checked, "findings": found})
+        return
+    for f in findings:
+        style = "yellow" if f.kind == _HARMLESS else "red"
+        screen.line(f"{f.path}: line {f.line}, byte {f.offset}: ", (f.kind, style), f": {f.why}")
+    if not findings:
+        screen.line(f"{checked} {'history' if checked == 1 else 'histories'} checked, nothing is wrong")
+
+
+# -- words ------------------------------------------------------------------------------------------------------
+
+
+def whoami(context: Context) -> int:
+    """As whom dwf would record you. Only the uid comes from the kernel; the rest are claims of your environment."""
+    import msgspec
+
+    session = session_of(context)
+    me = msgspec.structs.asdict(session.me)
+    if session.is_json:
+        session.screen.document({"schema": "dwf.identity/1", **me})
+        return Exit.OK
+    for name, value in me.items():
+        if value or name == "uid":
+            session.screen.line((f"{name:<11}", "dim"), str(value))
+    return Exit.OK
+
+
+def version(context: Context) -> int:
+    """Print the version. Never touches the state directory."""
+    session = session_of(context)
+    if session.is_json:
+        document = {"schema": "dwf.version/1", "version": __version__, "python": platform.python_version()}
+        session.screen.document({**document, "home": _home(session)})
+    else:
+        session.screen.line(f"dwf {__version__}")
+        if session.verbose:
+            session.screen.line(f"Python {platform.python_version()}")
+            session.screen.line(f"state directory {_home(session) or 'unknown'}")
+    return Exit.OK
+
+
+def _home(session: Session) -> str | None:
+    try:
+        return session.home
+    except DwfError:
+        return None
+
+
+def completion(
+    context: Context,
+    shell: Annotated[str, Argument(metavar="bash|zsh|fish", help="your shell", show_default=False)],
+) -> int:
+    """Print the completion script of a shell. Verbs and options are in it; run ids are asked from dwf itself."""
+    from dwf.cli.completion import script_for
+
+    if shell not in SHELLS:
+        meant = nearest(shell, list(SHELLS))
+        raise UsageError(
+            what=f"there is no completion for {shell!r}",
+            hint=f"did you mean {meant}?" if meant else "bash, zsh or fish",
+        )
+    session_of(context).screen.text(script_for(shell))
+    return Exit.OK
+
+
+def help_(
+    context: Context,
+    topic: Annotated[str | None, Argument(metavar="[TOPIC | VERB]", help="what to explain", show_default=False)] = None,
+) -> int:
+    """Explain a topic, or a verb. Without a word: the verbs and the topics."""
+    from dwf.cli.topics import names, text_of
+
+    session = session_of(context)
+    root = context.find_root()
+    if topic is None:
+        session.screen.text(root.get_help() + "\n")
+    elif topic in names():
+        _print_topic(session, text_of(topic))
+    elif topic in BY_NAME:
+        _print_verb(session, root, topic)
+    else:
+        known = [*names(), *(verb.name for verb in VERBS)]
+        meant = nearest(topic, known)
+        hint = f"did you mean: dwf help {meant}" if meant else f"topics: {', '.join(names())}"
+        raise NotFound(what=f"there is no topic or verb {topic!r}", hint=hint)
+    return Exit.OK
+
+
+def _print_verb(session: Session, root: Any, name: str) -> None:
+    command = root.command.get_command(root, name)
+    with command.make_context(name, [], parent=root, resilient_parsing=True) as context:
+        session.screen.text(command.get_help(context) + "\n")
+
+
+def _print_topic(session: Session, text: str) -> None:
+    screen = session.screen
+    if session.is_json:
+        screen.document({"schema": "dwf.topic/1", "text": text})
+        return
+    for line in text.rstrip("\n").split("\n"):
+        heading = line.startswith("#")
+        screen.line((line.lstrip("#").strip(), "bold") if heading else line)

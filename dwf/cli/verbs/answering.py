@@ -1,0 +1,157 @@
+"""Answer: inbox, approve, reject, signal. They post a message and return; a tick acts on it, or `--tick` at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Context, Option
+
+from dwf.cli.exits import Exit
+from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
+from dwf.cli.session import Session
+from dwf.cli.verbs.shared import given_json, pairs, pick, say_tick, warn_of_no_tick
+from dwf.errors import ValueRefused
+
+if TYPE_CHECKING:
+    from dwf.engine.post import Posted
+    from dwf.store.room import Store
+
+HashOption = Annotated[
+    str | None, Option("--if-hash", metavar="H", help="only if the question still has this fingerprint (dwf show)")
+]
+
+
+def inbox(context: Context) -> int:
+    """Everything that needs a person: questions to answer, runs to mend. What ends first comes first."""
+    from dwf.cli.pages.runs import inbox_document, inbox_lines, inbox_next
+    from dwf.engine.runs import inbox as needs_of
+
+    session = session_of(context)
+    screen = session.screen
+    store = session.store_to_read()
+    needs = needs_of(store) if store is not None else []
+    if session.output == "json":
+        screen.document(inbox_document(needs))
+    elif session.output == "jsonl":
+        screen.documents({"schema": "dwf.need/1", **need} for need in inbox_document(needs)["needs"])
+    elif session.output == "name":
+        screen.lines([run] for run in dict.fromkeys(need.run for need in needs))
+    elif needs:
+        width = 0 if session.output == "wide" else screen.width
+        screen.lines(inbox_lines(needs, session.clock, screen.marks, width))
+        for line in inbox_next(needs):
+            screen.say(*line)
+    else:
+        screen.say("nothing needs you")
+    if store is not None and not session.is_json:
+        warn_of_no_tick(session, store)
+    return Exit.OK
+
+
+def approve(
+    context: Context,
+    run: RunArgument,
+    step: StepArgument = None,
+    reason: ReasonOption = "",
+    if_hash: HashOption = None,
+    tick: TickOption = False,
+) -> int:
+    """Say yes to a question of a run. Who, when, why and from where is recorded.
+
+    The yes is bound to the question as it is now: if the run asks something else meanwhile, it does not count.
+    """
+    return _answer(context, run, True, step, reason, if_hash, tick)
+
+
+def reject(
+    context: Context,
+    run: RunArgument,
+    step: StepArgument = None,
+    reason: ReasonOption = "",
+    if_hash: HashOption = None,
+    tick: TickOption = False,
+) -> int:
+    """Say no to a question of a run. Who, when, why and from where is recorded."""
+    return _answer(context, run, False, step, reason, if_hash, tick)
+
+
+def _answer(
+    context: Context, run: str, yes: bool, step: str | None, reason: str, if_hash: str | None, tick: bool
+) -> int:
+    from dwf.engine.post import answer
+
+    session = session_of(context)
+    store = session.existing_store(run, write=True)
+    run = pick(session, store, run, changes=True)
+    return tell_posted(session, store, answer(store, run, yes, session.me, reason, step=step, if_hash=if_hash), tick)
+
+
+def signal(
+    context: Context,
+    run: RunArgument,
+    name: Annotated[str, Argument(metavar="NAME", help="what the script waits for", show_default=False)],
+    payload: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="[K=V ... | JSON | @FILE | -]", help="words become a JSON object; - is stdin", show_default=False
+        ),
+    ] = None,
+    reason: ReasonOption = "",
+    key: Annotated[str, Option("--key", metavar="TEXT", help="the same key a second time does nothing")] = "",
+    tick: TickOption = False,
+) -> int:
+    """Send a run a named message. It is kept until the script takes it, also if nobody waits for it yet.
+
+    In K=V a value that is JSON (a number, true, [..]) becomes that; anything else is text.
+    """
+    from dwf.core.values import encode
+    from dwf.engine.post import signal as post
+
+    session = session_of(context)
+    data = encode(_payload(payload or []), "the payload")
+    store = session.existing_store(run, write=True)
+    run = pick(session, store, run, changes=True)
+    return tell_posted(session, store, post(store, run, name, data, session.me, reason, key), tick)
+
+
+def _payload(words: list[str]) -> Any:
+    if not words:
+        return None
+    if len(words) == 1 and ("=" not in words[0] or words[0][:1] in '{["@-'):
+        return given_json(words[0], "the payload")
+    return {key: _json_or_text(value) for key, value in pairs(words, "a K=V word, and not the only word").items()}
+
+
+def _json_or_text(text: str) -> Any:
+    from dwf.core.values import parse_json
+
+    try:
+        return parse_json(text)
+    except ValueRefused:
+        return text
+
+
+def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> int:
+    """What was posted, and when it will be acted on; or act on it here."""
+    screen = session.screen
+    if session.is_json:
+        screen.document(
+            {
+                "schema": "dwf.posted/1",
+                "message": posted.message,
+                "run": posted.run,
+                "nonce": posted.nonce,
+                "what": posted.what,
+            }
+        )
+    elif session.output == "name":
+        screen.line(posted.message)
+    else:
+        screen.line(posted.what)
+    screen.flush()
+    if not tick:
+        say_tick(session, store, "acted on by the next tick")
+        return Exit.OK
+    from dwf.cli.verbs.starting import drive_once
+
+    return drive_once(session, store, posted.run)

@@ -1,0 +1,113 @@
+"""What several verbs need: which run is meant, words that become JSON, and the sentence about the last tick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dwf.cli.pages.run import tick_is_late, tick_words
+from dwf.cli.session import Session
+from dwf.errors import NotFound, NotPermitted, UsageError, ValueRefused
+
+if TYPE_CHECKING:
+    from dwf.store.room import Store
+
+
+def pick(session: Session, store: Store, text: str, *, changes: bool = False) -> str:
+    """The run that is meant: an id, or a unique beginning of one.
+
+    A verb that changes something takes a beginning only from a person who confirms it. Raises NotFound, UsageError.
+    """
+    from dwf.engine.runs import resolve
+
+    run = resolve(store, text)
+    if run == text or not changes:
+        return run
+    if not session.interactive:
+        raise UsageError(
+            what=f"{text} is only the beginning of {run}, and there is nobody to ask",
+            hint=f"give the whole id: {run}",
+        )
+    if not session.screen.confirm(f"{text} is {run}: is that the one?"):
+        raise UsageError(what="nothing was changed", hint=f"give the whole id: {run}")
+    return run
+
+
+def pairs(words: list[str], what: str) -> dict[str, str]:
+    """`K=V` words as a dict. Raises UsageError."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.replace("-", "_").replace(".", "_").isidentifier():
+            raise UsageError(what=f"{word!r} is not {what}", hint="write it as name=value, without blanks around the =")
+        if key in found:
+            raise UsageError(what=f"{key} is given twice", hint="give every name once")
+        found[key] = value
+    return found
+
+
+def given_json(text: str, what: str) -> Any:
+    """JSON from the command line, from `@file`, or from stdin with `-`. Raises UsageError, NotFound, NotPermitted."""
+    from dwf.core.values import parse_json
+
+    raw = _raw(text, what)
+    if not raw.strip():
+        raise UsageError(what=f"{what} is empty", hint="give a JSON value, @file, or - with something on stdin")
+    try:
+        return parse_json(raw, what)
+    except ValueRefused as error:
+        hint = error.hint or """quote it for the shell: '{"host": "web1"}'; or put it into a file: @input.json"""
+        raise UsageError(what=error.message, hint=hint) from None
+
+
+def _raw(text: str, what: str) -> str | bytes:
+    from dwf.core.values import PAYLOAD_LIMIT
+
+    if text == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError(
+                what=f"{what} is to come from stdin, and that is a terminal", hint="pipe something into it"
+            )
+        return sys.stdin.buffer.read(PAYLOAD_LIMIT + 1)
+    if text.startswith("@"):
+        return _file(text[1:], what, PAYLOAD_LIMIT + 1)
+    return text
+
+
+def _file(path: str, what: str, limit: int) -> bytes:
+    from dwf.errors import DwfError
+    from dwf.store.files import read_regular
+
+    try:
+        return read_regular(path, limit)
+    except FileNotFoundError:
+        raise NotFound(what=f"there is no file {path} for {what}", hint="name an existing file after the @") from None
+    except NotPermitted:
+        why = "it is not a regular file" if Path(path).exists() and not Path(path).is_file() else "it cannot be read"
+        raise NotPermitted(what=f"{path}: {why}", hint="use - to read from a pipe") from None
+    except DwfError as error:
+        raise UsageError(what=error.message, hint="name a readable file after the @") from None
+
+
+def say_tick(session: Session, store: Store, lead: str) -> None:
+    """`...; last tick 8s ago`; a warning instead if nobody ticks: the commonest cause of "nothing happens"."""
+    last = store.index.last_tick_us()
+    late = tick_is_late(last, session.clock)
+    session.screen.say(lead if late else f"{lead}; {tick_words(last, session.clock)}")
+    warn_of_no_tick(session, store)
+
+
+def warn_of_no_tick(session: Session, store: Store) -> None:
+    """A warning if the last tick was more than three minutes ago, or if there never was one."""
+    last = store.index.last_tick_us()
+    if tick_is_late(last, session.clock):
+        session.screen.warn(
+            f"{tick_words(last, session.clock)}: is it in cron? dwf help cron; or drive it now: dwf tick"
+        )
+
+
+def refuse_both(one: bool, other: bool, names: str) -> None:
+    """Raise UsageError if both of two options that exclude each other are given."""
+    if one and other:
+        raise UsageError(what=f"{names} exclude each other", hint="give one of them")

@@ -1,0 +1,296 @@
+"""Run: start, run, tick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from typer import Argument, Context, Option
+
+from dwf.cli.exits import Exit, of_run
+from dwf.cli.options import ReasonOption, TickOption, session_of
+from dwf.cli.session import Session
+from dwf.cli.verbs.shared import given_json, pairs, refuse_both, say_tick
+from dwf.errors import UsageError
+
+if TYPE_CHECKING:
+    from dwf.engine.start import Started, StartRequest
+    from dwf.store.room import Store
+
+# A time that has passed by less than this was meant as "now".
+_PAST_US = 60_000_000
+
+ScriptArgument = Annotated[
+    str | None,
+    Argument(metavar="SCRIPT[:WORKFLOW]", help="a runbook; with --help: its parameters", show_default=False),
+]
+ValuesArgument = Annotated[list[str] | None, Argument(metavar="[K=V ...]", help="its parameters", show_default=False)]
+IdOption = Annotated[str | None, Option("--id", metavar="ID", help="the run id; made up if left out")]
+InputOption = Annotated[
+    str | None, Option("--input", metavar="JSON|@FILE|-", help="parameters as a JSON object; K=V words win")
+]
+TagOption = Annotated[list[str] | None, Option("--tag", metavar="K=V", help="a label; may be repeated")]
+AtOption = Annotated[str | None, Option("--at", metavar="TIME", help="not before: 22:00, 'tomorrow 09:00', RFC 3339")]
+InOption = Annotated[str | None, Option("--in", metavar="DURATION", help="not before it has passed: 2h, 1h30m")]
+IfExistsOption = Annotated[
+    Literal["fail", "use", "new", "terminate"],
+    Option("--if-exists", help="if the id is in use: fail, use that run, new after it ended, terminate it"),
+]
+CodeOption = Annotated[
+    Literal["pinned", "live"],
+    Option("--code", help="pinned: the script as it is now; live: as it is at each tick"),
+]
+LiveOption = Annotated[bool, Option("--live", help="the same as --code live")]
+HelpOption = Annotated[bool, Option("--help", "-h", help="this, or with SCRIPT its parameters")]
+
+
+def start(
+    context: Context,
+    script: ScriptArgument = None,
+    values: ValuesArgument = None,
+    id_: IdOption = None,
+    input_: InputOption = None,
+    tag: TagOption = None,
+    at: AtOption = None,
+    in_: InOption = None,
+    if_exists: IfExistsOption = "fail",
+    code: CodeOption = "pinned",
+    live: LiveOption = False,
+    reason: ReasonOption = "",
+    tick: TickOption = False,
+    wait: Annotated[bool, Option("--wait", help="wait until it is done; the exit code is the outcome")] = False,
+    timeout: Annotated[str | None, Option("--timeout", metavar="DURATION", help="with --wait: 124 after it")] = None,
+    help_: HelpOption = False,
+) -> int:
+    """Start a run durably and print its id.
+
+    When the id is printed, the run is on disk and survives anything but the disk. The next `dwf tick` runs it.
+    """
+    session = session_of(context)
+    if help_:
+        return _explain(context, session, script)
+    from dwf.cli.times import parse_duration
+
+    timeout_us = None if timeout is None else parse_duration(timeout)
+    if timeout is not None and not wait:
+        raise UsageError(what="--timeout is for --wait", hint="give --wait too")
+    request = _request(
+        session, script, values, id_, input_, tag, _when(session, at, in_), if_exists, live or code == "live", reason
+    )
+    store, started = _begin(session, request)
+    _tell_started(session, store, started, here=tick)
+    if tick:
+        stopped = drive_once(session, store, started.run)
+        if stopped:
+            return stopped
+    return _wait(session, store, started.run, timeout_us) if wait else Exit.OK
+
+
+def run(
+    context: Context,
+    script: ScriptArgument = None,
+    values: ValuesArgument = None,
+    id_: IdOption = None,
+    input_: InputOption = None,
+    tag: TagOption = None,
+    if_exists: IfExistsOption = "fail",
+    code: CodeOption = "pinned",
+    live: LiveOption = False,
+    reason: ReasonOption = "",
+    help_: HelpOption = False,
+) -> int:
+    """Start a run and drive it here until it is done.
+
+    What happens is told on stderr, the result is printed on stdout, the exit code is the outcome. On a terminal its
+    questions are asked here. Ctrl-C leaves the run to the next tick; it does not end it (see `dwf help exit-codes`).
+    """
+    session = session_of(context)
+    if help_:
+        return _explain(context, session, script)
+    request = _request(session, script, values, id_, input_, tag, None, if_exists, live or code == "live", reason)
+    store, started = _begin(session, request)
+    from dwf.cli.attended import attend
+
+    return attend(session, store, started)
+
+
+def tick(
+    context: Context,
+    jobs: Annotated[int, Option("--jobs", metavar="N", min=1, help="steps at a time")] = 8,
+    max_seconds: Annotated[
+        float | None, Option("--max-seconds", metavar="N", min=0, help="stop taking work after that long")
+    ] = None,
+) -> int:
+    """Drive everything that is due, until nothing is.
+
+    For cron or a systemd timer. Prints nothing when there is nothing to say; a line on stderr and exit 1 when a run
+    newly failed or is newly blocked. Any number of ticks may overlap.
+    """
+    session = session_of(context)
+    store = session.store() if session.store_to_read() is not None else None
+    if store is None:
+        return Exit.OK
+    from dwf.cli.driving import Stopper, drive
+
+    with Stopper() as stopper:
+        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds)
+    return _tell_report(session, report, stopper.exit_code)
+
+
+start.own_help = run.own_help = True  # type: ignore[attr-defined]
+
+
+# -- starting ---------------------------------------------------------------------------------------------------
+
+
+def _request(
+    session: Session,
+    script: str | None,
+    values: list[str] | None,
+    id_: str | None,
+    input_: str | None,
+    tag: list[str] | None,
+    at_us: int | None,
+    if_exists: Any,
+    live: bool,
+    reason: str,
+) -> StartRequest:
+    from dwf.engine.start import StartRequest
+
+    if not script:
+        raise UsageError(
+            what="which script?", hint="dwf start SCRIPT [K=V ...]; dwf start SCRIPT --help shows its parameters"
+        )
+    json_input = None if input_ is None else given_json(input_, "--input")
+    if json_input is not None and not isinstance(json_input, dict):
+        raise UsageError(what="--input must be a JSON object", hint="""one value per parameter: '{"host": "web1"}'""")
+    return StartRequest(
+        script=script,
+        by=session.me,
+        values=pairs(values or [], "a parameter"),
+        json_input=json_input,
+        run=id_,
+        tags=pairs(tag or [], "a tag"),
+        reason=reason,
+        start_at_us=at_us,
+        live=live,
+        if_exists=if_exists,
+    )
+
+
+def _when(session: Session, at: str | None, in_: str | None) -> int | None:
+    from dwf.cli.times import parse_duration, parse_when
+
+    refuse_both(at is not None, in_ is not None, "--at and --in")
+    now = session.clock.now
+    if in_ is not None:
+        return now + parse_duration(in_)
+    if at is None:
+        return None
+    when = parse_when(at, now)
+    if when < now - _PAST_US:
+        raise UsageError(
+            what=f"--at {at!r} lies in the past ({session.clock.full(when)})", hint="leave it out to start now"
+        )
+    return when
+
+
+def _begin(session: Session, request: StartRequest) -> tuple[Store, Started]:
+    from dwf.engine import start as engine
+
+    # The script first: a mistake in it must not leave an empty state directory behind.
+    engine.describe(request.script)
+    store = session.store(create=True)
+    return store, engine.start(store, request)
+
+
+def _tell_started(session: Session, store: Store, started: Started, *, here: bool) -> None:
+    from dwf.cli.times import iso
+    from dwf.cli.words import script_name
+
+    screen = session.screen
+    if session.is_json:
+        screen.document(
+            {
+                "schema": "dwf.started/1",
+                "run": started.run,
+                "nonce": started.nonce,
+                "workflow": started.workflow,
+                "script": started.script,
+                "code": started.code,
+                "created": started.created,
+                "start_at": iso(started.start_at_us),
+            }
+        )
+    else:
+        screen.line(started.run)
+    screen.flush()  # acknowledged now, whatever --wait or --tick bring
+    if not started.created:
+        screen.say(f"{started.run} is there already, with the same input")
+    code = f"{script_name(started.script)} @ {started.code[:7]}"
+    if here:
+        screen.say(f"{code}; driven here")
+    elif started.start_at_us is not None:
+        say_tick(session, store, f"{code}; starts {session.clock.point(started.start_at_us)}")
+    else:
+        say_tick(session, store, f"{code}; the next tick runs it")
+    screen.say(("next: ", "cyan"), f"dwf show {started.run}")
+
+
+def drive_once(session: Session, store: Store, run: str) -> int:
+    """Drive one run here until it waits, telling what happens on stderr. 128 + n if a signal stopped it."""
+    from dwf.cli.driving import Stopper, drive
+    from dwf.cli.progress import Follower, PlainView
+
+    watch = Follower(session.screen, PlainView(session.screen), utc=bool(session.options.get("utc")))
+    with Stopper() as stopper:
+        report = drive(store, stopper, only={run}, watch=watch)
+    for error in report.errors:
+        raise error
+    return stopper.exit_code
+
+
+def _wait(session: Session, store: Store, run: str, timeout_us: int | None) -> int:
+    from dwf.engine.waiting import wait_for
+
+    view = wait_for(store, run, timeout_us=timeout_us)
+    session.screen.say(f"{run} is {view.status.value}")
+    return of_run(view.status, view.state)
+
+
+def _tell_report(session: Session, report: Any, signalled: int) -> int:
+    from dwf.cli.faults import fault_of
+
+    screen = session.screen
+    if session.is_json:
+        errors = [fault_of(error).message for error in report.errors]
+        screen.document({"schema": "dwf.tick/1", "driven": report.driven, "news": report.news, "errors": errors})
+    else:
+        for news in report.news:
+            screen.tell(" ".join(news.split()))
+        for error in report.errors:
+            fault_of(error).tell(screen, as_json=False)
+        if session.verbose:
+            screen.say(f"drove {report.driven} run{'' if report.driven == 1 else 's'}")
+    if signalled:
+        return signalled
+    if report.errors:
+        return int(report.errors[0].exit_code)
+    return Exit.FAILED if report.news else Exit.OK
+
+
+# -- explaining a script ----------------------------------------------------------------------------------------
+
+
+def _explain(context: Context, session: Session, script: str | None) -> int:
+    if not script:
+        session.screen.text(context.get_help() + "\n")
+        return Exit.OK
+    from dwf.cli.pages.scripts import script_document, script_lines
+    from dwf.engine.start import describe
+
+    workflows = describe(script)
+    if session.is_json:
+        session.screen.document(script_document(script, workflows))
+    else:
+        session.screen.lines(script_lines(script, workflows, context.info_name or "start"))
+    return Exit.OK

@@ -1,0 +1,318 @@
+"""Watch: list, show, history, logs, stack. They read, and change nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Context, Option
+
+from dwf.cli.catalog import nearest
+from dwf.cli.exits import Exit, of_run
+from dwf.cli.options import RunArgument, StepArgument, session_of
+from dwf.cli.session import Session
+from dwf.cli.verbs.shared import pick
+from dwf.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from dwf.cli.pages.history import HistoryPage
+    from dwf.cli.pages.run import Facts, Posted
+    from dwf.core.events import Event
+    from dwf.core.state import Status
+    from dwf.engine.runs import RunView
+    from dwf.store.letters import Letter
+    from dwf.store.room import Store
+
+_FOLLOW_SECONDS = 0.25
+
+
+def list_(
+    context: Context,
+    open_: Annotated[bool, Option("--open", help="only runs that have not ended")] = False,
+    workflow: Annotated[str | None, Option("--workflow", metavar="NAME", help="only runs of this workflow")] = None,
+    status: Annotated[
+        list[str] | None, Option("--status", metavar="STATUS", help="only these: waiting, failed ...; may be repeated")
+    ] = None,
+    limit: Annotated[
+        int | None, Option("-n", "--limit", metavar="N", min=1, help="at most so many, newest first")
+    ] = None,
+) -> int:
+    """What there is: where each run is, and what it waits for. The last started comes first.
+
+    Exit 1 if a history is damaged; the others are shown all the same.
+    """
+    session = session_of(context)
+    wanted = _statuses(status or [])
+    store = session.store_to_read()
+    runs = []
+    if store is not None:
+        from dwf.engine.runs import summaries
+
+        runs = summaries(store, open_only=open_, workflow=workflow, status=wanted or None, limit=limit)
+    _print_list(session, runs)
+    if not runs and not session.is_json:
+        any_wish = open_ or workflow or status
+        session.screen.say("no such runs" if any_wish else "no runs yet; start one with: dwf start SCRIPT")
+    return Exit.FAILED if any(run.status.value in ("corrupt", "newer") for run in runs) else Exit.OK
+
+
+def _statuses(words: list[str]) -> set[Status]:
+    from dwf.core.state import Status
+
+    found = set()
+    for word in words:
+        known = [status.value for status in Status]
+        if word not in known:
+            meant = nearest(word, known)
+            raise UsageError(
+                what=f"{word!r} is no status",
+                hint=f"did you mean {meant}?" if meant else f"one of {', '.join(known)}",
+            )
+        found.add(Status(word))
+    return found
+
+
+def _print_list(session: Session, runs: list[Any]) -> None:
+    from dwf.cli.pages.runs import list_document, list_lines, summary_document
+
+    screen = session.screen
+    if session.output == "json":
+        screen.document(list_document(runs))
+    elif session.output == "jsonl":
+        screen.documents({"schema": "dwf.summary/1", **summary_document(run)} for run in runs)
+    elif session.output == "name":
+        screen.lines([run.run] for run in runs)
+    elif runs:
+        wide = session.output == "wide"
+        screen.lines(list_lines(runs, session.clock, screen.marks, screen.width, wide=wide))
+
+
+# -- show -------------------------------------------------------------------------------------------------------
+
+
+def show(
+    context: Context,
+    run: RunArgument,
+    exit_status: Annotated[
+        bool,
+        Option("--exit-status", help="exit by the run's state: 0 done, 1 failed, 3 not finished, 5 needs a person ..."),
+    ] = False,
+) -> int:
+    """One run on one screen: where it is, what it waits for, since and until when, who must act, what to type now."""
+    from dwf.cli.pages.documents import run_document
+    from dwf.cli.pages.run import RunPage
+
+    session = session_of(context)
+    store = session.existing_store(run)
+    view, facts = look(store, pick(session, store, run))
+    screen = session.screen
+    if session.is_json:
+        screen.document(run_document(facts), one_line=session.output == "jsonl")
+    elif session.output == "name":
+        screen.line(view.run)
+    else:
+        width = 0 if session.output == "wide" else screen.width
+        screen.lines(RunPage(facts, session.clock, screen.marks, width).lines())
+    code = of_run(view.status, view.state)
+    return code if exit_status or code is Exit.DAMAGED else Exit.OK
+
+
+def look(store: Store, run: str) -> tuple[RunView, Facts]:
+    """A run, and all that its screen is made of."""
+    from dwf.cli.pages.run import Facts
+    from dwf.engine.runs import load, pending_mail
+    from dwf.engine.summary import waits
+
+    view = load(store, run)
+    is_open = view.state is not None and view.state.ended is None and view.problem is None
+    facts = Facts(
+        run=view.run,
+        status=view.status,
+        state=view.state,
+        problem=view.problem,
+        torn_bytes=view.torn_bytes,
+        link=view.link,
+        waits=waits(view.state) if is_open and view.state is not None else (),
+        mail=tuple(_posted(letter) for letter in pending_mail(store, run)),
+        last_tick_us=store.index.last_tick_us(),
+    )
+    return view, facts
+
+
+def _posted(letter: Letter) -> Posted:
+    from dwf.cli.pages.run import Posted
+    from dwf.engine.identity import login_of
+
+    message = letter.message
+    what = f"{message.kind} {message.name}".strip() + (f' "{message.reason}"' if message.reason else "")
+    return Posted(what, login_of(letter.uid) or f"uid {letter.uid}", letter.posted_us)
+
+
+# -- history ----------------------------------------------------------------------------------------------------
+
+
+def history(
+    context: Context,
+    run: RunArgument,
+    follow: Annotated[bool, Option("-f", "--follow", help="go on as it grows, until the run ends")] = False,
+    limit: Annotated[int | None, Option("-n", "--limit", metavar="N", min=1, help="only the last N events")] = None,
+    reverse: Annotated[bool, Option("-r", "--reverse", help="the newest first")] = False,
+    type_: Annotated[
+        list[str] | None, Option("--type", metavar="TYPE", help="only events of this type; may be repeated")
+    ] = None,
+    detailed: Annotated[bool, Option("--detailed", help="all fields of each event")] = False,
+) -> int:
+    """Every event of a run, a line each, grouped by day.
+
+    -o jsonl prints the stored lines as they are. Exit 65 if the history is damaged; what can be read is shown.
+    """
+    from dwf.cli.pages.history import HistoryPage
+
+    session = session_of(context)
+    if follow and reverse:
+        raise UsageError(what="-f and -r exclude each other", hint="give one of them")
+    wanted = _types(type_ or [])
+    store = session.existing_store(run)
+    run = pick(session, store, run)
+    view = _load(store, run)
+    chosen = [event for event in view.events if not wanted or type(event).__name__ in wanted]
+    chosen = chosen[-limit:] if limit else chosen
+    numbers = {event.id for event in chosen}
+    if session.is_json or session.output == "name":
+        _print_stored(session, store, view, numbers, reverse)
+    else:
+        widest = max((len(type(event).__name__) for event in chosen), default=0)
+        page = HistoryPage(session.clock, session.screen.marks, session.screen.width, detailed=detailed, widest=widest)
+        told = [line for line in page.tell(view.events) if line[0].id in numbers]
+        session.screen.lines(page.lines(reversed(told) if reverse else told))
+        if follow:
+            view = _follow(session, store, view, page, wanted)
+    if view.torn_bytes and view.problem is None and not session.is_json:
+        session.screen.say(f"1 incomplete record ({view.torn_bytes} bytes) at the end is left out")
+    if view.problem is not None:
+        raise view.problem
+    return Exit.OK
+
+
+def _load(store: Store, run: str) -> RunView:
+    from dwf.engine.runs import load
+
+    return load(store, run)
+
+
+def _types(words: list[str]) -> set[str]:
+    from dwf.core.events import EVENT_TYPES
+
+    by_lower = {name.lower(): name for name in EVENT_TYPES}
+    for word in words:
+        if word.lower() not in by_lower:
+            meant = nearest(word.lower(), list(by_lower))
+            hint = f"did you mean {by_lower[meant]}?" if meant else f"one of {', '.join(sorted(EVENT_TYPES))}"
+            raise UsageError(what=f"there is no event type {word!r}", hint=hint)
+    return {by_lower[word.lower()] for word in words}
+
+
+def _print_stored(session: Session, store: Store, view: RunView, numbers: set[int], reverse: bool) -> None:
+    """The lines of the file, untouched: what is piped to jq is what is hashed."""
+    from dwf.store.files import read_regular
+
+    screen = session.screen
+    stored = read_regular(view.path).split(b"\n")[: len(view.events)]
+    lines = [line.decode("ascii", "backslashreplace") for i, line in enumerate(stored, 1) if i in numbers]
+    if reverse:
+        lines.reverse()
+    if session.output == "name":
+        lines = [str(number) for number in (sorted(numbers, reverse=reverse))]
+    if session.output == "json":
+        lead = f'{{"schema":"dwf.history/1","run":"{view.run}","instance":{view.link},"events":['
+        screen.text(lead + ",\n".join(lines) + "]}\n")
+    else:
+        screen.text("".join(f"{line}\n" for line in lines))
+
+
+def _follow(session: Session, store: Store, view: RunView, page: HistoryPage, wanted: set[str]) -> RunView:
+    """Tell what comes, until the run is closed or cannot be read. Ctrl-C ends the looking only."""
+    while view.problem is None and view.state is not None and view.state.ended is None:
+        session.screen.flush()
+        time.sleep(_FOLLOW_SECONDS)
+        fresh = _load(store, view.run)
+        told = page.tell(_newer(fresh.events, view))
+        session.screen.lines(page.lines(line for line in told if not wanted or type(line[0]).__name__ in wanted))
+        view = fresh
+    return view
+
+
+def _newer(events: list[Event], before: RunView) -> list[Event]:
+    return events[len(before.events) :]
+
+
+# -- logs -------------------------------------------------------------------------------------------------------
+
+
+def logs(
+    context: Context,
+    run: RunArgument,
+    step: StepArgument = None,
+    attempt: Annotated[
+        int | None, Option("--attempt", metavar="N", min=1, help="only this attempt; else the last")
+    ] = None,
+    tail: Annotated[int | None, Option("--tail", metavar="N", min=0, help="only the last N lines of each")] = None,
+) -> int:
+    """What the steps of a run printed, and what its script logged.
+
+    In a pipe the bytes as they are; on a terminal control characters are shown, not obeyed. Headings go to stderr.
+    """
+    from dwf.cli.pages.logs import chosen_files, heading, last_lines, steps_of
+
+    session = session_of(context)
+    store = session.existing_store(run)
+    run = pick(session, store, run)
+    view = _load(store, run)
+    steps = steps_of(view.events)
+    names = store.outputs.names(view.run, view.link)
+    files = chosen_files(view.run, steps, names, step, attempt)
+    if session.output == "name":
+        session.screen.lines([name] for name in files)
+        return Exit.OK
+    if not files:
+        what = f"step {step}" if step else "run"
+        session.screen.say(f"that {what} printed nothing" + (" in that attempt" if attempt else ""))
+    for name in files:
+        session.screen.say((heading(name, steps), "bold"))
+        data = store.outputs.read(view.run, name, view.link)
+        session.screen.output(data if tail is None else last_lines(data, tail))
+    if view.problem is not None:
+        raise view.problem
+    return Exit.OK
+
+
+# -- stack ------------------------------------------------------------------------------------------------------
+
+
+def stack(context: Context, run: RunArgument) -> int:
+    """Where in the script each task of an open run waits: file, line and source.
+
+    It replays the history here, without a trace; so it is refused for code that belongs to somebody else.
+    """
+    from dwf.engine.stack import stack as stacks
+
+    session = session_of(context)
+    store = session.existing_store(run)
+    run = pick(session, store, run)
+    tasks = stacks(store, run, session.me.uid)
+    screen = session.screen
+    if session.is_json:
+        found = [
+            {"task": t.name, "awaits": t.awaits, "lines": [{"at": at, "source": source} for at, source in t.lines]}
+            for t in tasks
+        ]
+        screen.document({"schema": "dwf.stack/1", "run": run, "tasks": found})
+        return Exit.OK
+    for task in tasks:
+        screen.line((task.name, "bold"), f"  waits for {task.awaits}" if task.awaits else "")
+        for place, source in task.lines:
+            screen.line(f"  {place}")
+            screen.line("    ", (source, "cyan"))
+    if not tasks:
+        raise NotFound(what=f"{run} has no task that waits", hint=f"dwf show {run}")
+    return Exit.OK

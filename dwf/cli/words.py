@@ -1,0 +1,229 @@
+"""Events in words: one table, a line per kind of event. A new primitive adds its line here and nowhere else.
+
+Each line gives what happened and, beside it, who or how long. What came before (the name of a step, when it began) is
+kept in a Thread, so events are told in file order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dwf.cli.payloads import arguments, brief, call, result
+from dwf.cli.times import Clock, age
+from dwf.core import events as ev
+from dwf.core.duration import spoken, unstamp
+from dwf.core.values import decode
+
+
+class Told(NamedTuple):
+    """An event for people: `what` happened, and `beside` it who did it, or how long it took."""
+
+    what: str
+    beside: str = ""
+
+
+class Step(NamedTuple):
+    title: str
+    kind: str
+    began_us: int
+
+
+class Thread:
+    """What earlier events said that later ones refer to by number."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._named: dict[int, Step] = {}
+
+    def tell(self, event: ev.Event) -> Told:
+        """The event in words. Call it for every event, in order."""
+        if isinstance(event, ev.Opening):
+            self._named[event.command] = Step(*_title(event), unstamp(event.ts))
+        told = _WORDS[type(event)](event, self)
+        if isinstance(event, ev.ActivityStarted):
+            step = self.step(event.command)
+            self._named[event.command] = step._replace(began_us=unstamp(event.ts))
+        return told
+
+    def step(self, command: int) -> Step:
+        """What a command was; by its number if the history does not say."""
+        return self._named.get(command) or Step(f"command {command}", "", 0)
+
+    def title(self, command: int) -> str:
+        return self.step(command).title
+
+    def took(self, event: ev.Closing) -> str:
+        began = self.step(event.command).began_us
+        return spoken(max(unstamp(event.ts) - began, 0)) if began else ""
+
+    def point(self, ts: str) -> str:
+        return self.clock.point(unstamp(ts))
+
+
+def _title(opening: ev.Opening) -> tuple[str, str]:
+    if isinstance(opening, ev.ActivityScheduled):
+        return opening.title or opening.name, opening.kind
+    if isinstance(opening, ev.TimerStarted):
+        return opening.purpose, "timer"
+    if isinstance(opening, ev.ApprovalRequested):
+        return f'"{opening.prompt}"', "approval"
+    if isinstance(opening, ev.SignalWaitOpened):
+        return opening.name, "signal"
+    return "", ""
+
+
+def person(by: ev.Identity | None, uid: bool = False) -> str:
+    """`anna via ssh 10.0.0.7`; with the uid, which alone is not a claim, if it is asked for."""
+    if by is None:
+        return ""
+    name = by.login or f"uid {by.uid}"
+    if uid and by.login:
+        name += f" (uid {by.uid})"
+    if by.sudo_user:
+        name += f", sudo by {by.sudo_user}"
+    return f"{name} via ssh {by.ssh_client}" if by.ssh_client else name
+
+
+def failure(error: ev.ErrorInfo) -> str:
+    """`ExitCode: exit code 3`, on one line."""
+    return f"{error.type}: {' '.join(error.message.split())}"
+
+
+# -- how each kind is told, where a line is not enough ----------------------------------------------------------
+
+
+def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
+    later = f"  starts {thread.point(e.start_at)}" if e.start_at else ""
+    return Told(call(e.workflow, e.input) + later + _why(e.reason), person(e.by))
+
+
+def _asked(e: ev.ApprovalRequested, thread: Thread) -> Told:
+    words = [", ".join(e.by) or "anyone"]
+    if e.need > 1:
+        words.append(f"{e.need} needed")
+    if e.deadline:
+        words.append(f"until {thread.point(e.deadline)}, then {e.on_timeout}")
+    return Told(f'"{e.prompt}"', ", ".join(words))
+
+
+def _resolved(e: ev.ApprovalResolved, thread: Thread) -> Told:
+    how = "by the deadline" if e.timed_out else f"by {', '.join(e.by)}" if e.by else ""
+    return Told(f"{thread.title(e.command)}  {e.outcome} {how}".rstrip() + _why(e.comment), thread.took(e))
+
+
+def _attempt_failed(e: ev.ActivityAttemptFailed, thread: Thread) -> Told:
+    return Told(
+        f"{thread.title(e.command)}  attempt {e.attempt}: {failure(e.error)}",
+        f"again at {_seconds(e.retry_at, thread)}",
+    )
+
+
+def _timer(e: ev.TimerStarted, thread: Thread) -> Told:
+    length = max(unstamp(e.fire_at) - unstamp(e.ts), 0)
+    return Told(e.purpose, f"{spoken(length)}, until {thread.point(e.fire_at)}")
+
+
+def _waits(e: ev.SignalWaitOpened, thread: Thread) -> Told:
+    return Told(e.name, f"took line {e.got}" if e.got else "")
+
+
+def _side_effect(e: ev.SideEffectRecorded, thread: Thread) -> Told:
+    return Told(f"{e.name} = {brief(e.result)}")
+
+
+def _blocked(e: ev.RunBlocked, thread: Thread) -> Told:
+    at = f" at {e.where}" if e.where and e.where not in e.message else ""
+    return Told(f"{' '.join(e.message.split())}{at}")
+
+
+def _activity(e: ev.ActivityScheduled, thread: Thread) -> Told:
+    given = arguments(e.input)
+    title = thread.title(e.command)
+    if e.kind == "shell":
+        return Told(title if title == given else f"{title}  {given}".rstrip())
+    return Told(f"{title}({given})" if title == e.name else f"{title}  {e.name}({given})")
+
+
+def _over(e: ev.ActivityCompleted, thread: Thread) -> Told:
+    step = thread.step(e.command)
+    return Told(step.title + result(e.result, step.kind), thread.took(e))
+
+
+def _failed(e: ev.ActivityFailed, thread: Thread) -> Told:
+    return Told(f"{thread.title(e.command)}  {failure(e.error)}{_tries(e.attempts)}", thread.took(e))
+
+
+def _timed_out(e: ev.ActivityTimedOut, thread: Thread) -> Told:
+    return Told(f"{thread.title(e.command)}  after {spoken(e.timeout)}{_tries(e.attempts)}", thread.took(e))
+
+
+def _signalled(e: ev.SignalReceived, thread: Thread) -> Told:
+    payload = "" if decode(e.payload) is None else f"  {brief(e.payload)}"
+    return Told(f"{e.name}{payload}{_why(e.reason)}", person(e.by))
+
+
+def _answered(e: ev.ApprovalAnswered, thread: Thread) -> Told:
+    yes = {"approve": "yes", "reject": "no"}.get(e.answer, e.answer)
+    return Told(f"{yes} to {thread.title(e.command)}{_why(e.comment)}", person(e.by, uid=True))
+
+
+def _ended(e: Any) -> str:
+    return f"  ({len(e.open)} still open)" if e.open else ""
+
+
+def _why(reason: str) -> str:
+    return f'  "{reason}"' if reason else ""
+
+
+def _tries(attempts: int) -> str:
+    return f" (attempt {attempts})" if attempts > 1 else ""
+
+
+def _seconds(ts: str, thread: Thread) -> str:
+    return f"{thread.clock.of(ts):%H:%M:%S}" if ts else "once"
+
+
+_WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
+    ev.WorkflowStarted: _started,
+    ev.WorkflowCompleted: lambda e, t: Told(result(e.result).removeprefix(" ") + _ended(e)),
+    ev.WorkflowFailed: lambda e, t: Told(failure(e.error) + _ended(e)),
+    ev.WorkflowCancelled: lambda e, t: Told(_why(e.reason).strip() + _ended(e)),
+    ev.WorkflowTerminated: lambda e, t: Told((e.reason and f'"{e.reason}"') + _ended(e), person(e.by)),
+    ev.ActivityScheduled: _activity,
+    ev.ActivityCancelRequested: lambda e, t: Told(t.title(e.activity)),
+    ev.ActivityStarted: lambda e, t: Told(
+        f"{t.title(e.command)}  attempt {e.attempt}", f"pid {e.pid}" if e.pid else ""
+    ),
+    ev.ActivityAttemptFailed: _attempt_failed,
+    ev.ActivityCompleted: _over,
+    ev.ActivityFailed: _failed,
+    ev.ActivityTimedOut: _timed_out,
+    ev.ActivityCancelled: lambda e, t: Told(t.title(e.command) + _why(e.reason), t.took(e)),
+    ev.TimerStarted: _timer,
+    ev.TimerCancelled: lambda e, t: Told(t.title(e.timer)),
+    ev.TimerFired: lambda e, t: Told(t.title(e.command), t.took(e)),
+    ev.SignalWaitOpened: _waits,
+    ev.SignalWaitClosed: lambda e, t: Told(t.title(e.wait)),
+    ev.SignalReceived: _signalled,
+    ev.ApprovalRequested: _asked,
+    ev.ApprovalWithdrawn: lambda e, t: Told(t.title(e.approval)),
+    ev.ApprovalAnswered: _answered,
+    ev.ApprovalResolved: _resolved,
+    ev.VersionMarkerRecorded: lambda e, t: Told(e.patch),
+    ev.SideEffectRecorded: _side_effect,
+    ev.StatusChanged: lambda e, t: Told(e.text),
+    ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
+    ev.RunBlocked: _blocked,
+    ev.RunUnblocked: lambda e, t: Told(""),
+    ev.CodeUpgraded: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7]}{_why(e.reason)}", person(e.by)),
+    ev.HistoryRepaired: lambda e, t: Told(f"{e.dropped_bytes} bytes of an unfinished record were cut off"),
+}
+
+
+def script_name(path: str) -> str:
+    """A script's file name, without its directory."""
+    return path.rpartition("/")[2] or path
+
+
+__all__ = ["Step", "Thread", "Told", "age", "failure", "person", "script_name"]
