@@ -108,7 +108,10 @@ class _Intent:
         name = target.rpartition("/")[2]
         while True:
             path = f"{layout.intents}/{os.urandom(8).hex()}.{name}"
-            intent = cls(disk, path, disk.open_new(path), run, target)
+            try:
+                intent = cls(disk, path, disk.open_new(path), run, target)
+            except FileNotFoundError as error:
+                raise disk_error("create", path, error) from error
             try:
                 # Before it is locked it looks like a dead maker's; if it was cleared away as such, begin again.
                 if lock_now(intent._fd, path) and is_at(intent._fd, path):
@@ -158,6 +161,8 @@ class _Intent:
             self._disk.link(self.path, self.target)
         except FileExistsError:
             return False
+        except FileNotFoundError as error:
+            raise disk_error("link", self.path, error) from error
         return True
 
     def remove(self) -> None:
@@ -222,7 +227,10 @@ def _conflict(disk: Disk, intent: _Intent) -> Conflict:
     """That the name is taken, after what has it is on disk (its directory is synced with the batch)."""
     from dwf.errors import Conflict
 
-    fd = disk.open_regular(intent.target)
+    try:
+        fd = disk.open_regular(intent.target)
+    except FileNotFoundError as error:  # deleted in this moment; trying again will succeed
+        raise disk_error("open", intent.target, error) from error
     try:
         disk.fsync(fd, intent.target)
     finally:

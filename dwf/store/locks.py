@@ -183,10 +183,22 @@ class RunLocks:
                 return self._disk.open_new(path)
             except FileExistsError:
                 pass
+            except FileNotFoundError:
+                self._make_directory()
+                continue
             try:
                 return self._disk.open_regular(path, append=True, owner=os.geteuid())
             except FileNotFoundError:
                 pass  # released in this very moment: it can be made new
+
+    def _make_directory(self) -> None:
+        # Locks hold nothing that lasts, so somebody may have tidied them away.
+        try:
+            self._disk.mkdir(self._directory)
+        except FileExistsError:
+            pass
+        except FileNotFoundError as error:
+            raise disk_error("create", self._directory, error) from error
 
     def _sign(self, fd: int, path: str) -> None:
         """Say who holds it. The lock holds without it, so a full disk is no reason to stop."""

@@ -71,11 +71,15 @@ class Mailbox:
             self._disk.write_new(draft, data)
         except FileExistsError:
             return False
+        except FileNotFoundError as error:
+            raise disk_error("create", draft, error) from error
         try:
             self._disk.rename_noreplace(draft, f"{self._layout.mail_new}/{name}")
         except FileExistsError:
             self._disk.discard(draft)
             return False
+        except FileNotFoundError as error:  # swept away, for this process stood still for a day
+            raise disk_error("deliver", draft, error) from error
         except Exception:
             self._disk.discard(draft)
             raise
@@ -91,12 +95,7 @@ class Mailbox:
 
     def names(self) -> list[str]:
         """What is posted, whatever it is, oldest first by name; nothing is opened. The idle tick asks this."""
-        found = _listed(self._layout.mail_new)
-        if not found:
-            return []
-        if any(name.endswith(".stuck") for name in _listed(self._layout.mail_bad)):
-            found = self._refused().without_stuck(found)
-        return sorted(found)
+        return self._passable(sorted(_listed(self._layout.mail_new)))
 
     def run_of(self, name: str) -> str | None:
         """The run a message is for, from its name; None if it cannot be a message (`read` will refuse it)."""
@@ -117,13 +116,12 @@ class Mailbox:
 
     def pending(self, run: str, names: Iterable[str] | None = None) -> list[Letter]:
         """The messages for a run in their order; `names` saves listing again. What is refused is moved away."""
-        chosen = [name for name in (self.names() if names is None else names) if self.run_of(name) == run]
-        letters = filter(None, map(self.read, chosen))
+        letters = filter(None, map(self.read, self._for(run, names)))
         return sorted(letters, key=lambda letter: (letter.posted_us, letter.name))
 
     def has_mail(self, run: str) -> bool:
         """Whether anything is posted for the run; nothing is opened."""
-        return any(self.run_of(name) == run for name in self.names())
+        return bool(self._for(run, None))
 
     def fate(self, name: str) -> str:
         """What became of a message: "new", "late", "bad", or "taken" (the history has it). Ask after posting."""
@@ -131,6 +129,18 @@ class Mailbox:
             if os.path.lexists(f"{directory}/{name}"):
                 return word
         return "bad" if self._refused().holds(name) else "taken"
+
+    def _for(self, run: str, names: Iterable[str] | None) -> list[str]:
+        # Thousands may be waiting for other runs: a look at the end of the name sorts out nearly all of them.
+        ending = f".{run}"
+        given = _listed(self._layout.mail_new) if names is None else names
+        return self._passable([name for name in given if name.endswith(ending) and self.run_of(name) == run])
+
+    def _passable(self, names: list[str]) -> list[str]:
+        """Without what was refused before and could not be moved."""
+        if names and any(name.endswith(".stuck") for name in _listed(self._layout.mail_bad)):
+            return self._refused().without_stuck(names)
+        return names
 
     # -- taking, by the holder of the run's lock ---------------------------------------------------------------
 

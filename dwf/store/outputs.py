@@ -41,10 +41,18 @@ class Outputs:
         """The directory, made if it is missing. Raises NotPermitted, DiskError."""
         path = self.directory(run, link)
         try:
+            self._make_one(path)
+        except FileNotFoundError:
+            # All output was deleted to make room, out/ included.
+            self._make_one(self._out)
+            self._make_one(path)
+        return path
+
+    def _make_one(self, path: str) -> None:
+        try:
             self._disk.mkdir(path)
         except FileExistsError:
             pass
-        return path
 
     def names(self, run: str, link: int = 1) -> list[str]:
         """The files there are for a run, in the order of commands and attempts, script.log last."""

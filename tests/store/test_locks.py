@@ -249,6 +249,15 @@ def test_sweeping_removes_what_killed_holders_left_and_nothing_that_is_held(lock
         assert os.listdir(layout.locks) == ["r2.lock"]
 
 
+def test_a_directory_that_was_tidied_away_is_made_again(locks: RunLocks, layout: Layout) -> None:
+    os.rmdir(layout.locks)  # noqa: PTH106
+    assert locks.sweep() == 0
+    assert list(locks.holders()) == []
+    with take(locks):
+        assert stat.S_IMODE(os.stat(layout.locks).st_mode) == 0o700
+        assert locks.take("r1") is None
+
+
 def test_of_many_processes_exactly_one_is_inside_at_any_time(layout: Layout) -> None:
     code = """
 import sys, os
