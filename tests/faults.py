@@ -126,7 +126,7 @@ class FaultyDisk(Disk):
         raise Crash
 
 
-def points(work: Callable[[FaultyDisk], None]) -> int:
+def points(work: Callable[[FaultyDisk], object]) -> int:
     """How many calls a piece of work makes when nothing goes wrong."""
     disk = FaultyDisk()
     work(disk)

@@ -77,7 +77,7 @@ class Examined:
     @property
     def mendable(self) -> bool:
         """Whether nothing is wrong, or nothing but a tail that the writer may cut off."""
-        return self.length > 0 and (self.finding is None or self.finding.kind in _MENDED_BY_WRITER)
+        return self.finding is None or self.finding.kind in _MENDED_BY_WRITER
 
 
 def examine(data: bytes, path: str) -> Examined:
@@ -214,10 +214,12 @@ def _judge(place: _Place, before: bytes, bad: list[bytes], rest: bytes) -> Findi
     if not bad:
         return place.says(TORN, f"an incomplete record of {len(rest)} bytes")
     line, number = bad[0], place.number
-    if not any(map(record.glance, bad)) and _has_hole(b"\n".join([*bad, rest]), place.offset):
+    # Line 1 was on disk before the file got its name, so no torn write can have left it.
+    acknowledged = number == 1 or any(map(record.glance, bad))
+    if not acknowledged and _has_hole(b"\n".join([*bad, rest]), place.offset):
         return place.says(TORN, "NUL bytes where data never arrived")
     odd = _deformed(line) or _glued(line, place.hash)
-    whole_last = len(bad) == 1 and not rest and line.startswith(b'{"id":%d,' % number)
+    whole_last = number > 1 and len(bad) == 1 and not rest and line.startswith(b'{"id":%d,' % number)
     if whole_last and not _glued(line, place.hash):
         return place.says(
             DAMAGED, odd or "the last line does not fit its hash: torn or rotten, it cannot be told which"

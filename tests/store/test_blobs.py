@@ -70,9 +70,7 @@ def payload_fields() -> list[tuple[str, str]]:
 def test_every_payload_of_every_event_is_packed_and_comes_back(layout: Layout, name: str, field: str) -> None:
     kind = ev.EVENT_TYPES[name]
     filled: dict[str, Any] = {
-        each.name: {str: "x", int: 1}.get(each.type)  # type: ignore[call-overload]
-        for each in msgspec.structs.fields(kind)
-        if each.required
+        each.name: {str: "x", int: 1}.get(each.type) for each in msgspec.structs.fields(kind) if each.required
     }
     is_error = field == "error"
     filled[field] = ev.ErrorInfo(type="E", message="m", details=raw(LARGE)) if is_error else raw(LARGE)
@@ -109,7 +107,7 @@ def test_what_is_no_hash_never_becomes_a_path(layout: Layout, name: str) -> None
 
 
 def test_a_payload_is_on_disk_before_anything_can_refer_to_it(tmp_path: Path) -> None:
-    calls = points(lambda disk: Blobs(disk, new_home(tmp_path)).put(LARGE) and None)
+    calls = points(lambda disk: Blobs(disk, new_home(tmp_path)).put(LARGE))
     for number in range(1, calls + 2):
         (tmp_path / str(number)).mkdir()
         layout = new_home(tmp_path / str(number))

@@ -120,7 +120,7 @@ def test_a_file_that_is_no_manifest_is_no_bundle(layout: Layout) -> None:
 
 
 def test_saved_is_saved_for_good_also_what_a_killed_process_had_begun(tmp_path: Path) -> None:
-    calls = points(lambda disk: store(new_home(tmp_path), disk).save(FILES, "rotate.py") and None)
+    calls = points(lambda disk: store(new_home(tmp_path), disk).save(FILES, "rotate.py"))
     for after in (False, True):
         for number in range(1, calls + 1):
             (tmp_path / f"{after}-{number}").mkdir()
@@ -139,7 +139,7 @@ def test_saved_is_saved_for_good_also_what_a_killed_process_had_begun(tmp_path: 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_no_room_is_an_error_and_the_next_try_works(tmp_path: Path, code: int) -> None:
-    calls = points(lambda disk: store(new_home(tmp_path), disk).save(FILES, "rotate.py") and None)
+    calls = points(lambda disk: store(new_home(tmp_path), disk).save(FILES, "rotate.py"))
     for number in range(1, calls + 1):
         (tmp_path / str(number)).mkdir()
         layout = new_home(tmp_path / str(number))

@@ -337,7 +337,7 @@ def test_no_history_is_not_found(tmp_path: Path) -> None:
         lambda: believe_history(Disk(), path),
     ):
         with pytest.raises(NotFound) as missing:
-            opening()  # type: ignore[no-untyped-call]
+            opening()
         assert missing.value.exit_code == 4
     assert names(tmp_path) == []
 

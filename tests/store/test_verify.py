@@ -140,6 +140,7 @@ def test_a_damaged_line_with_anything_behind_it_is_corruption() -> None:
 
 # -- each kind of damage ----------------------------------------------------------------------------------------
 
+DEEP = b'{"id":4,"ts":"","type":"","x":' + b"[" * 100_000 + b',"hash":"0123456789abcdef0123456789abcdef"}\n'
 OTHER = lines(6, run="other", nonce="0ther", start_us=NOW + 50)
 
 
@@ -181,6 +182,10 @@ OTHER = lines(6, run="other", nonce="0ther", start_us=NOW + 50)
             "content does not fit its hash",
         ),
         (joined([*WHOLE[:3], b'{"id":4}\n', *WHOLE[4:]]), 4, CORRUPT, "not a whole record"),
+        (joined([*WHOLE[:3], DEEP, *WHOLE[4:]]), 4, CORRUPT, "not a whole record"),
+        (WHOLE[0].replace(b"py", b"pi"), 1, CORRUPT, "content does not fit its hash"),
+        (WHOLE[0].replace(b"hash", b"hush") + bytes(512), 1, CORRUPT, "not a whole record"),
+        (WHOLE[0].replace(b"hash", b"hush") + bytes(1024) + b"\n", 1, CORRUPT, "not a whole record"),
         (joined([*WHOLE[:3], b"[" * 100_000 + b"\n", *WHOLE[4:]]), 4, CORRUPT, "not a whole record"),
     ],
 )
@@ -242,6 +247,13 @@ def test_damage_in_two_places_is_found_in_both_and_nowhere_else() -> None:
 
 def test_a_file_of_nothing_but_damage_does_not_fill_the_screen() -> None:
     assert len(verified(WHOLE[0] + b"x\n" * 10_000)) == 100
+    chain = Chain(1, hash_in(WHOLE[0]), NOW)
+    unknown = []
+    for number in range(2, 152):
+        line = b'{"id":%d,"ts":"2026-09-21T14:13:20.123456Z","type":"X"' % number
+        chain.hash = record.hash_line(chain.hash, line)
+        unknown.append(line + b',"hash":"' + chain.hash + b'"}\n')
+    assert len(verified(joined([WHOLE[0], *unknown, b"x\n", b"x\n"]))) == 100
 
 
 @given(st.binary(max_size=600), st.integers(0, 7))
