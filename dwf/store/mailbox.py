@@ -78,7 +78,8 @@ class Mailbox:
         except FileExistsError:
             self._disk.discard(draft)
             return False
-        except FileNotFoundError as error:  # swept away, for this process stood still for a day
+        except FileNotFoundError as error:  # swept away, for this process stood still for a day; or no mailbox
+            self._disk.discard(draft)
             raise disk_error("deliver", draft, error) from error
         except Exception:
             self._disk.discard(draft)
