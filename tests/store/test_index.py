@@ -506,7 +506,7 @@ def test_damage_deep_in_the_file_that_hides_from_the_first_look_is_found_by_who_
         assert "mine" in found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), spots=st.integers(1, 400), cut=st.booleans())
 def test_random_damage_never_raises_anything_but_an_error_of_ours(
     tmp_path_factory: pytest.TempPathFactory, seed: int, spots: int, cut: bool
