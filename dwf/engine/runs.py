@@ -124,7 +124,7 @@ def summaries(
 
 def last_tickunstamp(store: Store) -> int | None:
     """When a tick was last here, microseconds UTC; None if never, or not known."""
-    return store.index.last_tickunstamp()
+    return store.index.last_tick_us()
 
 
 def pending_mail(store: Store, run: str) -> list[Letter]:
