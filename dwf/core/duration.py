@@ -42,9 +42,7 @@ def micros(value: float | str | timedelta) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return _checked(value * SECOND, value)
     if not isinstance(value, float) or not math.isfinite(value):
-        raise ValueRefused(
-            what=f"duration {value!r:.60}", why="it must be seconds or text such as '30s' or '1h30m'"
-        )
+        raise ValueRefused(what=f"duration {value!r:.60}", why="it must be seconds or text such as '30s' or '1h30m'")
     return _checked(rounded_up(value), value)
 
 

@@ -40,7 +40,7 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # -- parts ------------------------------------------------------------------------------------------------------
 
 
-class Identity(_Struct, kw_only=True):
+class Identity(_Struct, frozen=True, kw_only=True):
     """Who did something. `uid` comes from the kernel; the rest are claims of the sender's environment."""
 
     uid: int
@@ -52,7 +52,7 @@ class Identity(_Struct, kw_only=True):
     pid: int = 0
 
 
-class ErrorInfo(_Struct, kw_only=True):
+class ErrorInfo(_Struct, frozen=True, kw_only=True):
     """An exception as data: `type` is its class name, `details` are facts a script may act on."""
 
     type: str
@@ -61,7 +61,7 @@ class ErrorInfo(_Struct, kw_only=True):
     traceback: str = ""
 
 
-class Output(_Struct, kw_only=True):
+class Output(_Struct, frozen=True, kw_only=True):
     """What a step printed. `tail` and `err_tail` are the last part, decoded; all of it is in the file named `ref`."""
 
     ref: str = ""
@@ -72,7 +72,7 @@ class Output(_Struct, kw_only=True):
     truncated: bool = False
 
 
-class Event(_Struct, kw_only=True, tag_field="type"):
+class Event(_Struct, frozen=True, kw_only=True, tag_field="type"):
     """`id` is the line number from 1; `ts` is UTC, RFC 3339, six decimals. Zero and empty: not recorded yet."""
 
     role: ClassVar[Role]
@@ -83,11 +83,11 @@ class Event(_Struct, kw_only=True, tag_field="type"):
 # -- lifecycle --------------------------------------------------------------------------------------------------
 
 
-class Lifecycle(Event, kw_only=True):
+class Lifecycle(Event, frozen=True, kw_only=True):
     role = Role.LIFECYCLE
 
 
-class WorkflowStarted(Lifecycle, kw_only=True):
+class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     """Line 1. `run` is the workflow id, `nonce` names this instance of it, `input` the keyword arguments.
 
     `start_at` (a timestamp) delays the first activation. `code` is the content hash of the stored script; with
@@ -111,29 +111,29 @@ class WorkflowStarted(Lifecycle, kw_only=True):
     dwf: str = ""
 
 
-class _Ended(Lifecycle, kw_only=True):
+class _Ended(Lifecycle, frozen=True, kw_only=True):
     """`open` lists the commands that had no outcome yet; `notes` what else a reader should know."""
 
     open: list[int] = []
     notes: list[str] = []
 
 
-class WorkflowCompleted(_Ended, kw_only=True):
+class WorkflowCompleted(_Ended, frozen=True, kw_only=True):
     result: Payload = NOTHING
 
 
-class WorkflowFailed(_Ended, kw_only=True):
+class WorkflowFailed(_Ended, frozen=True, kw_only=True):
     error: ErrorInfo
 
 
-class WorkflowCancelled(_Ended, kw_only=True):
+class WorkflowCancelled(_Ended, frozen=True, kw_only=True):
     """`message`: the letter that cancelled it before it had begun."""
 
     reason: str = ""
     message: str = ""
 
 
-class WorkflowTerminated(_Ended, kw_only=True):
+class WorkflowTerminated(_Ended, frozen=True, kw_only=True):
     """Ended by a person, without cleanup."""
 
     by: Identity | None = None
@@ -144,7 +144,7 @@ class WorkflowTerminated(_Ended, kw_only=True):
 # -- openings: what the script asks for -------------------------------------------------------------------------
 
 
-class Opening(Event, kw_only=True):
+class Opening(Event, frozen=True, kw_only=True):
     """`command` numbers the script's commands from 1. `matched` are the fields replay compares."""
 
     role = Role.OPENING
@@ -152,7 +152,7 @@ class Opening(Event, kw_only=True):
     command: int = 0
 
 
-class ActivityScheduled(Opening, kw_only=True):
+class ActivityScheduled(Opening, frozen=True, kw_only=True):
     """`kind` is function, step or shell. `input` is {"args": [...], ...}; it is the argument fingerprint."""
 
     matched = ("name", "kind", "input")
@@ -166,24 +166,24 @@ class ActivityScheduled(Opening, kw_only=True):
     """0 is without limit"""
 
 
-class ActivityCancelRequested(Opening, kw_only=True):
+class ActivityCancelRequested(Opening, frozen=True, kw_only=True):
     matched = ("activity",)
     activity: int
     """the command number of the activity"""
 
 
-class TimerStarted(Opening, kw_only=True):
+class TimerStarted(Opening, frozen=True, kw_only=True):
     matched = ("fire_at",)
     fire_at: str
     purpose: str = "sleep"
 
 
-class TimerCancelled(Opening, kw_only=True):
+class TimerCancelled(Opening, frozen=True, kw_only=True):
     matched = ("timer",)
     timer: int
 
 
-class SignalWaitOpened(Opening, kw_only=True):
+class SignalWaitOpened(Opening, frozen=True, kw_only=True):
     """The script waits for a signal, or takes one that was there already (`got` is that event's id)."""
 
     matched = ("name", "got")
@@ -191,14 +191,14 @@ class SignalWaitOpened(Opening, kw_only=True):
     got: int = 0
 
 
-class SignalWaitClosed(Opening, kw_only=True):
+class SignalWaitClosed(Opening, frozen=True, kw_only=True):
     """It stopped waiting without having got one (timeout or cancellation)."""
 
     matched = ("wait",)
     wait: int
 
 
-class ApprovalRequested(Opening, kw_only=True):
+class ApprovalRequested(Opening, frozen=True, kw_only=True):
     """`fingerprint` covers what was shown; an answer names it, so a changed question voids an earlier yes."""
 
     matched = ("fingerprint",)
@@ -211,19 +211,19 @@ class ApprovalRequested(Opening, kw_only=True):
     show: Payload = NOTHING
 
 
-class ApprovalWithdrawn(Opening, kw_only=True):
+class ApprovalWithdrawn(Opening, frozen=True, kw_only=True):
     """The script stopped waiting for the answer (it was cancelled)."""
 
     matched = ("approval",)
     approval: int
 
 
-class VersionMarkerRecorded(Opening, kw_only=True):
+class VersionMarkerRecorded(Opening, frozen=True, kw_only=True):
     matched = ("patch",)
     patch: str
 
 
-class SideEffectRecorded(Opening, kw_only=True):
+class SideEffectRecorded(Opening, frozen=True, kw_only=True):
     """`dwf.once`: a value computed inline, kept for good. Only the name is compared; the value is the record's."""
 
     matched = ("name",)
@@ -231,7 +231,7 @@ class SideEffectRecorded(Opening, kw_only=True):
     result: Payload = NOTHING
 
 
-class StatusChanged(Opening, kw_only=True):
+class StatusChanged(Opening, frozen=True, kw_only=True):
     matched = ("text",)
     text: str
 
@@ -239,31 +239,31 @@ class StatusChanged(Opening, kw_only=True):
 # -- closings: how a command ended ------------------------------------------------------------------------------
 
 
-class Closing(Event, kw_only=True):
+class Closing(Event, frozen=True, kw_only=True):
     """`command` is the number of the opening that this ends."""
 
     role = Role.CLOSING
     command: int
 
 
-class ActivityCompleted(Closing, kw_only=True):
+class ActivityCompleted(Closing, frozen=True, kw_only=True):
     result: Payload = NOTHING
     output: Output | None = None
 
 
-class ActivityFailed(Closing, kw_only=True):
+class ActivityFailed(Closing, frozen=True, kw_only=True):
     error: ErrorInfo
     attempts: int = 1
     output: Output | None = None
 
 
-class ActivityTimedOut(Closing, kw_only=True):
+class ActivityTimedOut(Closing, frozen=True, kw_only=True):
     timeout: int
     attempts: int = 1
     output: Output | None = None
 
 
-class ActivityCancelled(Closing, kw_only=True):
+class ActivityCancelled(Closing, frozen=True, kw_only=True):
     """The step is over because it was asked to end; `result` is set if it had completed after all."""
 
     reason: str = ""
@@ -271,12 +271,12 @@ class ActivityCancelled(Closing, kw_only=True):
     output: Output | None = None
 
 
-class TimerFired(Closing, kw_only=True):
+class TimerFired(Closing, frozen=True, kw_only=True):
     pass
 
 
-class ApprovalResolved(Closing, kw_only=True):
-    """`outcome` is approved, rejected or failed; `answers` are event ids of ApprovalAnswered; `timed_out`: by the deadline."""
+class ApprovalResolved(Closing, frozen=True, kw_only=True):
+    """`outcome` is approved, rejected or failed; `answers` are ids of ApprovalAnswered; `timed_out`: by the deadline."""
 
     outcome: str
     answers: list[int] = []
@@ -288,7 +288,7 @@ class ApprovalResolved(Closing, kw_only=True):
 # -- inputs: from outside ---------------------------------------------------------------------------------------
 
 
-class Input(Event, kw_only=True):
+class Input(Event, frozen=True, kw_only=True):
     """`message` is the id of the mailbox message it came in; a second import of that id is dropped."""
 
     role = Role.INPUT
@@ -298,24 +298,24 @@ class Input(Event, kw_only=True):
     posted: str = ""
 
 
-class SignalReceived(Input, kw_only=True):
+class SignalReceived(Input, frozen=True, kw_only=True):
     name: str
     payload: Payload = NOTHING
     key: str = ""
 
 
-class CancelRequested(Input, kw_only=True):
+class CancelRequested(Input, frozen=True, kw_only=True):
     """Only the first is delivered; later ones are recorded."""
 
 
 # -- progress: news ---------------------------------------------------------------------------------------------
 
 
-class Progress(Event, kw_only=True):
+class Progress(Event, frozen=True, kw_only=True):
     role = Role.PROGRESS
 
 
-class ActivityStarted(Progress, kw_only=True):
+class ActivityStarted(Progress, frozen=True, kw_only=True):
     """On disk before the attempt acts. `pid`, its start time (clock ticks) and the boot name one process for good."""
 
     command: int
@@ -325,7 +325,7 @@ class ActivityStarted(Progress, kw_only=True):
     boot: str = ""
 
 
-class ActivityAttemptFailed(Progress, kw_only=True):
+class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
     """An attempt ended badly and another will be made at `retry_at`."""
 
     command: int
@@ -335,7 +335,7 @@ class ActivityAttemptFailed(Progress, kw_only=True):
     output: Output | None = None
 
 
-class ApprovalAnswered(Progress, kw_only=True):
+class ApprovalAnswered(Progress, frozen=True, kw_only=True):
     """One person's answer. Enough of them resolve the approval."""
 
     command: int
@@ -346,7 +346,7 @@ class ApprovalAnswered(Progress, kw_only=True):
     posted: str = ""
 
 
-class RunBlocked(Progress, kw_only=True):
+class RunBlocked(Progress, frozen=True, kw_only=True):
     """The script cannot go on until somebody acts. Recorded once per distinct reason."""
 
     code: str
@@ -356,11 +356,11 @@ class RunBlocked(Progress, kw_only=True):
     code_hash: str = ""
 
 
-class RunUnblocked(Progress, kw_only=True):
+class RunUnblocked(Progress, frozen=True, kw_only=True):
     pass
 
 
-class CodeUpgraded(Progress, kw_only=True):
+class CodeUpgraded(Progress, frozen=True, kw_only=True):
     code: str
     script: str
     code_owner: int = -1
@@ -368,7 +368,7 @@ class CodeUpgraded(Progress, kw_only=True):
     reason: str = ""
 
 
-class HistoryRepaired(Progress, kw_only=True):
+class HistoryRepaired(Progress, frozen=True, kw_only=True):
     """A torn tail was cut off before anything new was written; the cut bytes are kept beside the histories."""
 
     dropped_bytes: int

@@ -14,8 +14,8 @@ from dwf.core.events import (
     Closing,
     ErrorInfo,
 )
-from dwf.core.loop import WorkflowFuture
 from dwf.core.runtime import ActivityCall
+from dwf.core.tasks import WorkflowFuture
 from dwf.core.values import decode
 from dwf.errors import ActivityCancelled as CancelledStep
 from dwf.errors import ActivityError, ActivityTimeout, ApprovalRejected, Failure, InternalError, ScriptError

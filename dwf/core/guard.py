@@ -15,7 +15,7 @@ import contextlib
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Protocol
 
 from dwf.errors import GuardError, ScriptError
@@ -66,7 +66,8 @@ def refusal(run: Guarded, what: str, cure: str) -> GuardError:
     return error
 
 
-def _check(what: str, cure: str) -> None:
+def check(what: str, cure: str) -> None:
+    """Refuse something in workflow code; nothing happens elsewhere."""
     run: Guarded | None = getattr(_thread, "run", None)
     if run is not None:
         raise refusal(run, what, cure)
@@ -76,19 +77,28 @@ def _check(what: str, cure: str) -> None:
 
 _IN_ACTIVITY = "do it in an activity: @dwf.activity, dwf.step(...) or dwf.sh(...)"
 _SLEEP = "use: await dwf.sleep('10s')"
+_ENVIRON = "pass it as a parameter of the workflow, or read it in an activity"
+_THREAD = "threads have no place in a replay; use asyncio.gather over activities"
 _AUDITED = {
     "time.sleep": _SLEEP,
-    "_thread.start_new_thread": "threads have no place in a replay; use asyncio.gather over activities",
-    "_thread.start_joinable_thread": "threads have no place in a replay; use asyncio.gather over activities",
+    "_thread.start_new_thread": _THREAD,
+    "_thread.start_joinable_thread": _THREAD,
+    "builtins.input": "ask with dwf.approve(...) or wait for a signal: dwf.wait_signal(name)",
+    "os.putenv": _ENVIRON,
+    "os.unsetenv": _ENVIRON,
     **dict.fromkeys(
         "open subprocess.Popen os.system os.exec os.fork os.forkpty os.posix_spawn os.spawn os.startfile pty.spawn "
-        "os.listdir os.scandir os.remove os.rename os.mkdir os.rmdir os.link os.symlink os.truncate os.chmod os.chown "
-        "os.kill os.utime os.chdir shutil.copyfile shutil.move shutil.rmtree glob.glob tempfile.mkstemp "
-        "tempfile.mkdtemp socket.connect socket.bind socket.sendto socket.sendmsg socket.getaddrinfo "
-        "socket.gethostbyname socket.__new__ sqlite3.connect urllib.Request".split(),
+        "os.listdir os.scandir os.walk os.fwalk os.remove os.rename os.mkdir os.rmdir os.link os.symlink os.truncate "
+        "os.chmod os.chown os.kill os.killpg os.utime os.chdir os.fchdir os.lockf shutil.copyfile shutil.copytree "
+        "shutil.move shutil.rmtree shutil.make_archive shutil.unpack_archive glob.glob glob.glob/2 tempfile.mkstemp "
+        "tempfile.mkdtemp mmap.__new__ fcntl.flock fcntl.lockf socket.connect socket.bind socket.sendto socket.sendmsg "
+        "socket.getaddrinfo socket.getnameinfo socket.gethostbyname socket.gethostbyaddr socket.gethostname "
+        "socket.__new__ sqlite3.connect urllib.Request".split(),
         _IN_ACTIVITY,
     ),
 }
+# Python reads files for itself: modules, the lines of a traceback, time zones, a log file that is opened late.
+_PYTHONS_OWN = ("linecache", "tokenize", "logging", "logging.handlers", "zoneinfo._common", "zoneinfo._tzpath")
 
 
 def install() -> None:
@@ -96,6 +106,8 @@ def install() -> None:
     if not getattr(install, "done", False):
         install.done = True  # type: ignore[attr-defined]
         sys.addaudithook(_audit)
+        # Python 3.11 tells nobody of a thread that is started.
+        threading.Thread.start = _function_proxy(threading.Thread.start, "starting a thread", _THREAD)  # type: ignore[method-assign]
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
@@ -103,26 +115,36 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     if cure is None:
         return
     run: Guarded | None = getattr(_thread, "run", None)
-    if run is None or _python_itself():
+    if run is None or _python_itself() or _is_time_zone(event, args):
         return
     raise refusal(run, _named(event, args), cure)
 
 
 def _named(event: str, args: tuple[Any, ...]) -> str:
+    if event.startswith("_thread"):
+        return "starting a thread"
     first = args[0] if args else ""
-    shown = f"({first!r:.60})" if isinstance(first, str) and first else ""
-    return ("starting a thread" if event.startswith("_thread") else event) + shown
+    return f"{event}({first!r:.60})" if isinstance(first, str) and first else event
 
 
 def _python_itself() -> bool:
-    """An import or a traceback reads files on Python's behalf; asked only after a hit, so the walk costs nothing."""
-    frame = sys._getframe(2)
+    """Whether this is done on Python's behalf; asked only after a hit, so the walk costs nothing."""
+    frame: types.FrameType | None = sys._getframe(2)
     while frame is not None:
-        name = frame.f_code.co_filename
-        if name.startswith("<frozen importlib") or name.endswith(("linecache.py", "tokenize.py")):
+        if frame.f_code.co_filename.startswith(("<frozen importlib", "<frozen zipimport")):
             return True
-        frame = frame.f_back  # type: ignore[assignment]
+        if frame.f_globals.get("__name__") in _PYTHONS_OWN:
+            return True
+        frame = frame.f_back
     return False
+
+
+def _is_time_zone(event: str, args: tuple[Any, ...]) -> bool:
+    """ZoneInfo("Europe/Berlin") opens its file from C, so that only the path tells."""
+    zoneinfo = sys.modules.get("zoneinfo")
+    if event != "open" or zoneinfo is None or not isinstance(args[0], str):
+        return False
+    return any(args[0].startswith(f"{place}/") for place in zoneinfo.TZPATH)
 
 
 # -- the net of names -------------------------------------------------------------------------------------------
@@ -130,29 +152,87 @@ def _python_itself() -> bool:
 _NOW = "use: dwf.now()"
 _CHANCE = "use: dwf.random()"
 _UUID = "use: dwf.uuid4()"
-_ENVIRON = "pass it as a parameter of the workflow, or read it in an activity"
 _NAMES: dict[str, dict[str, str]] = {
     "time": {
         **dict.fromkeys(
-            "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns localtime gmtime ctime".split(), _NOW
+            "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns thread_time "
+            "thread_time_ns clock_gettime clock_gettime_ns localtime gmtime ctime asctime strftime".split(),
+            _NOW,
         ),
         "sleep": _SLEEP,
     },
+    "datetime": {"datetime": _NOW, "date": _NOW},
     "random": dict.fromkeys(
         "random randint randrange choice choices sample shuffle uniform gauss getrandbits randbytes betavariate "
-        "expovariate normalvariate triangular seed SystemRandom".split(),
+        "binomialvariate expovariate gammavariate lognormvariate normalvariate paretovariate triangular "
+        "vonmisesvariate weibullvariate seed getstate setstate Random SystemRandom".split(),
         _CHANCE,
     ),
-    "uuid": dict.fromkeys("uuid1 uuid4 getnode".split(), _UUID),
-    "secrets": dict.fromkeys("token_bytes token_hex token_urlsafe choice randbelow randbits".split(), _CHANCE),
+    "uuid": dict.fromkeys("uuid1 uuid4 uuid6 uuid7 uuid8 getnode".split(), _UUID),
+    "secrets": dict.fromkeys(
+        "token_bytes token_hex token_urlsafe choice randbelow randbits SystemRandom".split(), _CHANCE
+    ),
     "os": {
-        **dict.fromkeys("environ environb getenv getcwd".split(), _ENVIRON),
+        **dict.fromkeys("environ environb getenv getenvb getcwd getcwdb".split(), _ENVIRON),
         **dict.fromkeys("urandom getrandom".split(), _CHANCE),
-        **dict.fromkeys("getpid getppid times stat popen".split(), _IN_ACTIVITY),
+        **dict.fromkeys(
+            "getpid getppid getpgid getpgrp getsid getuid geteuid getgid getegid getlogin getloadavg cpu_count uname "
+            "times stat lstat statvfs access readlink popen pipe umask".split(),
+            _IN_ACTIVITY,
+        ),
     },
-    "datetime": {},
+    "posixpath": dict.fromkeys(
+        "exists lexists isfile isdir islink ismount getsize getmtime getatime getctime samefile realpath expanduser "
+        "expandvars".split(),
+        _IN_ACTIVITY,
+    ),
 }
+# With so many arguments these only convert a time that they are given.
+_HARMLESS_WITH = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
 _CLOCKS = {"datetime": ("now", "utcnow", "today"), "date": ("today",)}
+_ABSENT = object()
+
+
+def protect(namespace: dict[str, Any]) -> None:
+    """Put proxies in place of what a runbook's module has imported. `__dwf_real__` keeps the originals by name."""
+    known, real = _known(), {}
+    for name, value in list(namespace.items()):
+        stand_in = _stand_in(value, known)
+        if stand_in is not None:
+            real[name], namespace[name] = value, stand_in
+    namespace["__dwf_real__"] = {**namespace.get("__dwf_real__", {}), **real}
+
+
+def stand_in_for(value: Any) -> Any | None:
+    """The proxy for a module, function or class that workflow code may not use freely; None if it may."""
+    return _stand_in(value, _known())
+
+
+def _known() -> dict[int, tuple[str, str, str]]:
+    """What is watched, by identity: module, name, cure. A function of that name from elsewhere is none of ours."""
+    known = {}
+    for home, names in _NAMES.items():
+        module = sys.modules.get(home)
+        for name, cure in names.items() if module is not None else ():
+            value = getattr(module, name, _ABSENT)
+            if value is not _ABSENT:
+                known[id(value)] = (home, name, cure)
+    return known
+
+
+def _stand_in(value: Any, known: dict[int, tuple[str, str, str]]) -> Any | None:
+    if type(value) is types.ModuleType:
+        return _ModuleProxy(value) if value.__name__ in _NAMES else None
+    if id(value) not in known:
+        return None
+    home, name, cure = known[id(value)]
+    what = f"{home}.{name}".replace("posixpath", "os.path")
+    if isinstance(value, type):
+        refused = dict.fromkeys((f"{name}.{clock}" for clock in _CLOCKS.get(name, ("()",))), cure)
+        return _ClassProxy(name, (), {"dwf_real": value, "dwf_refused": refused, "__module__": value.__module__})
+    if callable(value):
+        return _function_proxy(value, what, cure)
+    return _MappingProxy(value, what, cure)
 
 
 class _ModuleProxy(types.ModuleType):
@@ -164,20 +244,87 @@ class _ModuleProxy(types.ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         module = self.__dict__["dwf_real"]
-        cure = _NAMES[module.__name__].get(name)
-        if cure is not None:
-            _check(f"{module.__name__}.{name}", cure)
         value = getattr(module, name)
-        return _clock_proxy(value) if module.__name__ == "datetime" and name in _CLOCKS else value
+        watched = name in _NAMES[module.__name__] or type(value) is types.ModuleType
+        stand_in = stand_in_for(value) if watched else None
+        if stand_in is None:
+            return value
+        # Kept, so that `datetime.datetime is datetime.datetime` stays true.
+        self.__dict__[name] = stand_in
+        return stand_in
+
+    def __dir__(self) -> list[str]:
+        return dir(self.__dict__["dwf_real"])
 
 
-class _ClockMeta(type):
-    """Makes a stand-in for `datetime` or `date` that is them in every respect but for the clock."""
+def _function_proxy(real: Callable[..., Any], what: str, cure: str) -> Callable[..., Any]:
+    harmless_with = _HARMLESS_WITH.get(real.__name__, sys.maxsize)
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if len(args) < harmless_with:
+            check(what, cure)
+        return real(*args, **kwargs)
+
+    guarded.__name__ = real.__name__
+    guarded.__doc__ = real.__doc__
+    guarded.dwf_real = real  # type: ignore[attr-defined]
+    return guarded
+
+
+class _MappingProxy(MutableMapping[Any, Any]):
+    """`os.environ` behind a check."""
+
+    def __init__(self, real: MutableMapping[Any, Any], what: str, cure: str) -> None:
+        self.dwf_real, self._what, self._cure = real, what, cure
+
+    def _checked(self) -> MutableMapping[Any, Any]:
+        check(self._what, self._cure)
+        return self.dwf_real
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._checked()[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._checked()[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self._checked()[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._checked())
+
+    def __len__(self) -> int:
+        return len(self._checked())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._checked(), name)
+
+
+class _ClassProxy(type):
+    """Makes a stand-in for `datetime`, `date` or `Random` that is them in every respect but for clock and chance."""
 
     dwf_real: type
+    dwf_refused: dict[str, str]
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **more: Any) -> Any:
+        if not bases:
+            return super().__new__(cls, name, bases, namespace)
+        # A class derived from a stand-in is derived from what it stands for.
+        real = tuple(getattr(base, "dwf_real", base) for base in bases)
+        return types.new_class(name, real, more, lambda body: body.update(namespace))
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if not args and not kwargs:
+            cls._check(f"{cls.__name__}.()")
         return cls.dwf_real(*args, **kwargs)
+
+    def _check(cls, what: str) -> None:
+        if what in cls.dwf_refused:
+            check(what.replace(".()", "() without a seed"), cls.dwf_refused[what])
+
+    def __getattr__(cls, name: str) -> Any:
+        cls._check(f"{cls.__name__}.{name}")
+        return getattr(cls.dwf_real, name)
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, cls.dwf_real)
@@ -190,50 +337,3 @@ class _ClockMeta(type):
 
     def __hash__(cls) -> int:
         return hash(cls.dwf_real)
-
-    def __getattr__(cls, name: str) -> Any:
-        if name in _CLOCKS[cls.dwf_real.__name__]:
-            _check(f"{cls.dwf_real.__name__}.{name}", _NOW)
-        return getattr(cls.dwf_real, name)
-
-
-def _clock_proxy(real: type) -> type:
-    return _ClockMeta(real.__name__, (), {"dwf_real": real, "__doc__": real.__doc__})
-
-
-def protect(namespace: dict[str, Any]) -> None:
-    """Put proxies in place of what a runbook's module has imported. `__dwf_real__` keeps the originals by name."""
-    real = {}
-    for name, value in list(namespace.items()):
-        stand_in = stand_in_for(value)
-        if stand_in is not None:
-            real[name], namespace[name] = value, stand_in
-    namespace["__dwf_real__"] = real
-
-
-def stand_in_for(value: Any) -> Any | None:
-    """The proxy for a module, function or class that workflow code may not use freely; None if it may."""
-    if isinstance(value, types.ModuleType):
-        return _ModuleProxy(value) if value.__name__ in _NAMES and type(value) is types.ModuleType else None
-    home = getattr(value, "__module__", None)
-    if isinstance(value, type):
-        return _clock_proxy(value) if home == "datetime" and value.__name__ in _CLOCKS else None
-    name = getattr(value, "__name__", "")
-    home = {"_random": "random", "posix": "os"}.get(home or "", home)
-    if home is None and isinstance(getattr(value, "__self__", None), sys.modules["random"].Random if "random" in sys.modules else ()):
-        home = "random"
-    cure = _NAMES.get(home or "", {}).get(name)
-    if cure is None or not callable(value):
-        return None
-    return _function_proxy(value, f"{home}.{name}", cure)
-
-
-def _function_proxy(real: Callable[..., Any], what: str, cure: str) -> Callable[..., Any]:
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        _check(what, cure)
-        return real(*args, **kwargs)
-
-    guarded.__name__ = real.__name__
-    guarded.__doc__ = real.__doc__
-    guarded.dwf_real = real  # type: ignore[attr-defined]
-    return guarded

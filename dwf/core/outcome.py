@@ -23,6 +23,7 @@ from dwf.core.events import (
     WorkflowCompleted,
     WorkflowFailed,
 )
+from dwf.core.tasks import cancelled_error
 from dwf.core.values import encode
 from dwf.errors import ActivityError, DwfError, Failure, ScriptBug, ScriptError, ValueRefused
 
@@ -35,27 +36,31 @@ _FAILURES = (ActivityError, Failure, TimeoutError)
 
 def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
     """The terminal event of a finished main coroutine. Raises ScriptBug (or the script's own ScriptError) for a bug."""
-    open_commands = sorted(replay.commands.open_numbers())
-    if main.cancelled():
-        return _cancelled(replay, open_commands)
-    error = main.exception()
+    error = _end_of(main)
+    leaves = [] if error is None else leaves_of(error)
+    cancelled = replay.cancelled and error is not None and all(isinstance(e, asyncio.CancelledError) for e in leaves)
+    failed = _is_failure(leaves, replay) or replay.program.bug_fails
+    if error is not None and not cancelled and not failed:
+        raise _bug_at_the_end(error, replay)
     notes = _background_notes(replay)
+    open_commands = sorted(replay.commands.open_numbers())
     if error is None:
         result = Payload(encode(main.result(), "the workflow's return value"))
         return WorkflowCompleted(result=result, open=open_commands, notes=notes)
-    leaves = leaves_of(error)
-    if replay.cancelled and all(isinstance(leaf, asyncio.CancelledError) for leaf in leaves):
-        return _cancelled(replay, open_commands)
-    if _is_failure(leaves, replay) or replay.program.bug_fails:
-        info = error_info(_most_telling(leaves, error), replay.program.is_script)
-        return WorkflowFailed(error=info, open=open_commands, notes=notes)
-    raise bug_of(error, replay.program.is_script)
+    if cancelled:
+        return WorkflowCancelled(open=open_commands, notes=notes, reason=replay.cancel_reason)
+    info = error_info(_most_telling(leaves, error), replay.program.is_script)
+    return WorkflowFailed(error=info, open=open_commands, notes=notes)
 
 
-def _cancelled(replay: Replay, open_commands: list[int]) -> WorkflowCancelled:
-    if replay.cancelled:
-        return WorkflowCancelled(open=open_commands)
-    raise ScriptBug(
+def _end_of(main: asyncio.Task[Any]) -> BaseException | None:
+    return cancelled_error(main) if main.cancelled() else main.exception()
+
+
+def _bug_at_the_end(error: BaseException, replay: Replay) -> ScriptError:
+    if not isinstance(error, asyncio.CancelledError):
+        return bug_of(error, replay.program.is_script)
+    return ScriptBug(
         type="CancelledError",
         reason="the workflow ended as cancelled, but nobody cancelled the run",
         where="the end of the script",
@@ -104,7 +109,7 @@ def bug_of(error: BaseException, is_script: Callable[[str], bool]) -> ScriptErro
     hint = "mend the script, then: dwf upgrade RUN --to FILE"
     if worst.__cause__ is not None and isinstance(worst.__cause__, _FAILURES):
         hint = "to end the run as failed: raise dwf.Failure(...) from error"
-    return ScriptBug(type=type(worst).__name__, reason=said(worst), where=_raised_at(worst, is_script), hint=hint)
+    return ScriptBug(type=type(worst).__name__, reason=said(worst), where=raised_at(worst, is_script), hint=hint)
 
 
 def said(error: BaseException) -> str:
@@ -138,10 +143,19 @@ def _details(error: BaseException) -> Payload:
     try:
         return Payload(encode(facts))
     except ValueRefused:
-        return Payload(encode({name: repr(value)[:1000] for name, value in facts.items()}))
+        return Payload(encode({str(name): _shown(value) for name, value in list(facts.items())[:100]}))
 
 
-def _raised_at(error: BaseException, is_script: Callable[[str], bool]) -> str:
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except BaseException as broken:
+        text = f"(its __repr__ raised {type(broken).__name__})"
+    return text[:1000].encode("utf-8", "backslashreplace").decode()
+
+
+def raised_at(error: BaseException, is_script: Callable[[str], bool]) -> str:
+    """The innermost line of the script through which an exception came."""
     lines = [(f.f_code.co_filename, n) for f, n in traceback.walk_tb(error.__traceback__)]
     own = [line for line in lines if is_script(line[0])] or lines[-1:]
     return place(*own[-1]) if own else "an unknown line"
@@ -153,7 +167,7 @@ def _script_lines(error: BaseException, is_script: Callable[[str], bool]) -> str
         name = frame.f_code.co_filename
         if is_script(name):
             source = linecache.getline(name, number, frame.f_globals).strip()
-            told.append(f"{place(name, number)} in {frame.f_code.co_name}: {source}")
+            told.append(f"{place(name, number)} in {frame.f_code.co_name}: {source[:200]}")
     return "\n".join(told[-20:])
 
 

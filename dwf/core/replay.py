@@ -16,12 +16,15 @@ and must be closed, not dropped.
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
 
-from dwf.core import guard
-from dwf.core.commands import DIVERGED, Commands, described
+from dwf.core import guard, sync, waiting
+from dwf.core.commands import Commands
 from dwf.core.duration import unstamp
 from dwf.core.events import (
     ActivityCancelled,
@@ -41,10 +44,13 @@ from dwf.core.events import (
     TimerFired,
     WorkflowStarted,
 )
-from dwf.core.loop import Loop, WorkflowTask
+from dwf.core.ledger import DIVERGED
+from dwf.core.loop import Loop
+from dwf.core.matching import described
 from dwf.core.outcome import bug_of, outcome_of
+from dwf.core.tasks import WorkflowTask
 from dwf.core.values import as_blob
-from dwf.errors import DwfError, InternalError, NondeterminismError, ScriptError, WaitsForNothing
+from dwf.errors import DwfError, InternalError, NondeterminismError, WaitsForNothing
 
 Fetch = Callable[[str], bytes]
 
@@ -84,15 +90,19 @@ class Replay:
         self.program = program
         self.started = started
         self.live = False
-        self.bug: ScriptError | None = None
+        self.bug: BaseException | None = None
+        """Why this object is of no use any more."""
         self.outcome: Lifecycle | None = None
         """The terminal event, once the script is done."""
         self.cancelled = False
         self.closed = False
+        self.cancel_reason = ""
         self.last: Event = started
+        self._first_us = max(unstamp(started.ts), unstamp(started.start_at) if started.start_at else 0)
         self.commands = Commands(self, recorded)
         self.loop = Loop(self.commands, self.commands)
         self._fetch = fetch
+        guard.install()
         self._main: WorkflowTask | None = None
         self._seen = 0
         self._behind = False
@@ -100,50 +110,71 @@ class Replay:
     def apply(self, events: Iterable[Event]) -> list[Opening]:
         """Deliver events in order; the openings that are new are returned, to be recorded in that order.
 
-        Raises a ScriptError when the script cannot go on; this object is of no use after that.
+        Before an event is given that is not read from the file, the openings that came of the one before it must have
+        been taken: live, it is one event a call. Raises a ScriptError when the script cannot go on; after an error of
+        any kind this object is of no use.
         """
         if self.bug is not None:
             raise self.bug
         if self.closed:
             raise InternalError(what="a closed replay was given an event")
-        collecting = gc.isenabled()
-        # Off while the loop is set: a collected coroutine of another run would otherwise issue its commands here.
-        gc.disable()
-        before = self.loop.enter()
-        guarded = guard.enter(self.commands)
-        try:
-            for event in events:
-                self._apply(event)
-        except ScriptError as error:
-            self.bug = error
-            raise
-        finally:
-            guard.leave(guarded)
-            self.loop.leave(before)
-            if collecting:
-                gc.enable()
+        with self._inside():
+            try:
+                for event in events:
+                    self._apply(event)
+                if self._seen > self.commands.issued:
+                    self._refuse_divergence(self.last)
+            except BaseException as error:
+                self.bug = self.commands.void or error
+                if self.bug is not error:
+                    raise self.bug from None
+                raise
         fresh = self.commands.take_new()
         self._seen += len(fresh)
         return fresh
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Workflow code may run in the block, and no other code."""
+        # Off while the loop is set: a collected coroutine of another run would otherwise issue its commands here.
+        with _COLLECTOR.off():
+            self.commands.handled_outside = sys.exc_info()[1]
+            before = self.loop.enter()
+            guarded = guard.enter(self.commands)
+            try:
+                yield
+            finally:
+                guard.leave(guarded)
+                self.loop.leave(before)
 
     def _apply(self, event: Event) -> None:
         role = event.role
         if role is Role.OPENING:
             self._seen += 1
             return
-        if role is Role.PROGRESS or self.outcome is not None:
-            # While a run is blocked, facts are recorded that its script has not reacted to yet.
-            self._behind = (self._behind or isinstance(event, RunBlocked)) and not isinstance(event, RunUnblocked)
+        if role is Role.PROGRESS:
+            self._note(event)
             return
         deliver = _DELIVER.get(type(event))
         if deliver is None:
             return
-        if self._seen > self.commands.issued or (self._seen < self.commands.issued and not self._behind):
+        issued = self.commands.issued
+        if self._seen > issued or (self._seen < issued and not self._behind):
             self._refuse_divergence(event)
+        if self.outcome is not None:
+            self._refuse_after_the_end(event)
+            return
         self.last = event
         deliver(self, event)
         if self._main is not None:
             self._run(self._main)
+
+    def _note(self, event: Event) -> None:
+        # While a run is blocked, facts are recorded that its script has not reacted to yet.
+        if isinstance(event, RunBlocked):
+            self._behind = True
+        elif isinstance(event, RunUnblocked):
+            self._behind = False
 
     def _run(self, main: WorkflowTask) -> None:
         self.loop.run_until_blocked(main)
@@ -153,6 +184,8 @@ class Replay:
             raise bug_of(self.loop.callback_error, self.program.is_script)
         if main.done():
             self.outcome = outcome_of(main, self)
+            if self.commands.issued < len(self.commands.recorded):
+                self._refuse_missing()
 
     # -- deliveries ---------------------------------------------------------------------------------------------
 
@@ -172,6 +205,7 @@ class Replay:
         if self.cancelled:
             return  # a second one would kill the cleanup of the first
         self.cancelled = True
+        self.cancel_reason = event.reason
         if self._main is not None:
             self._main.cancel(event.reason or "cancelled")
 
@@ -199,48 +233,81 @@ class Replay:
             return bytes(raw)
         if self._fetch is None:
             raise InternalError(what="a payload lies in a blob and nobody can fetch it")
-        return self._fetch(reference.sha256)
+        with guard.suspended():
+            return self._fetch(reference.sha256)
 
     def first_us(self) -> int:
         """When the script began by its own clock."""
-        started = unstamp(self.started.ts)
-        return max(started, unstamp(self.started.start_at)) if self.started.start_at else started
+        return self._first_us
 
     def close(self) -> None:
-        """End whatever still waits, without a trace: no commands, no output. Safe to call twice."""
+        """End whatever still waits, without a trace: no commands, no output. Safe to call twice.
+
+        Plain code in a `finally:` of the script runs; whatever it asks of dwf or asyncio raises.
+        """
         if self.closed:
             return
         self.closed = True
         self.commands.closing = True
-        collecting = gc.isenabled()
-        gc.disable()
-        before = self.loop.enter()
-        guarded = guard.enter(self.commands)
-        try:
+        with self._inside():
             self.loop.close_all()
-        finally:
-            guard.leave(guarded)
-            self.loop.leave(before)
-            if collecting:
-                gc.enable()
+
+    # -- divergence ---------------------------------------------------------------------------------------------
 
     def _refuse_divergence(self, event: Event) -> None:
-        recorded = self.commands.recorded
         if self._seen > self.commands.issued:
-            missing = recorded[self.commands.issued]
+            self._refuse_missing()
+        if self.live:
+            raise InternalError(what="events were delivered without the openings between them")
+        asked, where = self.commands.asked_at(self._seen + 1)
+        raise NondeterminismError(
+            line=event.id, recorded=type(event).__name__, where=where, asked=described(asked), hint=DIVERGED
+        )
+
+    def _refuse_missing(self) -> NoReturn:
+        missing = self.commands.recorded[self.commands.issued]
+        where = self.commands.waiting_at(self.loop.live_tasks()) if self.outcome is None else "the end of the script"
+        raise NondeterminismError(
+            line=missing.id, recorded=described(missing), where=where, asked="for nothing more", hint=DIVERGED
+        )
+
+    def _refuse_after_the_end(self, event: Event) -> None:
+        """A step that ended after the script did was not waited for in vain: the recorded script was still there."""
+        if event.role is Role.CLOSING and not self._behind:
             raise NondeterminismError(
-                line=missing.id,
-                recorded=described(missing),
-                where=self.commands.waiting_at(self.loop.live_tasks()),
+                line=event.id,
+                recorded=type(event).__name__,
+                where="the end of the script",
                 asked="for nothing more",
                 hint=DIVERGED,
             )
-        extra = self.commands.asked_at(self._seen + 1)
-        raise NondeterminismError(
-            line=event.id, recorded=type(event).__name__, where=extra[1], asked=described(extra[0]), hint=DIVERGED
-        )
 
 
+class _Collector:
+    """Python's garbage collector, off while any thread is inside a workflow. It is one for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._was_on = False
+
+    @contextlib.contextmanager
+    def off(self) -> Iterator[None]:
+        with self._lock:
+            if not self._inside:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside and self._was_on:
+                    gc.enable()
+
+
+_COLLECTOR = _Collector()
 _DELIVER: dict[type[Event], Callable[..., None]] = {
     WorkflowStarted: Replay._start,
     ActivityCompleted: Replay._resolve,
@@ -252,3 +319,7 @@ _DELIVER: dict[type[Event], Callable[..., None]] = {
     SignalReceived: Replay._signal,
     CancelRequested: Replay._cancel,
 }
+
+# What runs in workflows must be the same whatever Python runs it, from the first script on.
+waiting.install()
+sync.install()

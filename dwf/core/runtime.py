@@ -68,7 +68,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a script may know about its own run. Only `replaying` differs between live and replay: never branch on it."""
+    """What a script may know of its own run. Only `replaying` differs between live and replay: never branch on it."""
 
     run: str
     nonce: str

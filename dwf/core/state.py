@@ -76,7 +76,7 @@ class OpenApproval:
 
 
 class DoneStep(NamedTuple):
-    """A step that ended: `outcome` is completed, failed, timed-out or cancelled; `took_us` is its last attempt's time."""
+    """A step that ended: `outcome` is completed, failed, timed-out or cancelled; times are its last attempt's."""
 
     command: int
     title: str

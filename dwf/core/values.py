@@ -26,6 +26,7 @@ from dwf.errors import ValueRefused
 
 INLINE_LIMIT = 256 * 1024
 PAYLOAD_LIMIT = 2 * 1024 * 1024
+TEXT_LIMIT = 4096
 _BLOB_MARK = b'{"$blob":'
 # Counted, not left to the interpreter: its own limit depends on version and on how deep the caller stands, so the same
 # value would be stored today and refused in a replay tomorrow.
@@ -290,3 +291,19 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constants(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def text(value: Any, what: str, limit: int = TEXT_LIMIT) -> str:
+    """Short text that is stored outside of payloads (names, titles, prompts), as given.
+
+    Raises ValueRefused for what is no text, longer than `limit` characters, or has half characters (lone surrogates).
+    """
+    if not isinstance(value, str):
+        raise ValueRefused(what=what, why=f"it must be text, not {type(value).__name__}")
+    if len(value) > limit:
+        raise ValueRefused(what=what, why=f"it is {len(value):,} characters long; the limit is {limit:,}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueRefused(what=what, why=str(error)) from None
+    return value

@@ -1,0 +1,57 @@
+"""Matching: is the command that the script asks for the one that the history recorded, and how the two are told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from dwf.core.events import Opening, Payload
+from dwf.core.outcome import place
+from dwf.core.values import as_blob, same
+
+
+def matches(record: Opening, asked: Opening) -> bool:
+    """Whether type and all matched fields are equal. Options (time limits, retries) may differ."""
+    if type(record) is not type(asked):
+        return False
+    for name in record.matched:
+        left, right = getattr(record, name), getattr(asked, name)
+        if left != right and not (isinstance(left, Payload) and _same_payload(left, right)):
+            return False
+    return True
+
+
+def _same_payload(record: Payload, asked: Payload) -> bool:
+    reference = as_blob(record)
+    if reference is not None:
+        return hashlib.sha256(bytes(asked)).hexdigest() == reference.sha256
+    return same(record, asked)
+
+
+def described(opening: Opening) -> str:
+    """A command in few words, for the two sides of a divergence: `ActivityScheduled drain function {...}`."""
+    words = [type(opening).__name__]
+    for name in opening.matched:
+        value = getattr(opening, name)
+        words.append(_short(value if isinstance(value, str | int) else bytes(value).decode("ascii", "replace")))
+    return " ".join(words) + f" (command {opening.command})"
+
+
+def _short(value: str | int) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def waiting_lines(task: Any, is_script: Callable[[str], bool]) -> list[str]:
+    """The script's lines on which a task waits, outermost first: each as `file.py:12 in name`."""
+    lines = []
+    awaited = task.get_coro()
+    while awaited is not None:
+        frame = next(
+            filter(None, (getattr(awaited, name, None) for name in ("cr_frame", "gi_frame", "ag_frame"))), None
+        )
+        if frame is not None and is_script(frame.f_code.co_filename):
+            lines.append(f"{place(frame.f_code.co_filename, frame.f_lineno)} in {frame.f_code.co_name}")
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return lines
