@@ -190,14 +190,34 @@ def open_home(
 
 def adopt_home(disk: Disk, layout: Layout) -> None:
     """Bind the state directory to this machine, knowingly: it was moved here and is not used elsewhere."""
-    fresh = f"{layout.machine}.new"
+    alone = _enter_alone(layout.home)
     try:
-        disk.write_new(fresh, _machine_line())
-    except FileExistsError:  # of one who was killed here; it may be half
-        disk.unlink(fresh)
-        disk.write_new(fresh, _machine_line())
-    disk.rename(fresh, layout.machine)
-    disk.fsync_dir(layout.home)
+        fresh = f"{layout.machine}.new"
+        try:
+            disk.write_new(fresh, _machine_line())
+        except FileExistsError:  # of one who was killed here; it may be half
+            disk.unlink(fresh)
+            disk.write_new(fresh, _machine_line())
+        disk.rename(fresh, layout.machine)
+        disk.fsync_dir(layout.home)
+    finally:
+        os.close(alone)
+
+
+def _enter_alone(home: str) -> int:
+    """A descriptor that locks the directory: of two makers at once, neither may take the other's draft for a leftover."""
+    import fcntl
+
+    try:
+        fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise disk_error("open", home, error) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as error:
+        os.close(fd)
+        raise disk_error("lock", home, error) from error
+    return fd
 
 
 def refuse_network(path: str) -> None:
