@@ -84,13 +84,12 @@ def start(store: Store, request: StartRequest) -> Started:
     sources = collect(path)
     workflow = _loaded(sources).workflow(name)
     given = workflow.bind(request.values, request.json_input)
-    code = store.code.save(dict(sources.files), sources.main)
     event = WorkflowStarted(
         run=request.run or _made_up(workflow.name),
         nonce=secrets.token_hex(8),
         workflow=workflow.name,
         script=f"{sources.origin}/{sources.main}",
-        code=code,
+        code=bundle_hash(dict(sources.files), sources.main),
         code_mode="live" if request.live else "pinned",
         code_owner=sources.owner,
         input=Payload(given),
@@ -101,7 +100,7 @@ def start(store: Store, request: StartRequest) -> Started:
         python=platform.python_version(),
         dwf=__version__,
     )
-    return _create(store, event, request)
+    return _create(store, event, request, sources)
 
 
 def split_name(script: str) -> tuple[str, str | None]:
@@ -122,9 +121,12 @@ def _made_up(workflow: str) -> str:
     return f"{stem or 'run'}-{suffix}"
 
 
-def _create(store: Store, event: WorkflowStarted, request: StartRequest) -> Started:
+def _create(store: Store, event: WorkflowStarted, request: StartRequest, sources: Sources) -> Started:
     link = 1
     while True:
+        # Before the run, which needs it; but a start that is refused leaves nothing behind.
+        if not os.path.exists(store.layout.history_path(event.run, link)):  # noqa: PTH110
+            store.code.save(dict(sources.files), sources.main)
         try:
             create_run(store.disk, store.layout, store.index, _row(event, link), _first_line(store, event))
         except Conflict:
