@@ -114,7 +114,10 @@ class Session:
         return self.store(write=False) if os.path.lexists(self.home) else None
 
     def existing_store(self, run: str, *, write: bool = False) -> Store:
-        """The state directory that must hold this run. Raises NotFound if there is none yet."""
+        """The state directory that must hold this run. Raises UsageError for no id, NotFound if there is none yet."""
+        from dwf.core.messages import check_run_id
+
+        check_run_id(run)  # what is no id is refused as such, whether there is a directory or not
         if os.path.lexists(self.home):
             return self.store(write=write)
         raise NotFound(
