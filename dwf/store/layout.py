@@ -205,7 +205,7 @@ def adopt_home(disk: Disk, layout: Layout) -> None:
 
 
 def _enter_alone(home: str) -> int:
-    """A descriptor that locks the directory: of two makers at once, neither may take the other's draft for a leftover."""
+    """A descriptor that locks the directory: of two makers at once, neither may take the other's draft away."""
     import fcntl
 
     try:
