@@ -1,7 +1,7 @@
 """Rotate the certificate of one nginx: a new key, a yes from a person, a switch that can be taken back.
 
     dwf start examples/cert_rotation.py --help                       the parameters, from the signature below
-    dwf start examples/cert_rotation.py host=www.example.org by=@security
+    dwf start examples/cert_rotation.py host=www.example.org by=anna
     dwf tick                                                         (cron does this every minute)
     dwf inbox                                                        what is asked, with serial and fingerprint
     dwf approve cert-rotation-7f3k9 -m "checked the fingerprint"
