@@ -58,10 +58,11 @@ def _read(path: Path, shown: str) -> tuple[bytes, int]:
         if error.errno in (errno.EACCES, errno.EPERM):
             raise NotPermitted(what=f"{shown} cannot be read: {os.strerror(error.errno)}") from None
         raise ScriptRefused(path=shown, why=os.strerror(error.errno or 0)) from None
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(descriptor)
+        raise ScriptRefused(path=shown, why="it is not a regular file", hint="give the path of a .py file")
     with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise ScriptRefused(path=shown, why="it is not a regular file", hint="give the path of a .py file")
         source = file.read(SOURCE_LIMIT + 1)
     if len(source) > SOURCE_LIMIT:
         raise ScriptRefused(path=shown, why=f"it is larger than {SOURCE_LIMIT:,} bytes")
