@@ -14,17 +14,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from dwf.authoring.hints import hints_of
 from msgspec.structs import replace as replace_fields
 
+from dwf.authoring.hints import hints_of
 from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.retry import NEVER, Duration, Retry
 from dwf.core.runtime import ActivityCall, current, in_workflow
-from dwf.core.values import convert, decode, encode
+from dwf.core.values import convert, decode, encode, text
+from dwf.errors import ValueRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_USUAL = Retry()
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,20 @@ class Options:
     """
 
     start_to_close: Duration | None = None
-    retry: Retry = Retry()
+    retry: Retry = _USUAL
     isolate: bool | None = None
     grace: Duration = "5s"
     title: str = ""
+
+    def __post_init__(self) -> None:
+        text(self.title, "the title of a step")
+        micros(self.grace)
+        if self.start_to_close is not None and not micros(self.start_to_close):
+            raise ValueRefused(
+                what="start_to_close", why="no step ends within no time", hint="leave it out for no limit"
+            )
+        if not isinstance(self.retry, Retry):
+            raise ValueRefused(what="retry", why=f"it must be a dwf.Retry, not {type(self.retry).__name__}")
 
 
 class Activity(Generic[P, R]):
@@ -49,7 +63,7 @@ class Activity(Generic[P, R]):
 
     def __init__(self, function: Callable[P, Any], name: str, options: Options, kind: str = "function") -> None:
         self.function = function
-        self.name = name
+        self.name = text(name, "the name of a step", 200)
         self.kind = kind
         self.settings = options
         update_wrapper(self, function)
@@ -94,16 +108,17 @@ class Activity(Generic[P, R]):
     def perform(self, given: bytes) -> Any:
         """Run the function with the recorded input; its coroutine if it is async."""
         values = decode(given)
+        function: Callable[..., Any] = self.function
         args, kwargs = values["args"], values.get("kwargs")
         if not self._hints:
-            return self.function(*args, **(kwargs or {}))
+            return function(*args, **(kwargs or {}))
         if kwargs is None and len(args) <= len(self._positional):
-            return self.function(*(_converted(value, kind) for value, kind in zip(args, self._positional, strict=False)))
+            return function(*(_converted(value, kind) for value, kind in zip(args, self._positional, strict=False)))
         bound = self._signature.bind(*args, **(kwargs or {}))
         for name, value in bound.arguments.items():
             if name in self._hints:
                 bound.arguments[name] = self._typed(name, value, self._hints[name])
-        return self.function(*bound.args, **bound.kwargs)
+        return function(*bound.args, **bound.kwargs)
 
     @cached_property
     def _positional(self) -> list[Any]:
@@ -180,13 +195,17 @@ def activity(
 
     The options are explained at `Options`. Raises ValueRefused for a duration that makes no sense.
     """
-    options = Options(start_to_close, retry if retry is not None else Retry(), isolate, grace, title)
-    micros(grace)
-    if start_to_close is not None:
-        micros(start_to_close)
+    options = Options(start_to_close, retry if retry is not None else _USUAL, isolate, grace, title)
     if function is not None:
-        return Activity(function, name or function.__name__, options)
-    return lambda f: Activity(f, name or f.__name__, options)
+        return Activity(function, name or _name_of(function), options)
+    return lambda f: Activity(f, name or _name_of(f), options)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str):
+        raise ValueRefused(what="a step", why="what it calls has no name of its own", hint="give it one: name=...")
+    return name
 
 
 async def step(
@@ -200,8 +219,19 @@ async def step(
 ) -> Any:
     """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
 
-    By default it is tried once. It runs in dwf's own process, so `start_to_close` is refused for a function that
-    cannot be found by name from another one.
+    By default it is tried once. A plain function runs in dwf's own process and cannot be ended there, so it may not
+    have a `start_to_close`: declare it with @dwf.activity. Raises ValueRefused.
     """
-    inline: Activity[..., Any] = Activity(function, name, Options(start_to_close, retry), "step")
+    options = Options(start_to_close, retry)
+    if isinstance(function, Activity):
+        inline: Activity[..., Any] = Activity(function.function, name, options, "step")
+        inline._target = function._target
+    else:
+        inline = Activity(function, name, options, "step")
+        if start_to_close is not None and not inline.is_async:
+            raise ValueRefused(
+                what=f"start_to_close of dwf.step({name!r})",
+                why="only a declared step can be ended",
+                hint="put @dwf.activity(start_to_close=...) above the function and call that",
+            )
     return await inline._durable(args, kwargs)

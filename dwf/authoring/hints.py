@@ -17,9 +17,9 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     real = {**names, **names.get("__dwf_real__", {})}
     try:
         return typing.get_type_hints(function, globalns=real, include_extras=True)
-    except (NameError, AttributeError, TypeError) as error:
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise ValueRefused(
-            what=f"an annotation of {function.__qualname__}",
+            what=f"an annotation of {getattr(function, '__qualname__', function)}",
             why=str(error),
             hint="import the type at the top of the script, not under TYPE_CHECKING",
         ) from None

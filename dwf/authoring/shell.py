@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.retry import NEVER, Duration, Retry
 from dwf.core.runtime import ActivityCall, current
-from dwf.core.values import encode
+from dwf.core.values import encode, text
 from dwf.errors import ActivityError, ValueRefused
 
 
@@ -45,7 +46,7 @@ class Shell(msgspec.Struct, frozen=True):
         return {key.strip(): value.strip() for key, value in pairs}
 
     def find(self, pattern: str) -> str:
-        """The first group (or all) of the first match of a regular expression. Raises ActivityError if there is none."""
+        """The first group (or all) of the first match of a regular expression. Raises ActivityError if none."""
         found = re.search(pattern, self._whole(), re.MULTILINE)
         if found is None:
             raise ActivityError("shell output", "LookupError", f"nothing in it matches {pattern!r}")
@@ -61,8 +62,8 @@ async def sh(
     *argv: object,
     script: str | None = None,
     timeout: Duration | None = None,
-    cwd: str | None = None,
-    env: Mapping[str, str] | None = None,
+    cwd: str | PurePath | None = None,
+    env: Mapping[str, object] | None = None,
     stdin: str | None = None,
     umask: int | None = None,
     ok_codes: Sequence[int] = (0,),
@@ -80,10 +81,13 @@ async def sh(
     bytes of output and of error output kept in the result.
     By default it is tried once: a command may not be safe to repeat. Raises ActivityError.
     """
-    words = [str(word) for word in argv]
+    words = [_word(word) for word in argv]
     _check_words(words, script)
+    if timeout is not None and not micros(timeout):
+        raise ValueRefused(what="timeout of dwf.sh()", why="no command ends within no time")
     given: dict[str, Any] = {"argv": words}
-    optional = {"script": script, "cwd": cwd, "env": env, "stdin": stdin, "umask": umask}
+    variables = None if env is None else {_word(name): _word(value) for name, value in env.items()}
+    optional = {"script": script, "cwd": cwd, "env": variables, "stdin": stdin, "umask": umask}
     given.update({key: value for key, value in optional.items() if value is not None})
     if tuple(ok_codes) != (0,):
         given["ok_codes"] = list(ok_codes)
@@ -95,7 +99,7 @@ async def sh(
         kind="shell",
         input=Payload(encode(given, f"an argument of {name}")),
         result_type=Shell,
-        title=title,
+        title=text(title, "the title of a step"),
         retry=retry,
         timeout_us=0 if timeout is None else micros(timeout),
         grace_us=micros(grace),
@@ -104,9 +108,18 @@ async def sh(
     return result
 
 
+def _word(value: object) -> str:
+    """A number or path as text; what has no one text form is a mistake."""
+    if isinstance(value, str | int | float | PurePath) and not isinstance(value, bool):
+        return str(value)
+    raise ValueRefused(what="an argument of dwf.sh()", why=f"{value!r:.60} is not text, a number or a path")
+
+
 def _check_words(words: list[str], script: str | None) -> None:
-    if script is None and not words:
+    if script is None and not (words and words[0]):
         raise ValueRefused(what="dwf.sh()", why="there is no command")
+    if script is not None and not script.strip():
+        raise ValueRefused(what="dwf.sh()", why="the script is empty")
     if script is None and len(words) == 1 and re.search(r"\s", words[0]):
         raise ValueRefused(
             what=f"dwf.sh({words[0]!r})",

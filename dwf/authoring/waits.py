@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random as _random
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from dwf.core.duration import LAST_MICROS, SECOND, micros, moment, moment_micros
@@ -16,7 +17,7 @@ from dwf.core.events import NOTHING, Payload
 from dwf.core.messages import check_signal_name
 from dwf.core.retry import Duration
 from dwf.core.runtime import Info, Question, current, in_workflow, names
-from dwf.core.values import decode, encode
+from dwf.core.values import decode, encode, text
 from dwf.errors import ValueRefused
 
 T = TypeVar("T")
@@ -27,9 +28,20 @@ _NO_DEFAULT: Any = object()
 
 
 async def sleep(duration: Duration, purpose: str = "sleep") -> None:
-    """Wait that long (seconds, or text such as "10m"). No process lives while it waits."""
+    """Wait that long (seconds, or text such as "10m"). No process lives while it waits.
+
+    What is left of a deadline may be negative: then it does not wait. `math.inf` waits until it is cancelled.
+    """
     runtime = current("sleep")
-    await runtime.sleep_until_us(min(runtime.now_us() + micros(duration), LAST_MICROS), purpose)
+    if duration == math.inf:
+        await asyncio.sleep(math.inf)
+    await runtime.sleep_until_us(min(runtime.now_us() + _at_least_none(duration), LAST_MICROS), purpose)
+
+
+def _at_least_none(duration: Duration) -> int:
+    if isinstance(duration, timedelta):
+        return micros(max(duration, timedelta()))
+    return micros(duration) if isinstance(duration, str | bool) or not duration < 0 else 0
 
 
 async def sleep_until(when: datetime, purpose: str = "sleep") -> None:
@@ -73,6 +85,8 @@ async def wait_signal(
 
 async def _arrival(name: str, limit_us: int | None) -> Any:
     if limit_us == 0:
+        # Others get their turn, and a script that only ever looks comes to its callback budget.
+        await asyncio.sleep(0)
         raise TimeoutError
     runtime = current("wait_signal")
     number, future = runtime.open_signal_wait(name)
@@ -80,11 +94,7 @@ async def _arrival(name: str, limit_us: int | None) -> Any:
         async with asyncio.timeout(None if limit_us is None else limit_us / SECOND):
             return await future
     except (asyncio.CancelledError, TimeoutError):
-        if future.done() and not future.cancelled():
-            # It had arrived when this wait was cancelled; somebody else may still want it.
-            runtime.put_signal_back(future.result())
-        else:
-            runtime.close_signal_wait(number)
+        runtime.close_signal_wait(number)
         raise
 
 
@@ -116,18 +126,19 @@ async def approve(
     bound to prompt and data, so a yes to something else does not count.
     Raises ApprovalRejected on no (also by the deadline), Failure when the deadline passes with on_timeout="fail".
     """
-    allowed = names(by)
-    if not prompt.strip():
+    allowed = tuple(text(name, "a name in by=", 200) for name in names(by))
+    if not text(prompt, "the prompt of dwf.approve()").strip():
         raise ValueRefused(what="dwf.approve()", why="the prompt is empty")
-    if need < 1:
-        raise ValueRefused(what="dwf.approve()", why=f"need={need} is less than 1")
+    if type(need) is not int or need < 1:
+        raise ValueRefused(what="dwf.approve()", why=f"need={need!r} is not a whole number from 1")
     if on_timeout not in ("approve", "reject", "fail"):
         raise ValueRefused(what="dwf.approve()", why=f"on_timeout={on_timeout!r} is not approve, reject or fail")
     question = Question(
         prompt=prompt,
         by=allowed,
         need=need,
-        timeout_us=0 if timeout is None else micros(timeout),
+        # 0 would say that there is no deadline
+        timeout_us=0 if timeout is None else max(1, micros(timeout)),
         on_timeout=on_timeout,
         show=NOTHING if show is None else Payload(encode(show, "show=")),
     )
@@ -155,9 +166,9 @@ def random() -> _random.Random:
     return current("random").random()
 
 
-def status(text: str) -> None:
+def status(line: str) -> None:
     """One line about where the run is, shown by `dwf list` and `dwf show`."""
-    current("status").status(text)
+    current("status").status(line)
 
 
 def info() -> Info:
@@ -178,23 +189,23 @@ def deprecate_patch(patch: str) -> None:
 class Log:
     """Replay-safe logging: in a workflow a line is written once, after what it speaks of is on disk."""
 
-    def debug(self, text: str, *args: object) -> None:
-        self._say(logging.DEBUG, text, args)
+    def debug(self, line: str, *args: object) -> None:
+        self._say(logging.DEBUG, line, args)
 
-    def info(self, text: str, *args: object) -> None:
-        self._say(logging.INFO, text, args)
+    def info(self, line: str, *args: object) -> None:
+        self._say(logging.INFO, line, args)
 
-    def warning(self, text: str, *args: object) -> None:
-        self._say(logging.WARNING, text, args)
+    def warning(self, line: str, *args: object) -> None:
+        self._say(logging.WARNING, line, args)
 
-    def error(self, text: str, *args: object) -> None:
-        self._say(logging.ERROR, text, args)
+    def error(self, line: str, *args: object) -> None:
+        self._say(logging.ERROR, line, args)
 
-    def _say(self, level: int, text: str, args: tuple[object, ...]) -> None:
+    def _say(self, level: int, line: str, args: tuple[object, ...]) -> None:
         if in_workflow():
-            current("log").say(level, "dwf", text % args if args else text)
+            current("log").say(level, "dwf", str(line) % args if args else str(line))
         else:
-            logging.getLogger("dwf").log(level, text, *args)
+            logging.getLogger("dwf").log(level, line, *args)
 
 
 log = Log()

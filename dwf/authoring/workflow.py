@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import types
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import EnumType
 from functools import cached_property, update_wrapper
 from typing import Any, Literal, overload
 
 from dwf.authoring.hints import hints_of, signature_of
+from dwf.core import guard
 from dwf.core.replay import Program
-from dwf.core.runtime import in_workflow
-from dwf.core.values import convert, decode, encode, parse_json
-from dwf.errors import GuardError, ScriptRefused, UsageError, ValueRefused
+from dwf.core.values import convert, decode, encode, parse_json, plain, text
+from dwf.errors import ScriptRefused, UsageError, ValueRefused
 
 _REQUIRED: Any = inspect.Parameter.empty
+_SERIES = (list, tuple, set, frozenset)
 _WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
 
 
@@ -43,26 +47,22 @@ class Workflow:
         on_bug: str,
     ) -> None:
         self.function = function
-        self.name = name
+        self.name = text(name, "the name of a workflow", 200)
         self._failure_types = failure_types
         self._bug_fails = on_bug == "fail"
         update_wrapper(self, function)
         _check_shape(function, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if in_workflow():
-            raise GuardError(
-                what=f"calling the workflow {self.name} from another",
-                where=self.name,
-                cure="move what both share into a plain `async def` and await that",
-            )
+        guard.check(
+            f"calling the workflow {self.name} from another",
+            "move what both share into a plain `async def`; await that",
+        )
         return self.function(*args, **kwargs)
 
     def program(self, is_script: Callable[[str], bool]) -> Program:
         """What replay needs to run it."""
-        return Program(
-            self._begin, is_script=is_script, failure_types=self._failure_types, bug_fails=self._bug_fails
-        )
+        return Program(self._begin, is_script=is_script, failure_types=self._failure_types, bug_fails=self._bug_fails)
 
     def _begin(self, stored: bytes) -> Any:
         values = decode(stored) or {}
@@ -113,33 +113,81 @@ class Workflow:
         return "parameters: " + (" ".join(words) or "none")
 
 
-def from_text(text: str, kind: Any) -> Any:
-    """A word from the command line as the annotated type: text as it is, yes/no, numbers, and JSON for the rest.
+def from_text(word: str, kind: Any) -> Any:
+    """A word from the command line as the annotated type.
 
-    Raises ValueRefused.
+    Text as it is, yes/no, numbers, dates, paths; a member of an enum by value or name; `web1,web2` or JSON for a list;
+    JSON for the rest. Raises ValueRefused.
     """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        kind, origin, arguments = arguments[0], typing.get_origin(arguments[0]), typing.get_args(arguments[0])
     if kind is str:
-        return text
+        return word
     if kind is bool:
-        if text.lower() not in _WORDS:
-            raise ValueRefused(what=text, why="it is not yes or no")
-        return _WORDS[text.lower()]
+        return _yes_or_no(word)
     if kind is Any:
-        return _json_or_text(text)
+        return _json_or_text(word)
+    if origin is typing.Literal:
+        return _one_of(word, arguments)
+    if origin in (typing.Union, types.UnionType):
+        return _first_member(word, arguments)
+    if (origin or kind) in _SERIES and not word.lstrip().startswith("["):
+        return convert(plain(_items(word, kind, arguments)), kind)
+    if isinstance(kind, EnumType) and word in kind.__members__:
+        return kind[word]
+    return _converted(word, kind)
+
+
+def _converted(word: str, kind: Any) -> Any:
     try:
-        return convert(text, kind, strict=False)
+        return convert(word, kind, strict=False)
     except ValueRefused as refused:
         try:
-            return convert(parse_json(text), kind)
+            return convert(parse_json(word), kind)
         except ValueRefused:
             raise refused from None
 
 
-def _json_or_text(text: str) -> Any:
+def _items(word: str, kind: Any, arguments: tuple[Any, ...]) -> list[Any]:
+    words = [item.strip() for item in word.split(",")] if word.strip() else []
+    kinds = [arguments[0] if arguments else str] * len(words)
+    if typing.get_origin(kind) is tuple and Ellipsis not in arguments and len(arguments) == len(words):
+        kinds = list(arguments)
+    return [from_text(item, its_kind) for item, its_kind in zip(words, kinds, strict=True)]
+
+
+def _yes_or_no(word: str) -> bool:
+    if word.lower() not in _WORDS:
+        raise ValueRefused(what=word, why="it is not yes or no")
+    return _WORDS[word.lower()]
+
+
+def _one_of(word: str, values: tuple[Any, ...]) -> Any:
+    for value in values:
+        if word == str(value) or (isinstance(value, bool) and _WORDS.get(word.lower()) is value):
+            return value
+    raise ValueRefused(what=word, why=f"it is none of {', '.join(map(str, values))}")
+
+
+def _first_member(word: str, members: tuple[Any, ...]) -> Any:
+    """`null` is None, unless any text will do; else the first that fits, text last."""
+    if type(None) in members and str not in members and word.lower() in ("null", "none"):
+        return None
+    refused = None
+    for member in sorted((m for m in members if m is not type(None)), key=lambda member: member is str):
+        try:
+            return from_text(word, member)
+        except ValueRefused as error:
+            refused = refused or error
+    raise refused or ValueRefused(what=word, why="it fits nothing")
+
+
+def _json_or_text(word: str) -> Any:
     try:
-        return parse_json(text)
+        return parse_json(word)
     except ValueRefused:
-        return text
+        return word
 
 
 def _check_shape(function: Callable[..., Any], name: str) -> None:

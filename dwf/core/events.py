@@ -276,7 +276,7 @@ class TimerFired(Closing, frozen=True, kw_only=True):
 
 
 class ApprovalResolved(Closing, frozen=True, kw_only=True):
-    """`outcome` is approved, rejected or failed; `answers` are ids of ApprovalAnswered; `timed_out`: by the deadline."""
+    """`outcome` is approved, rejected or failed; `answers` are ids of ApprovalAnswered; `timed_out`: by deadline."""
 
     outcome: str
     answers: list[int] = []

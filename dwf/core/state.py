@@ -99,6 +99,8 @@ class RunState:
     def __init__(self) -> None:
         self.started: ev.WorkflowStarted | None = None
         self.ended: ev.Lifecycle | None = None
+        self.begun = False
+        """Whether the script has run: anything but news was recorded behind line 1."""
         self.last_id = 0
         self.last_ts = ""
         self.code = ""
@@ -118,6 +120,8 @@ class RunState:
 
     def apply(self, event: ev.Event) -> None:
         self.last_id, self.last_ts = event.id, event.ts
+        if event.id > 1 and event.role is not ev.Role.PROGRESS:
+            self.begun = True
         change = _CHANGES.get(type(event))
         if change is not None:
             change(self, event)
@@ -138,7 +142,7 @@ class RunState:
             return Status.BLOCKED
         if any(step.started is not None or not step.retry_at for step in self.steps.values()):
             return Status.RUNNING
-        if self.steps or self.timers or self.signal_waits or self.approvals or self.head.start_at:
+        if self.steps or self.timers or self.signal_waits or self.approvals or self._starts_later():
             return Status.WAITING
         return Status.RUNNING
 
@@ -147,9 +151,12 @@ class RunState:
         due = [timer.started.fire_at for timer in self.timers.values()]
         due += [step.retry_at for step in self.steps.values() if step.retry_at and step.started is None]
         due += [a.requested.deadline for a in self.approvals.values() if a.requested.deadline]
-        if self.head.start_at and self.last_id == 1:
+        if self._starts_later():
             due.append(self.head.start_at)
         return unstamp(min(due)) if due else None
+
+    def _starts_later(self) -> bool:
+        return bool(self.head.start_at) and not self.begun
 
     def runnable(self) -> list[OpenStep]:
         """Steps of which no attempt is running and none is to be waited for."""
