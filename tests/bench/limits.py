@@ -1,0 +1,50 @@
+"""Limits of this machine: what nobody could do faster on it, taken beside what dwf does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Union
+
+import msgspec
+
+from dwf.core.events import EVENT_TYPES
+
+
+def appends_per_second(where: Path, size: int, count: int) -> float:
+    """Records of `size` bytes appended to one new file, each on disk before the next is written."""
+    path, record = where / "appends", b"x" * (size - 1) + b"\n"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
+    try:
+        began = time.perf_counter()
+        for _ in range(count):
+            os.write(fd, record)
+            os.fdatasync(fd)
+        return count / (time.perf_counter() - began)
+    finally:
+        os.close(fd)
+        path.unlink()
+
+
+def decodes_per_second(history: Path) -> float:
+    """Lines of a history read and decoded as events, with nothing checked and nothing done with them."""
+    decode = msgspec.json.Decoder(Union[tuple(EVENT_TYPES.values())]).decode  # noqa: UP007 - made at run time
+    began = time.perf_counter()
+    events = [decode(line) for line in history.read_bytes().splitlines()]
+    return len(events) / (time.perf_counter() - began)
+
+
+def seconds_of(command: Sequence[str]) -> float:
+    """A process from its start to its end. It must end with 0."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def python_seconds() -> float:
+    """`python -c pass`."""
+    return seconds_of([sys.executable, "-c", "pass"])
