@@ -357,6 +357,14 @@ def test_links_other_kinds_and_files_that_others_write_are_refused(tmp_path: Pat
     read_history(real)
 
 
+def test_a_history_of_somebody_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(NotPermitted, match="belongs to uid"):
+        open_history(path)
+    read_history(path)
+
+
 def test_a_refused_history_costs_no_descriptor(tmp_path: Path) -> None:
     path = write(tmp_path, b"x\n")
     before = len(names(Path("/proc/self/fd")))

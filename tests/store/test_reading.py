@@ -145,6 +145,7 @@ def test_a_tail_that_is_torn_damaged_or_one_long_record_says_nothing(tmp_path: P
         b"".join(parts) + TORN,
         b"".join([*parts[:-1], parts[-1].replace(b"type", b"tipe")]),
         b"".join([*parts[:-3], *parts[-2:]]),
+        b"".join([*parts[:-4], *(part.replace(b"4711", b"4712") for part in parts[-4:])]),
         b"".join(parts) + b"\n",
         b"".join(lines(4)) + TORN,
     ):
