@@ -65,6 +65,16 @@ class Started:
     start_at_us: int | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A start of which everything is known but whether the id is free: the script is loaded, the words fit."""
+
+    request: StartRequest
+    sources: Sources
+    workflow: str
+    given: bytes
+
+
 def describe(script: str) -> list[Workflow]:
     """The workflows of a script, loaded without a state directory. Raises what `collect` and `load` raise."""
     path, name = split_name(script)
@@ -73,26 +83,35 @@ def describe(script: str) -> list[Workflow]:
 
 
 def start(store: Store, request: StartRequest) -> Started:
-    """Make a run; when this returns it is there for good.
+    """Make a run; when this returns it is there for good. Raises what `prepare` and `make` raise."""
+    return make(store, prepare(request))
 
-    Raises UsageError (2) for words that do not fit, Conflict (9) if the id is in use, and what `collect` and `load`
-    raise for a script that cannot be used. Nothing is stored then.
+
+def prepare(request: StartRequest) -> Prepared:
+    """Whatever can be checked without a state directory, so that a mistake does not leave an empty one behind.
+
+    Raises UsageError (2) for words that do not fit, and what `collect` and `load` raise for a script they cannot use.
     """
     path, name = split_name(request.script)
     if request.run is not None:
         check_run_id(request.run)
     sources = collect(path)
     workflow = _loaded(sources).workflow(name)
-    given = workflow.bind(request.values, request.json_input)
+    return Prepared(request, sources, workflow.name, workflow.bind(request.values, request.json_input))
+
+
+def make(store: Store, prepared: Prepared) -> Started:
+    """Make a run; when this returns it is there for good. Raises Conflict (9) if the id is in use."""
+    request, sources = prepared.request, prepared.sources
     event = WorkflowStarted(
-        run=request.run or _made_up(workflow.name),
+        run=request.run or _made_up(prepared.workflow),
         nonce=secrets.token_hex(8),
-        workflow=workflow.name,
+        workflow=prepared.workflow,
         script=f"{sources.origin}/{sources.main}",
         code=bundle_hash(dict(sources.files), sources.main),
         code_mode="live" if request.live else "pinned",
         code_owner=sources.owner,
-        input=Payload(given),
+        input=Payload(prepared.given),
         by=request.by,
         reason=request.reason,
         tags=request.tags,

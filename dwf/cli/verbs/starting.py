@@ -197,10 +197,10 @@ def _when(session: Session, at: str | None, in_: str | None) -> int | None:
 def _begin(session: Session, request: StartRequest) -> tuple[Store, Started]:
     from dwf.engine import start as engine
 
-    # The script first: a mistake in it must not leave an empty state directory behind.
-    engine.describe(request.script)
+    # First what needs no state directory: a mistake must not leave an empty one behind.
+    prepared = engine.prepare(request)
     store = session.store(create=True)
-    return store, engine.start(store, request)
+    return store, engine.make(store, prepared)
 
 
 def _tell_started(session: Session, store: Store, started: Started, *, here: bool) -> None:
