@@ -73,6 +73,13 @@ def capturing() -> AbstractContextManager[None]:
     return prints.capturing()
 
 
+def unheard() -> AbstractContextManager[None]:
+    """Drop what this thread prints while the block runs."""
+    from dwf.activities import prints
+
+    return prints.unheard()
+
+
 def end_orphan(pid: int, pid_start: int, boot: str, grace_us: int, key: str = "") -> bool:
     """End what a killed tick has left running of a step; see orphans.py. True if nothing of it is left."""
     from dwf.activities import orphans

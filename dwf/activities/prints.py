@@ -11,7 +11,7 @@ import io
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TextIO
 
@@ -65,6 +65,17 @@ def capturing() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Drop what this thread prints until the block ends: what a script says when it is loaded, again at every tick."""
+    token = PRINTED.set(Printed(None))
+    try:
+        with nullcontext() if isinstance(sys.stdout, _Text) else capturing():
+            yield
+    finally:
+        PRINTED.reset(token)
 
 
 class _Bytes(io.RawIOBase):

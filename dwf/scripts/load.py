@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from dwf.activities import unheard
 from dwf.authoring.workflow import Workflow
 from dwf.core import guard
 from dwf.core.outcome import place, said
@@ -74,7 +75,7 @@ def load(files: Mapping[str, bytes], main: str, content: str, origin: str) -> Sc
     _listen_to_loggers()
     room = _Room(files, content[:7], origin)
     try:
-        with _limited(IMPORT_LIMIT_SECONDS):
+        with _limited(IMPORT_LIMIT_SECONDS), unheard():
             module = room.module(main.removesuffix(".py"))
     except DwfError as error:
         room.leave()
