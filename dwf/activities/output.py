@@ -193,7 +193,7 @@ def _new_file(path: str) -> int:
         try:
             fd = os.open(path, flags, 0o600)
         except FileNotFoundError:
-            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(Path(path).parent)
         except FileExistsError:
             # Left by an attempt of the same number that was killed before it could be recorded.
             os.unlink(path)  # noqa: PTH108
@@ -201,3 +201,14 @@ def _new_file(path: str) -> int:
             os.fchmod(fd, 0o600)
             return fd
     raise FileExistsError(path)
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700)
+        directory.chmod(0o700)  # whatever the umask left of it
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        _make_private(directory.parent)
+        _make_private(directory)

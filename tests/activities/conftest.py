@@ -17,6 +17,6 @@ def attempt(tmp_path: Path) -> Callable[..., Attempt]:
 
     def make(**changes: Any) -> Attempt:
         given = {"run": "r1", "command": 3, "name": "drain", "key": "r1:3", "out_prefix": str(tmp_path / "out" / "3.1")}
-        return Attempt(**{**given, "grace_us": 300_000, **changes})
+        return Attempt(**{**given, **changes})
 
     return make

@@ -81,6 +81,20 @@ def test_an_exception_whose_str_raises_is_still_told(attempt: Make) -> None:
     assert "SystemExit" in outcome.error.message
 
 
+def test_an_exception_that_cannot_be_described_is_still_told(attempt: Make) -> None:
+    class Sly(Failure):
+        @property
+        def details(self) -> Any:
+            raise SystemExit(9)
+
+        @details.setter
+        def details(self, value: Any) -> None: ...
+
+    outcome = outcome_of(attempt(), raising(Sly("x")))
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message) == ("Sly", "(describing it raised SystemExit)")
+
+
 def test_the_facts_of_a_failure_are_kept(attempt: Make) -> None:
     outcome = outcome_of(attempt(), raising(Failure("no route", host="web1")))
     assert outcome.error is not None and outcome.error.message == "no route"

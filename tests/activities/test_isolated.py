@@ -103,10 +103,12 @@ def test_a_segfault_is_a_failed_step_that_says_where(attempt: Make) -> None:
 
 def test_an_endless_loop_is_really_ended_with_its_children(attempt: Make, tmp_path: Path) -> None:
     path = tmp_path / "pid"
-    performance = prepare_isolated(target("spin", str(path)), attempt(timeout_us=700_000, grace_us=100_000))
-    performance.go()
-    outcome = performance.finish()
-    assert outcome.kind is Kind.TIMED_OUT
+    for timeout_us in (500_000, 2_000_000, 8_000_000):  # on a busy machine Python needs a longer time to start
+        performance = prepare_isolated(target("spin", str(path)), attempt(timeout_us=timeout_us, grace_us=100_000))
+        performance.go()
+        assert performance.finish().kind is Kind.TIMED_OUT
+        if path.exists():
+            break
     assert not is_alive(performance.process.pid) and not is_alive(pid_in(path))
 
 

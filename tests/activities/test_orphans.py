@@ -25,10 +25,15 @@ Killed = Callable[..., tuple[int, int, str]]
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own that has nothing to do with any step."""
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+    """A process with a child, in a session of its own, that has nothing to do with any step."""
+    script = ["sh", "-c", "sleep 1000 & echo $!; wait"]
+    with subprocess.Popen(script, start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.children = [child]  # type: ignore[attr-defined]
         yield process
         process.kill()
+        os.kill(child, signal.SIGKILL) if is_alive(child) else None
 
 
 def test_the_step_of_a_killed_tick_is_ended_with_all_that_belongs_to_it(
@@ -66,7 +71,7 @@ def test_another_process_with_the_same_pid_is_never_touched(stranger: Any, chang
         assert end_orphan(stranger.pid, start - 1, boot, GRACE)
     else:
         assert end_orphan(stranger.pid, start, "another boot", GRACE)
-    assert is_alive(stranger.pid)
+    assert is_alive(stranger.pid) and is_alive(stranger.children[0])
 
 
 def test_a_start_time_that_was_not_recorded_names_nobody(stranger: Any) -> None:
@@ -81,6 +86,7 @@ def test_work_without_a_process_leaves_nothing() -> None:
 
 def test_a_process_that_is_gone_leaves_nothing(stranger: Any) -> None:
     start = host.start_time(stranger.pid) or 0
+    os.kill(stranger.children[0], signal.SIGKILL)
     stranger.kill()
     assert soon(lambda: not is_alive(stranger.pid))
     assert end_orphan(stranger.pid, start, host.boot_id(), GRACE), "a zombie is gone"

@@ -84,16 +84,17 @@ def test_one_byte_at_a_time_needs_little_memory() -> None:
     assert len(stream._last) <= 2001
 
 
-def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o000)
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
-        stream = Stream(str(tmp_path / "new" / "1.out"))
+        stream = Stream(str(tmp_path / "old" / "new" / "1.out"))
         stream.write(b"x")
         stream.close()
     finally:
         os.umask(before)
-    assert (tmp_path / "new" / "1.out").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    new = tmp_path / "old" / "new"
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "old", new, new / "1.out")] == [0o700, 0o700, 0o600]
 
 
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
