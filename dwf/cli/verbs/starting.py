@@ -161,7 +161,7 @@ def _request(
             what="which script?", hint="dwf start SCRIPT [K=V ...]; dwf start SCRIPT --help shows its parameters"
         )
     json_input = None if input_ is None else given_json(input_, "--input")
-    if json_input is not None and not isinstance(json_input, dict):
+    if input_ is not None and not isinstance(json_input, dict):
         raise UsageError(what="--input must be a JSON object", hint="""one value per parameter: '{"host": "web1"}'""")
     return StartRequest(
         script=script,
