@@ -46,7 +46,8 @@ class Flag:
 
 @dataclass(frozen=True)
 class Shape:
-    """What completion knows of a verb. `first`: what its first argument is; `rest`: the ones after it."""
+    """What completion knows of a verb. `flags`: its own, not those of every verb. `first`: what its first argument is;
+    `rest`: the ones after it."""
 
     verb: Verb
     flags: tuple[Flag, ...]
@@ -68,15 +69,16 @@ def script_for(shell: str) -> str:
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](shapes())
 
 
-def global_flags() -> list[Flag]:
-    """The options that stand before a verb too."""
-    return [_flag(option) for option in everywhere(hidden=False)] + [Flag(("--version",), "print the version", False)]
+def common_flags() -> list[Flag]:
+    """The options of every verb, and of dwf itself."""
+    return [_flag(option) for option in everywhere(hidden=False)] + [Flag(("-h", "--help"), "show help", False)]
 
 
 def _shape(verb: Verb) -> Shape:
     command = load(verb)
     context = command.make_context(verb.name, [], resilient_parsing=True, parent=program().make_context("dwf", []))
-    options = [p for p in command.get_params(context) if p.param_type_name == "option"]
+    common = {name for flag in common_flags() for name in flag.names}
+    options = [p for p in command.get_params(context) if p.param_type_name == "option" and p.opts[0] not in common]
     arguments = [p for p in command.get_params(context) if p.param_type_name == "argument"]
     kinds = [_BY_METAVAR.get(p.metavar or "", "") for p in arguments]
     repeats = bool(arguments) and arguments[0].nargs == -1
@@ -105,9 +107,9 @@ def _bash(verbs: list[Shape]) -> str:
             f"    {'|'.join(shape.names)}) options='{words}'; first={shape.first or '-'}; rest={shape.rest or '-'} ;;"
         )
     names = " ".join(name for shape in verbs for name in shape.names)
-    tops = " ".join(name for flag in global_flags() for name in flag.names)
+    common = " ".join(name for flag in common_flags() for name in flag.names)
     return _BASH.format(
-        head=_HEAD.format(shell="bash"), verbs=names, options=tops, cases="\n".join(cases), values=_bash_values(verbs)
+        head=_HEAD.format(shell="bash"), verbs=names, common=common, cases="\n".join(cases), values=_bash_values(verbs)
     )
 
 
@@ -130,7 +132,7 @@ def _bash_values(verbs: list[Shape]) -> str:
 def _all_flags(verbs: list[Shape]) -> list[Flag]:
     """Every option once; an option has the same value in every verb that takes it (a test says so)."""
     found: dict[tuple[str, ...], Flag] = {}
-    for flag in [*global_flags(), *(flag for shape in verbs for flag in shape.flags)]:
+    for flag in [*common_flags(), *(flag for shape in verbs for flag in shape.flags)]:
         found.setdefault(flag.names, flag)
     return list(found.values())
 
@@ -138,7 +140,7 @@ def _all_flags(verbs: list[Shape]) -> list[Flag]:
 _BASH = r"""# bash completion for dwf, {head}
 _dwf() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}
-  local verb='' options='{options}' first=verbs rest=- kind='' i word skip='' places=0
+  local verb='' options='--version' first=verbs rest=- kind='' i word skip='' places=0
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${{COMP_WORDS[i]}}
@@ -157,7 +159,7 @@ _dwf() {{
   if [[ -z $kind ]]; then
     [[ -n $verb ]] && _dwf_verb "$verb"
     if [[ $cur == -* ]]; then
-      kind=$options
+      kind="$options {common}"
     elif [[ $places -eq 0 ]]; then
       kind=$first
     else
@@ -193,8 +195,8 @@ complete -F _dwf dwf
 def _zsh(verbs: list[Shape]) -> str:
     listed = "\n".join(f"    '{name}:{_zsh_words(shape.verb.summary)}'" for shape in verbs for name in shape.names)
     cases = "\n".join(_zsh_case(shape) for shape in verbs)
-    tops = " \\\n    ".join(_zsh_flag(flag) for flag in global_flags())
-    return _ZSH.format(head=_HEAD.format(shell="zsh"), verbs=listed, cases=cases, options=tops)
+    common = "\n".join(f"    {_zsh_flag(flag)}" for flag in common_flags())
+    return _ZSH.format(head=_HEAD.format(shell="zsh"), verbs=listed, cases=cases, common=common)
 
 
 def _zsh_case(shape: Shape) -> str:
@@ -202,7 +204,8 @@ def _zsh_case(shape: Shape) -> str:
     if shape.first:
         parts.append(f"'{'*' if shape.rest else '1'}:{shape.first}:{_ZSH_KINDS[shape.first]}'")
     lines = " \\\n        ".join(parts)
-    return f"      {'|'.join(shape.names)})\n      _arguments -s \\\n        {lines} ;;"
+    own = f" \\\n        {lines}" if parts else ""
+    return f"      {'|'.join(shape.names)})\n      _arguments -s $common{own} ;;"
 
 
 def _zsh_flag(flag: Flag) -> str:
@@ -217,7 +220,7 @@ def _zsh_flag(flag: Flag) -> str:
 
 
 def _zsh_words(text: str) -> str:
-    return text.replace("'", "").replace("[", "(").replace("]", ")").replace(":", " -")
+    return text.replace("'", "").replace("[", "(").replace("]", ")").replace(":", "\\:")
 
 
 _ZSH_KINDS = {_RUNS: "_dwf_runs", _FILES: "_files", _TOPICS: "_dwf_topics", _SHELLS: "(bash zsh fish)"}
@@ -243,8 +246,12 @@ _dwf_verbs() {{
 }}
 _dwf() {{
   local context state line curcontext=$curcontext
-  _arguments -C -s \
-    {options} \
+  local -a common
+  common=(
+{common}
+  )
+  _arguments -C -s $common \
+    '*--version[print the version]' \
     '1:verb:_dwf_verbs' \
     '*::argument:->verb'
   if [[ $state == verb ]]; then
@@ -264,7 +271,8 @@ def _fish(verbs: list[Shape]) -> str:
     for shape in verbs:
         for name in shape.names:
             lines.append(f"complete -c dwf -n __dwf_no_verb -f -a {name} -d '{_fish_words(shape.verb.summary)}'")
-    lines += [_fish_flag(flag, "__dwf_no_verb") for flag in global_flags()]
+    lines += [_fish_flag(flag) for flag in common_flags()]
+    lines.append("complete -c dwf -n __dwf_no_verb -l version -d 'print the version'")
     for shape in verbs:
         test = f"'__dwf_verb {' '.join(shape.names)}'"
         if shape.first:
@@ -275,13 +283,14 @@ def _fish(verbs: list[Shape]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fish_flag(flag: Flag, test: str) -> str:
+def _fish_flag(flag: Flag, test: str = "") -> str:
     names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in flag.names)
     value = ""
     if flag.valued:
         value = " -x" if flag.kind != _FILES else " -r"
         value += f" -a '{' '.join(flag.choices)}'" if flag.choices else ""
-    return f"complete -c dwf -n {test} {names}{value} -d '{_fish_words(flag.words)}'"
+    where = f" -n {test}" if test else ""
+    return f"complete -c dwf{where} {names}{value} -d '{_fish_words(flag.words)}'"
 
 
 def _fish_words(text: str) -> str:

@@ -42,7 +42,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.FAILED: "what was asked about failed: the run, a run in the list, a run of this tick",
     Exit.USAGE: "a word on the command line is wrong, or a script cannot be loaded; nothing was changed",
     Exit.UNFINISHED: "the run is not finished yet",
-    Exit.NOT_FOUND: "there is no such run, script, step or topic",
+    Exit.NOT_FOUND: "there is no such run, script, workflow, step or topic",
     Exit.NEEDS_PERSON: "the run waits for a person: an approval, or it is blocked",
     Exit.CANCELLED: "the run was cancelled or terminated",
     Exit.WRONG_STATE: "too late or too early: the run is closed, the question answered or not asked",

@@ -1,8 +1,8 @@
 """Times as people type them and as they are shown. Inside dwf a time is microseconds since the epoch, UTC.
 
 Typed: RFC 3339 (`2026-11-23T22:00:00+01:00`), `2026-11-23 22:00`, `22:00` (the next one), `today 18:00`,
-`tomorrow 09:00`, `2h ago`, `in 2h`, `1h30m` (from now), `now`. Without an offset it is local time; a
-local time that a change of the clocks makes ambiguous, or that does not exist, is refused with the readings it could have.
+`tomorrow 09:00`, `2h ago`, `in 2h`, `1h30m` (from now), `now`. Without an offset it is local time; one
+that a change of the clocks makes ambiguous, or that does not exist, is refused with the readings it could have.
 
 Shown: local with offset (or UTC), and how long ago.
 """

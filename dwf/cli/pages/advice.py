@@ -13,8 +13,6 @@ from dwf.core.state import RunState, Status
 if TYPE_CHECKING:
     from dwf.engine.summary import Wait
 
-# A tick from cron comes every minute; three without one is no accident.
-STALE_US = 3 * 60 * 1_000_000
 Advice = tuple[str, str]
 
 

@@ -64,8 +64,9 @@ class HistoryPage:
 
     def _fit(self, what: str, beside: str, room: int) -> tuple[str, str]:
         beside_room = cells_of(beside) + 2 if beside else 0
-        left = max(room - beside_room, min(cells_of(what), _LEAST_WHAT))
-        what = fitting(what, max(left, 1), self._marks.cut)
+        room = max(room, 1)
+        left = min(max(room - beside_room, _LEAST_WHAT), room)
+        what = fitting(what, left, self._marks.cut)
         beside = fitting(beside, max(room - cells_of(what) - 2, 0), self._marks.cut)
         return what, beside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 from dwf.cli.catalog import nearest
@@ -24,7 +25,7 @@ def chosen_files(
     Raises NotFound for a step that there is not, UsageError if several fit.
     """
     wanted = None if step is None else _command(run, steps, step)
-    found = [name for name in names if wanted is None or _numbers(name)[0] == wanted]
+    found = sorted((name for name in names if wanted is None or _numbers(name)[0] == wanted), key=_order)
     if attempt is not None:
         return [name for name in found if _numbers(name)[1] == attempt]
     last: dict[int, int] = {}
@@ -32,6 +33,12 @@ def chosen_files(
         command, number = _numbers(name)
         last[command] = max(last.get(command, 0), number)
     return [name for name in found if _numbers(name)[1] == last[_numbers(name)[0]]]
+
+
+def _order(name: str) -> tuple[int, int, bool]:
+    """By step and attempt, output before error output, the script's own log last."""
+    command, attempt = _numbers(name)
+    return command or sys.maxsize, attempt, name.endswith(".err")
 
 
 def _command(run: str, steps: dict[int, str], step: str) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dwf.cli.pages.advice import STALE_US, commands, sides
+from dwf.cli.pages.advice import commands, sides
+from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.payloads import brief, call
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
 from dwf.cli.table import cells_of, wrapped
@@ -230,13 +231,3 @@ class RunPage:
         for i, text in enumerate(shown):
             head = label if i == 0 else ""
             yield ["  ", (f"{head:<{_LABEL}}", style or "dim"), text]
-
-
-def tick_is_late(last_tick_us: int | None, clock: Clock) -> bool:
-    """Whether nobody has driven anything for longer than cron would let pass."""
-    return last_tick_us is None or clock.now - last_tick_us > STALE_US
-
-
-def tick_words(last_tick_us: int | None, clock: Clock) -> str:
-    """`last tick 8 s ago`, or that there never was one."""
-    return "no tick has run here yet" if last_tick_us is None else f"last tick {clock.ago(last_tick_us)}"

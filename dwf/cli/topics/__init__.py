@@ -23,9 +23,10 @@ def text_of(topic: str) -> str:
 
 def _exit_codes() -> str:
     from dwf.cli.exits import MEANINGS, SIGNAL_MEANING
+    from dwf.cli.table import wrapped
 
-    rows = [f"{int(code):>5}  {words}" for code, words in MEANINGS.items()]
-    rows.append(f"128+n  {SIGNAL_MEANING}")
+    table = [(f"{int(code):>5}", words) for code, words in MEANINGS.items()] + [("128+n", SIGNAL_MEANING)]
+    rows = [f"{code if i == 0 else '':5}  {line}" for code, words in table for i, line in enumerate(wrapped(words, 72))]
     return "\n".join(
         ["# Exit codes", "", "The same for every verb; a number never changes its meaning.", "", *rows, ""]
     )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dwf.cli.pages.run import tick_is_late, tick_words
+from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.session import Session
 from dwf.errors import NotFound, NotPermitted, UsageError, ValueRefused
 

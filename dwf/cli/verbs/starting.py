@@ -101,7 +101,8 @@ def run(
     """Start a run and drive it here until it is done.
 
     What happens is told on stderr, the result is printed on stdout, the exit code is the outcome. On a terminal its
-    questions are asked here. Ctrl-C leaves the run to the next tick; it does not end it (see `dwf help exit-codes`).
+    questions are asked here. Ctrl-C leaves the run to the next tick; a step that is running is ended, and counts as a
+    failed attempt.
     """
     session = session_of(context)
     if help_:

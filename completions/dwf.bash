@@ -1,0 +1,79 @@
+# bash completion for dwf, made by `dwf completion bash`; do not edit
+_dwf() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+  local verb='' options='--version' first=verbs rest=- kind='' i word skip='' places=0
+  COMPREPLY=()
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    if [[ -n $skip ]]; then skip=''; continue; fi
+    if [[ $word == -* ]]; then
+      _dwf_value "$word"
+      [[ -n $kind ]] && skip=yes
+      kind=''
+    elif [[ -z $verb ]]; then
+      verb=$word
+    else
+      ((places++))
+    fi
+  done
+  _dwf_value "$prev"
+  if [[ -z $kind ]]; then
+    [[ -n $verb ]] && _dwf_verb "$verb"
+    if [[ $cur == -* ]]; then
+      kind="$options --home -o --output --json --color --utc -q --quiet -v --verbose --no-input --debug -h --help"
+    elif [[ $places -eq 0 ]]; then
+      kind=$first
+    else
+      kind=$rest
+    fi
+  fi
+  case $kind in
+    -) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate upgrade stack verify whoami completion help version' -- "$cur")) ;;
+    runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
+    topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
+    shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
+    files) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    *) COMPREPLY=($(compgen -W "$kind" -- "$cur")) ;;
+  esac
+}
+_dwf_verb() {
+  case $1 in
+    start) options='--id --input --tag --at --in --if-exists --code --live -m --reason --tick --wait --timeout'; first=files; rest=- ;;
+    run) options='--id --input --tag --if-exists --code --live -m --reason'; first=files; rest=- ;;
+    tick) options='--jobs --max-seconds'; first=-; rest=- ;;
+    list|ls) options='--open --workflow --status -n --limit'; first=-; rest=- ;;
+    show|status) options='--exit-status'; first=runs; rest=- ;;
+    history) options='-f --follow -n --limit -r --reverse --type --detailed'; first=runs; rest=- ;;
+    logs) options='--attempt --tail'; first=runs; rest=- ;;
+    wait) options='--until --timeout'; first=runs; rest=runs ;;
+    result) options=''; first=runs; rest=- ;;
+    inbox) options=''; first=-; rest=- ;;
+    approve) options='-m --reason --if-hash --tick'; first=runs; rest=- ;;
+    reject) options='-m --reason --if-hash --tick'; first=runs; rest=- ;;
+    signal) options='-m --reason --key --tick'; first=runs; rest=- ;;
+    cancel) options='-m --reason --tick'; first=runs; rest=- ;;
+    terminate) options='-m --reason -y --yes --tick'; first=runs; rest=- ;;
+    upgrade) options='--to -m --reason'; first=runs; rest=runs ;;
+    stack) options=''; first=runs; rest=- ;;
+    verify) options=''; first=runs; rest=- ;;
+    whoami) options=''; first=-; rest=- ;;
+    completion) options=''; first=shells; rest=- ;;
+    help) options=''; first=topics; rest=- ;;
+    version) options=''; first=-; rest=- ;;
+  esac
+}
+_dwf_value() {
+  case $1 in
+    --home) kind=files ;;
+    -o|--output) kind='table wide json jsonl name' ;;
+    --color) kind='auto always never' ;;
+    --input) kind=files ;;
+    --if-exists) kind='fail use new terminate' ;;
+    --code) kind='pinned live' ;;
+    --status) kind='running waiting blocked completed failed cancelled terminated corrupt newer' ;;
+    --to) kind=files ;;
+    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key) kind=- ;;
+  esac
+}
+complete -F _dwf dwf

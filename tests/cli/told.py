@@ -1,0 +1,128 @@
+"""Hand-made histories, for tests of what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from dwf.core import events as ev
+from dwf.core.duration import SECOND, stamp, unstamp
+from dwf.core.state import RunState, fold
+from dwf.core.values import encode
+
+BEGAN = unstamp("2026-11-22T15:02:11.000000Z")
+ANNA = ev.Identity(uid=1003, login="anna", ssh_client="10.0.0.7")
+BELA = ev.Identity(uid=1004, login="bela", ssh_client="10.0.0.9")
+
+
+def raw(value: Any) -> ev.Payload:
+    return ev.Payload(encode(value))
+
+
+def history(*bodies: ev.Event, seconds: Iterable[int] = ()) -> list[ev.Event]:
+    """The events with ids from 1 and times: `seconds` after the first, one after another where none is given."""
+    given = list(seconds)
+    found = []
+    for i, body in enumerate(bodies):
+        at = given[i] if i < len(given) else (given[-1] if given else 0) + i
+        found.append(msgspec.structs.replace(body, id=i + 1, ts=stamp(BEGAN + at * SECOND)))
+    return found
+
+
+def started(**changes: Any) -> ev.WorkflowStarted:
+    fields: dict[str, Any] = {
+        "run": "cert-rotation-7f3k9",
+        "nonce": "00aa",
+        "workflow": "rotate",
+        "script": "/srv/books/cert_rotation.py",
+        "code": "4be1c09" + "0" * 57,
+        "input": raw({"host": "web1", "days": 30}),
+        "by": ANNA,
+    }
+    return ev.WorkflowStarted(**{**fields, **changes})
+
+
+def step(command: int, name: str, *args: Any) -> ev.ActivityScheduled:
+    return ev.ActivityScheduled(command=command, name=name, kind="function", input=raw({"args": args}))
+
+
+def approval(command: int, prompt: str = "Switch web1 to serial 3A:91?", **changes: Any) -> ev.ApprovalRequested:
+    fields: dict[str, Any] = {
+        "by": ["@security"],
+        "need": 2,
+        "deadline": stamp(BEGAN + 6 * 3600 * SECOND),
+        "fingerprint": "ab12" * 16,
+    }
+    return ev.ApprovalRequested(command=command, prompt=prompt, **{**fields, **changes})
+
+
+def rotation() -> list[ev.Event]:
+    """A run that waits for the second of two yeses."""
+    return history(
+        started(),
+        step(1, "expiry"),
+        ev.ActivityStarted(command=1, attempt=1, pid=3321),
+        ev.ActivityCompleted(command=1, result=raw(28)),
+        step(2, "sign", "web1"),
+        ev.ActivityStarted(command=2, attempt=1),
+        ev.ActivityCompleted(command=2, result=raw({"serial": "3A:91"})),
+        approval(3),
+        ev.ApprovalAnswered(command=3, answer="approve", by=BELA, comment="checked the chain"),
+        seconds=(0, 20, 20, 21, 21, 21, 22, 22, 10_800),
+    )
+
+
+def state_of(events: list[ev.Event]) -> RunState:
+    return fold(events)
+
+
+# One of every kind, so that a table of kinds can be held to be complete.
+ONE_OF_EACH: list[ev.Event] = history(
+    started(reason="expires soon", start_at=stamp(BEGAN + SECOND)),
+    step(1, "drain", "web1"),
+    ev.ActivityStarted(command=1, attempt=1, pid=77),
+    ev.ActivityAttemptFailed(
+        command=1,
+        attempt=1,
+        error=ev.ErrorInfo(type="OSError", message="no route\nto host"),
+        retry_at=stamp(BEGAN + 60 * SECOND),
+    ),
+    ev.ActivityStarted(command=1, attempt=2, pid=78),
+    ev.ActivityCompleted(command=1, result=raw([1, 2])),
+    step(2, "drain", "web2"),
+    ev.ActivityFailed(command=2, error=ev.ErrorInfo(type="ExitCode", message="exit code 3"), attempts=2),
+    step(3, "drain", "web3"),
+    ev.ActivityTimedOut(command=3, timeout=30 * SECOND),
+    step(4, "drain", "web4"),
+    ev.ActivityCancelRequested(command=5, activity=4),
+    ev.ActivityCancelled(command=4, reason="not needed"),
+    ev.TimerStarted(command=6, fire_at=stamp(BEGAN + 600 * SECOND), purpose="settle"),
+    ev.TimerFired(command=6),
+    ev.TimerStarted(command=7, fire_at=stamp(BEGAN + 600 * SECOND)),
+    ev.TimerCancelled(command=8, timer=7),
+    ev.SignalWaitOpened(command=9, name="go"),
+    ev.SignalReceived(name="go", payload=raw({"a": 1}), by=ANNA, reason="now"),
+    ev.SignalWaitOpened(command=10, name="stop"),
+    ev.SignalWaitClosed(command=11, wait=10),
+    approval(12),
+    ev.ApprovalAnswered(command=12, answer="reject", by=BELA, comment="wrong serial"),
+    ev.ApprovalResolved(command=12, outcome="rejected", by=["bela"], comment="wrong serial"),
+    approval(13, "Again?"),
+    ev.ApprovalWithdrawn(command=14, approval=13),
+    ev.VersionMarkerRecorded(command=15, patch="verify-first"),
+    ev.SideEffectRecorded(command=16, name="pick", result=raw("web9")),
+    ev.StatusChanged(command=17, text="draining 3/9"),
+    ev.RunBlocked(code="script-bug", message="KeyError: 'x' at book.py:3"),
+    ev.CodeUpgraded(code="77" * 32, script="/srv/books/cert_rotation.py", by=ANNA, reason="bug 4711"),
+    ev.RunUnblocked(),
+    ev.HistoryRepaired(dropped_bytes=12, sha256="00" * 32),
+    ev.CancelRequested(reason="wrong host", by=ANNA),
+    ev.WorkflowCancelled(reason="wrong host", open=[4]),
+)
+ENDS: list[ev.Event] = [
+    ev.WorkflowCompleted(result=raw({"serial": "3A:91"})),
+    ev.WorkflowFailed(error=ev.ErrorInfo(type="Failure", message="not served", traceback="book.py:3 in rotate: raise")),
+    ev.WorkflowTerminated(by=ANNA, reason="host is gone"),
+]
