@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,3 +15,12 @@ def dwf(tmp_path: Path) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path)
     yield terminal
     terminal.still_works()
+
+
+@pytest.fixture
+def shared_tmp() -> Iterator[Path]:
+    """A directory that other users can enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="dwf-bad-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path

@@ -10,16 +10,19 @@ import io
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dwf.cli.app import run as run_here
 from dwf.cli.session import Session
@@ -103,10 +106,10 @@ class Terminal:
             code = run_here(_texts(words), Session(self.environ if environ is None else environ))
         return Answer(code, _text(out.getvalue()), _text(err.getvalue()))
 
-    def process(self, *words: object, stdin: bytes = b"", **how: Any) -> Answer:
-        """One command in a process of its own, to its end."""
+    def process(self, *words: object, stdin: bytes = b"", through: Sequence[str] = (), **how: Any) -> Answer:
+        """One command in a process of its own, to its end. `through`: the command that starts it."""
         how = {"cwd": "/", "timeout": 60, "env": self.process_environ(), **how}
-        done = subprocess.run(self.line(*words), input=stdin, capture_output=True, **how)
+        done = subprocess.run([*through, *self.line(*words)], input=stdin, capture_output=True, **how)
         return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
 
     def spawn(self, *words: object, **how: Any) -> subprocess.Popen[bytes]:
@@ -213,6 +216,16 @@ def _content(path: Path) -> bytes:
     if kind == stat.S_IFLNK:
         return os.fsencode(path.readlink())
     return path.read_bytes() if kind == stat.S_IFREG else b""
+
+
+def powerless() -> dict[str, Any]:
+    """How to start a process for which file modes count, also if we are root. For Terminal.process(**powerless())."""
+    if os.geteuid() != 0:
+        return {}
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("as root it needs setpriv (util-linux)")
+    return {"through": [setpriv, "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]}
 
 
 def until(reached: Callable[[], Any], seconds: float = 20) -> Any:

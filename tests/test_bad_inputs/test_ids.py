@@ -24,7 +24,18 @@ VERBS = [
     ("upgrade", "--to", "book.py"),
 ]
 PATHS = [".", "..", "a/b", "../x", "../../etc/passwd", "/etc/x", "a\\b", "runs/x.jsonl", "x~2", "%2e%2e", "a b", "ä"]
-UNSEEN = ["a\0b", "a\nb", "a\n", "\ta", "a\x1b[31mb", "a\x1b]52;c;eA==\x07", "\u202eabc", "a\u200bb", "\ufeffa", "a\udcffb"]
+UNSEEN = [
+    "a\0b",
+    "a\nb",
+    "a\n",
+    "\ta",
+    "a\x1b[31mb",
+    "a\x1b]52;c;eA==\x07",
+    "\u202eabc",
+    "a\u200bb",
+    "\ufeffa",
+    "a\udcffb",
+]
 LONGEST = "x" * 128
 
 
