@@ -238,7 +238,7 @@ def live_directory(certs: str) -> str:
     return str(Path(certs, "live").readlink())
 
 
-@dwf.activity
+@dwf.activity(title="switch")
 def switch(certs: str, name: str) -> None:
     """Let `live` name another directory. A rename replaces key and certificate at one instant, or not at all."""
     live, beside = Path(certs, "live"), Path(certs, ".live.new")
@@ -276,7 +276,8 @@ def shake_hands(address: str, host: str, ca_cert: str) -> tuple[str, str]:
         socket.create_connection((where.strip("[]"), int(port)), timeout=5) as plain,
         context.wrap_socket(plain, server_hostname=host) as tls,
     ):
-        return str(tls.getpeercert()["serialNumber"]).lstrip("0"), str(tls.version())
+        seen = tls.getpeercert() or {}
+        return str(seen.get("serialNumber", "")).lstrip("0"), str(tls.version())
 
 
 # -- words ------------------------------------------------------------------------------------------------------

@@ -76,10 +76,8 @@ def as_lines(figures: Iterable[Figure]) -> list[str]:
     head = ("", "VALUE", "BEST", "LIMIT OF THIS MACHINE", "RATIO", "TARGET", "")
     rows = [head]
     for f in figures:
-        limit = f"{_short(f.limit)} {f.limit_name}"
-        rows.append(
-            (f.name, f"{_short(f.value)} {f.unit}", limit, f"{f.ratio:.2f}", f.target, "" if f.reached else "MISSED")
-        )
+        value, limit = f"{_short(f.value)} {f.unit}", f"{_short(f.limit)} {f.limit_name}"
+        rows.append((f.name, value, _short(f.best), limit, f"{f.ratio:.2f}", f.target, "" if f.reached else "MISSED"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -93,9 +92,4 @@ class Dwf:
         return str(document["status"])
 
     def _line(self, words: tuple[object, ...]) -> list[str]:
-        return [
-            self._command,
-            *map(os.fspath, (w if isinstance(w, Path) else str(w) for w in words)),
-            "--home",
-            str(self.home),
-        ]
+        return [self._command, *map(str, words), "--home", str(self.home)]

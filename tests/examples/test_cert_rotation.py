@@ -213,12 +213,15 @@ def drive_with_kills(dwf: Dwf, history: Path, until: str) -> int:
     """Tick, and kill each tick as soon as one more step is recorded, until the history has `until`; how many died."""
     kills = 0
     for _ in range(60):
-        before = history.read_text()
-        if until in before:
+        if until in history.read_text():
             return kills
-        done = before.count('"ActivityCompleted"')
-        kills += dwf.tick_killed_when(lambda done=done: history.read_text().count('"ActivityCompleted"') > done)
+        done = steps_done(history)
+        kills += dwf.tick_killed_when(lambda done=done: steps_done(history) > done)  # type: ignore[misc]
     raise AssertionError(history.read_text())
+
+
+def steps_done(history: Path) -> int:
+    return history.read_text().count('"ActivityCompleted"')
 
 
 def test_editing_the_script_while_the_run_waits_does_not_touch_it(dwf: Dwf, web: WebServer, tmp_path: Path) -> None:
