@@ -247,6 +247,14 @@ class Busy(OperatorError):
     sentence = "run {run} is being worked on by another process (pid {pid})"
 
 
+class StepStillRuns(OperatorError):
+    """A process of a step that a killed dwf left behind cannot be ended; the step must not be started beside it."""
+
+    code = "step-still-runs"
+    exit_code = 75
+    sentence = "an earlier attempt of {step} still runs and cannot be ended (pid {pid})"
+
+
 class NotPermitted(OperatorError):
     """The kernel or a rule of dwf does not allow this user to do that."""
 

@@ -91,6 +91,7 @@ class Activity(Generic[P, R]):
     def _template(self) -> ActivityCall:
         """A call without its input: everything else is the same each time."""
         options = self.settings
+        self._check_can_be_ended()
         return ActivityCall(
             name=self.name,
             kind=self.kind,
@@ -104,6 +105,24 @@ class Activity(Generic[P, R]):
             isolate=options.isolate,
             grace_us=micros(options.grace),
         )
+
+    def _check_can_be_ended(self) -> None:
+        """Only a process or a coroutine can be ended: a limit that nobody could keep is refused at the call."""
+        limited, isolate = self.settings.start_to_close is not None, self.settings.isolate
+        if self.is_async or not (limited or isolate):
+            return
+        if isolate is False:
+            raise ValueRefused(
+                what=f"start_to_close of {self.name}",
+                why="a function that runs in dwf's own process cannot be ended",
+                hint="leave out isolate=False, or the limit",
+            )
+        if self._target is None:
+            raise ValueRefused(
+                what=f"{'isolate' if isolate else 'start_to_close'} of {self.name}",
+                why="it needs a process of its own, where a function inside another one cannot be found",
+                hint="declare it at the top of the script: @dwf.activity(start_to_close=...)",
+            )
 
     def perform(self, given: bytes) -> Any:
         """Run the function with the recorded input; its coroutine if it is async."""
@@ -228,10 +247,4 @@ async def step(
         inline._target = function._target
     else:
         inline = Activity(function, name, options, "step")
-        if start_to_close is not None and not inline.is_async:
-            raise ValueRefused(
-                what=f"start_to_close of dwf.step({name!r})",
-                why="only a declared step can be ended",
-                hint="put @dwf.activity(start_to_close=...) above the function and call that",
-            )
     return await inline._durable(args, kwargs)

@@ -115,6 +115,7 @@ class RunState:
         self.approvals: dict[int, OpenApproval] = {}
         self.unconsumed: dict[int, ev.SignalReceived] = {}
         self.messages: set[str] = set()
+        self.keys: dict[str, ev.SignalReceived] = {}
         self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
         self.steps_done = 0
 
@@ -142,7 +143,7 @@ class RunState:
             return Status.BLOCKED
         if any(step.started is not None or not step.retry_at for step in self.steps.values()):
             return Status.RUNNING
-        if self.steps or self.timers or self.signal_waits or self.approvals or self._starts_later():
+        if self.steps or self.timers or self.signal_waits or self.approvals or self.starts_later:
             return Status.WAITING
         return Status.RUNNING
 
@@ -151,11 +152,13 @@ class RunState:
         due = [timer.started.fire_at for timer in self.timers.values()]
         due += [step.retry_at for step in self.steps.values() if step.retry_at and step.started is None]
         due += [a.requested.deadline for a in self.approvals.values() if a.requested.deadline]
-        if self._starts_later():
+        if self.starts_later:
             due.append(self.head.start_at)
         return unstamp(min(due)) if due else None
 
-    def _starts_later(self) -> bool:
+    @property
+    def starts_later(self) -> bool:
+        """Whether its start was put off, and nothing has come of it yet."""
         return bool(self.head.start_at) and not self.begun
 
     def runnable(self) -> list[OpenStep]:
@@ -213,6 +216,8 @@ class RunState:
 
     def _signal(self, event: ev.SignalReceived) -> None:
         self._remember(event)
+        if event.key:
+            self.keys.setdefault(event.key, event)
         for command, wait in self.signal_waits.items():
             if wait.opened.name == event.name:
                 del self.signal_waits[command]

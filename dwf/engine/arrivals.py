@@ -14,12 +14,17 @@ from dataclasses import dataclass, field
 from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.duration import stamp, unstamp
+from dwf.core.messages import quoted
 from dwf.core.state import OpenApproval, RunState
 from dwf.engine.identity import may_answer
 from dwf.engine.summary import who
+from dwf.store.blobs import same_payload
 from dwf.store.letters import Letter
 
 INPUT, CLOSING, TIMER = 0, 1, 2
+# The kernel stamps files with the time of its last tick, up to 10 ms ago: an answer given at once would look older
+# than the question.
+_COARSE_CLOCK_US = 20_000
 Make = Callable[[RunState], list[ev.Event]]
 
 
@@ -34,7 +39,11 @@ class Arrival:
 
 
 class Late(Exception):
-    """A letter that cannot count any more. `why` is told to its sender."""
+    """A letter that came too late to count: what it speaks of is over. It is kept and shown as that."""
+
+
+class Unfit(Exception):
+    """A letter that may not count. `why` is told to its sender."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -45,7 +54,7 @@ class Late(Exception):
 
 
 def from_time(state: RunState, now_us: int) -> list[Arrival]:
-    """Timers and deadlines that are due, and steps that were called off before they began."""
+    """Timers and deadlines that are due."""
     found = [
         Arrival(due, TIMER, (command, ""), _fires(command))
         for command, timer in state.timers.items()
@@ -76,24 +85,14 @@ def _expires(command: int) -> Make:
 # -- mail -------------------------------------------------------------------------------------------------------
 
 
-def from_letter(letter: Letter, state: RunState) -> Arrival:
-    """A letter as an arrival. Its `make` raises Late when the letter cannot count."""
-    message = letter.message
-    kinds: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
-        mail.SIGNAL: _signal,
-        mail.CANCEL: _cancel,
-        mail.APPROVE: _answer,
-        mail.REJECT: _answer,
-    }
+def from_letter(letter: Letter) -> Arrival:
+    """A letter as an arrival. Its `make` gives no events if the history has it already; it raises Late or Unfit."""
+    make = _MAKE.get(letter.message.kind, _nothing)
 
-    def make(now: RunState) -> list[ev.Event]:
-        if message.id in now.messages:
-            return []
-        if message.nonce and message.nonce != now.head.nonce:
-            raise Late("it was meant for an earlier run of this id")
-        return kinds[message.kind](letter, now)
+    def once(state: RunState) -> list[ev.Event]:
+        return [] if letter.message.id in state.messages else make(letter, state)
 
-    return Arrival(letter.posted_us, INPUT, (0, letter.name), make)
+    return Arrival(letter.posted_us, INPUT, (letter.posted_us, letter.name), once)
 
 
 def sender_of(letter: Letter) -> ev.Identity:
@@ -104,8 +103,13 @@ def sender_of(letter: Letter) -> ev.Identity:
     return claimed
 
 
-def _signal(letter: Letter, _: RunState) -> list[ev.Event]:
+def _signal(letter: Letter, state: RunState) -> list[ev.Event]:
     message = letter.message
+    before = state.keys.get(message.key) if message.key else None
+    if before is not None:
+        if before.name == message.name and same_payload(before.payload, message.payload):
+            return []
+        raise Unfit(f"its key {quoted(message.key)} was used before, with another signal or payload")
     return [
         ev.SignalReceived(
             name=message.name,
@@ -117,6 +121,10 @@ def _signal(letter: Letter, _: RunState) -> list[ev.Event]:
             posted=stamp(letter.posted_us),
         )
     ]
+
+
+def _nothing(letter: Letter, state: RunState) -> list[ev.Event]:
+    return []
 
 
 def _cancel(letter: Letter, _: RunState) -> list[ev.Event]:
@@ -132,17 +140,17 @@ def _answer(letter: Letter, state: RunState) -> list[ev.Event]:
     message = letter.message
     approval = next((a for a in state.approvals.values() if a.requested.id == message.question), None)
     if approval is None:
-        raise Late("the question is not open any more")
+        raise Late
     asked = approval.requested
     if asked.fingerprint != message.fingerprint:
-        raise Late("the question is not the one that was shown")
-    if letter.posted_us < unstamp(asked.ts):
-        raise Late("it is older than the question")
+        raise Unfit("the question is not the one that was shown")
+    if letter.posted_us + _COARSE_CLOCK_US < unstamp(asked.ts):
+        raise Unfit("it is older than the question")
     refused = may_answer(asked, letter.uid)
     if refused is not None:
-        raise Late(refused)
+        raise Unfit(refused)
     if any(a.by is not None and a.by.uid == letter.uid for a in approval.answers):
-        raise Late("this person has answered already")
+        raise Unfit("the same person has answered before")
     given = ev.ApprovalAnswered(
         command=asked.command,
         answer=message.kind,
@@ -152,6 +160,14 @@ def _answer(letter: Letter, state: RunState) -> list[ev.Event]:
         posted=stamp(letter.posted_us),
     )
     return [given]
+
+
+_MAKE: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
+    mail.SIGNAL: _signal,
+    mail.CANCEL: _cancel,
+    mail.APPROVE: _answer,
+    mail.REJECT: _answer,
+}
 
 
 def decided(state: RunState, command: int) -> ev.ApprovalResolved | None:

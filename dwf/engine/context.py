@@ -12,6 +12,7 @@ from dwf.core.events import Event
 from dwf.core.state import RunState
 from dwf.engine.lanes import Lanes
 from dwf.engine.watchdog import Watchdog
+from dwf.errors import ScriptRefused
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
 from dwf.store.code import bundle_hash
@@ -51,34 +52,50 @@ class Loaded:
 
 
 class Codes:
-    """Loaded scripts by content, so that a thousand runs of one script load it once."""
+    """Loaded scripts by content, so that a thousand runs of one script load it once; also what could not be loaded."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._loaded: dict[tuple[str, str], Loaded] = {}
+        self._shelf: dict[tuple[str, str], _Place] = {}
 
     def of(self, state: RunState) -> Loaded:
-        """The code that a run is on. Raises CodeMissing, ScriptRefused, NotFound."""
-        origin, _, _ = state.script.rpartition("/")
+        """The code that a run is on. Raises CodeMissing, ScriptRefused, NotFound, NotPermitted, DiskError."""
         if state.head.code_mode == "live":
             sources = collect(state.script)
             return self.load(sources, bundle_hash(sources.files, sources.main))
-        with self._lock:
-            found = self._loaded.get((state.code, origin))
-        if found is not None:
-            return found
+        origin, _, _ = state.script.rpartition("/")
+        found = self._shelf.get((state.code, origin))
+        if found is not None and found.loaded is not None:
+            return found.loaded
         bundle = self._store.code.load(state.code, state.head.run)
         return self.load(Sources(bundle.main, dict(bundle.files), origin, state.code_owner), state.code)
 
     def load(self, sources: Sources, content: str) -> Loaded:
         """Load what was collected; `content` is its hash. Raises ScriptRefused."""
         with self._lock:
-            key = (content, sources.origin)
-            if key not in self._loaded:
-                script = load(sources.files, sources.main, content, sources.origin)
-                self._loaded[key] = Loaded(script, content, sources)
-            return self._loaded[key]
+            place = self._shelf.setdefault((content, sources.origin), _Place())
+        # A script that takes long to load, or for ever, holds up nobody but its own runs.
+        with place.lock:
+            if place.refused is not None:
+                raise place.refused
+            if place.loaded is None:
+                try:
+                    script = load(sources.files, sources.main, content, sources.origin)
+                except ScriptRefused as error:
+                    place.refused = error
+                    raise
+                place.loaded = Loaded(script, content, sources)
+            return place.loaded
+
+
+class _Place:
+    """One script on the shelf."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loaded: Loaded | None = None
+        self.refused: ScriptRefused | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +111,18 @@ class Engine:
     watchdog: Watchdog = field(default_factory=Watchdog)
 
     @classmethod
-    def open(cls, store: Store, *, jobs: int = 8, watch: Watch | None = None, stop: threading.Event | None = None) -> Engine:
-        """An engine for one process. `jobs`: how many steps may run at a time."""
-        return cls(store, Lanes(jobs), Codes(store), watch or Unwatched(), stop=stop or threading.Event())
+    def open(
+        cls,
+        store: Store,
+        *,
+        jobs: int = 8,
+        watch: Watch | None = None,
+        stop: threading.Event | None = None,
+        clock: Callable[[], int] = wall_clock_us,
+    ) -> Engine:
+        """An engine for one process. jobs: how many steps may run at a time. clock: microseconds since the epoch."""
+        stop = stop or threading.Event()
+        return cls(store, Lanes(jobs), Codes(store), watch or Unwatched(), clock, stop)
 
     def close(self) -> None:
         """End the threads."""

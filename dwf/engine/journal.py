@@ -6,26 +6,39 @@ batch cannot be written, all three are ahead of the disk: the journal is closed 
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterable, Sequence
 
 from dwf.core.duration import stamp
-from dwf.core.events import Event, Opening, WorkflowStarted
+from dwf.core.events import ApprovalRequested, Event, Opening, RunBlocked, WorkflowStarted
 from dwf.core.replay import Replay
-from dwf.core.state import RunState, fold
+from dwf.core.runtime import ActivityCall
+from dwf.core.state import RunState
 from dwf.engine.context import Engine, Loaded
-from dwf.errors import InternalError
-from dwf.store.history import History
+from dwf.engine.runs import folded
+from dwf.engine.watchdog import OutOfTime
+from dwf.errors import DiskError, DwfError, InternalError, NotPermitted, ValueRefused, WaitsForNothing
+from dwf.store.history import PENDING_FULL, History
 
 
 class Journal:
-    """One run under its lock. Close it, whatever happens."""
+    """One run under its lock. Close it, whatever happens.
+
+    blocked: the script cannot be asked. Facts are recorded all the same, and nothing is begun.
+    """
 
     def __init__(self, engine: Engine, run: str, link: int) -> None:
         self._engine = engine
         self.run, self.link = run, link
         path = engine.store.layout.history_path(run, link)
         self.history = History.open(engine.store.disk, path, engine.clock())
-        self.state: RunState = fold(self.history.events)
+        try:
+            self.state: RunState = folded(self.history.events, path)
+        except BaseException:
+            self.history.close()
+            raise
+        self.blocked = False
         self.loaded: Loaded | None = None
         self._replay: Replay | None = None
         self._staged: list[Event] = []
@@ -36,36 +49,94 @@ class Journal:
             raise InternalError(what=f"{self.run} was asked for its script before it was replayed")
         return self._replay
 
-    def replay_all(self, loaded: Loaded) -> list[Opening]:
-        """Run the script over the whole file; the openings that a torn batch has left out. Raises ScriptError."""
+    def call(self, command: int) -> ActivityCall | None:
+        """An open step as the script asked for it; None if the script cannot be asked."""
+        return None if self._replay is None else self._replay.commands.calls.get(command)
+
+    # -- the script ---------------------------------------------------------------------------------------------
+
+    def replay_all(self, loaded: Loaded) -> None:
+        """Run the script over the whole file, and stage the openings that a torn batch has left out.
+
+        Raises the error that blocks the run; nothing is staged then.
+        """
         events = self.history.events
         started = events[0]
         assert isinstance(started, WorkflowStarted)
         openings = [event for event in events if isinstance(event, Opening)]
-        program = loaded.script.program(started.workflow)
         self.loaded = loaded
+        program = loaded.script.program(started.workflow)
         self._replay = Replay(program, started, openings, self._engine.store.blobs.fetch)
-        with self._engine.watchdog.over(self._replay):
-            fresh = self._replay.apply(events)
+        told = self._told(events)
+        fresh = self._activate(events[:told])
         self._replay.live = True
-        return fresh
+        fresh += self._activate(events[told:])
+        for opening in self._acceptable(fresh):
+            self.record(opening)
+
+    def deliver(self, body: Event) -> None:
+        """Stage an event, let the script react, and stage what it asks for. Raises the error that blocks the run.
+
+        The event stays staged when the script stumbles over it: it is a fact.
+        """
+        event = self.record(body)
+        for opening in self._acceptable(self._activate((event,))):
+            self.record(opening)
+
+    def block(self, error: DwfError) -> bool:
+        """Write down why the script cannot go on; True if that is news. Nothing of the void activation is recorded."""
+        # A script that is merely stuck can still be cancelled.
+        self.blocked = not isinstance(error, WaitsForNothing)
+        now = RunBlocked(
+            code=error.code,
+            message=error.message,
+            hint=error.hint or "",
+            where=str(error.facts.get("where", "")),
+            code_hash=self.loaded.content if self.loaded else self.state.code,
+        )
+        before = self.state.blocked
+        if before is not None and _reason(before) == _reason(now):
+            if self.blocked:
+                self._forget_said()
+            return False
+        self.record(now)
+        return True
+
+    def _told(self, events: Sequence[Event]) -> int:
+        """How many of the recorded events the script has reacted to before, so that it does not say things twice."""
+        if self.state.blocked is not None:
+            return self.state.blocked.id
+        return len(events) if self.state.begun else 0
+
+    def _activate(self, events: Sequence[Event]) -> list[Opening]:
+        try:
+            with self._engine.watchdog.over(self.replay):
+                return self.replay.apply(events)
+        except OutOfTime:
+            raise self.replay.commands.void or InternalError(what="workflow code was cut short") from None
+
+    def _acceptable(self, openings: list[Opening]) -> list[Opening]:
+        """Refuse what could never be answered, before it is recorded."""
+        for opening in openings:
+            if isinstance(opening, ApprovalRequested) and opening.need > 1 and not self._engine.store.shared:
+                raise ValueRefused(
+                    what=f"dwf.approve(need={opening.need})",
+                    why="this state directory belongs to one user, who is one person",
+                    hint="use need=1 here",
+                )
+        return openings
+
+    # -- the file -----------------------------------------------------------------------------------------------
 
     def record(self, body: Event) -> Event:
         """Stage an event that the script does not see, or an opening that it has asked for."""
         event = self.history.stage(self._engine.store.blobs.pack(body), self._engine.clock())
         self.state.apply(event)
         self._staged.append(event)
+        if self.history.pending_bytes >= PENDING_FULL:
+            # What is missing of this batch after a crash is asked for again by the replay.
+            self.commit()
         return event
-
-    def deliver(self, body: Event) -> list[Event]:
-        """Stage an event, let the script react, and stage what it asks for, which is returned. Raises ScriptError.
-
-        The event stays staged when the script stumbles over it: it is a fact.
-        """
-        event = self.record(body)
-        with self._engine.watchdog.over(self.replay):
-            fresh = self.replay.apply((event,))
-        return [self.record(opening) for opening in fresh]
 
     @property
     def dirty(self) -> bool:
@@ -91,8 +162,10 @@ class Journal:
             self._replay.close()
         self.history.close()
 
-    def forget_said(self) -> None:
-        """Drop what an activation said that counts for nothing and was told before."""
+    # -- what the script says -----------------------------------------------------------------------------------
+
+    def _forget_said(self) -> None:
+        """Drop what a void activation said, if it was told before."""
         if self._replay is not None:
             self._replay.commands.emissions = []
 
@@ -100,10 +173,17 @@ class Journal:
         if self._replay is None or not self._replay.commands.emissions:
             return
         said, self._replay.commands.emissions = self._replay.commands.emissions, []
-        now = stamp(self._engine.clock())
-        lines = [f"{now} {logging.getLevelName(level)} {name}: {text}\n" for level, name, text in said]
-        self._engine.store.outputs.log(self.run, "".join(lines).encode("utf-8", "backslashreplace"), self.link)
+        self._log(said)
         for level, _, text in said:
             self._engine.watch.said(self.run, level, text)
 
+    def _log(self, said: Iterable[tuple[int, str, str]]) -> None:
+        now = stamp(self._engine.clock())
+        lines = [f"{now} {logging.getLevelName(level)} {name}: {text}\n" for level, name, text in said]
+        # News, not truth: for want of a log line no run is stopped.
+        with contextlib.suppress(DiskError, NotPermitted):
+            self._engine.store.outputs.log(self.run, "".join(lines).encode("utf-8", "backslashreplace"), self.link)
 
+
+def _reason(blocked: RunBlocked) -> tuple[str, str, str]:
+    return blocked.code, blocked.message, blocked.code_hash

@@ -11,7 +11,9 @@ import time
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from dwf.activities.plan import Outcome, Performance
+from dwf.activities.plan import Kind, Outcome, Performance
+from dwf.core.events import ErrorInfo
+from dwf.core.outcome import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,6 @@ class Lanes:
 
     def __init__(self, count: int) -> None:
         self.count = max(1, count)
-        self.freed = threading.Event()
         self._free = self.count
         self._lock = threading.Lock()
         self._loads: SimpleQueue[tuple[Load, SimpleQueue[Report]] | None] = SimpleQueue()
@@ -55,8 +56,6 @@ class Lanes:
     def give_back(self, count: int) -> None:
         with self._lock:
             self._free += count
-        if count:
-            self.freed.set()
 
     def any_free(self) -> bool:
         return self._free > 0
@@ -82,7 +81,16 @@ class Lanes:
             load, reports = given
             began = time.monotonic()
             for command, performance in load:
-                performance.go()
-                reports.put(Ended(command, performance.finish()))
+                reports.put(Ended(command, played(performance)))
             self.give_back(1)
             reports.put(LaneFree(len(load), time.monotonic() - began))
+
+
+def played(performance: Performance) -> Outcome:
+    """Let a step begin, and wait for its end. Nothing gets out of it but an outcome: somebody is waiting for that."""
+    try:
+        performance.go()
+        return performance.finish()
+    except BaseException as error:
+        why = f"dwf could not perform it: {type(error).__name__}: {said(error)}"
+        return Outcome(Kind.FAILED, time.time_ns() // 1000, error=ErrorInfo(type="InternalError", message=why))

@@ -14,28 +14,59 @@ from dwf.core.messages import Message, check_signal_name, quoted
 from dwf.core.state import OpenApproval, RunState
 from dwf.engine.identity import may_answer, members_of
 from dwf.engine.runs import RunView, load
-from dwf.errors import NotPermitted, UsageError, WrongState
+from dwf.errors import Conflict, NotPermitted, UsageError, WrongState
+from dwf.store.blobs import same_payload
+from dwf.store.history import believe_history
 from dwf.store.room import Store
 
 
 @dataclass(frozen=True)
 class Posted:
-    """What was posted: the message's id, and what it says in words."""
+    """What was posted: the message's id, and what it says in words. `duplicate`: it was there before."""
 
     message: str
     run: str
     nonce: str
     what: str
+    duplicate: bool = False
 
 
-def signal(
-    store: Store, run: str, name: str, payload: bytes, by: Identity, reason: str = "", key: str = ""
-) -> Posted:
-    """Post a signal to whatever instance of the run is open. Raises NotFound (4), WrongState (7), UsageError (2)."""
+def signal(store: Store, run: str, name: str, payload: bytes, by: Identity, reason: str = "", key: str = "") -> Posted:
+    """Post a signal to whatever instance of the run is open. Raises NotFound (4), WrongState (7), UsageError (2).
+
+    The same `key` a second time posts nothing (`duplicate`); with another name or payload it is a Conflict (9).
+    """
     check_signal_name(name)
     view = _open_run(store, run)
-    message = Message(id="", run=view.run, kind=mail.SIGNAL, name=name, payload=Payload(payload), key=key, reason=reason, by=by)
+    message = Message(
+        id="", run=view.run, kind=mail.SIGNAL, name=name, payload=Payload(payload), key=key, reason=reason, by=by
+    )
+    before = _known(store, view, message) if key else None
+    if before is not None:
+        assert view.state is not None
+        return Posted(before, view.run, view.state.head.nonce, f"signal {name}, as before", duplicate=True)
     return _post(store, view, message, f"signal {name}")
+
+
+def _known(store: Store, view: RunView, message: Message) -> str | None:
+    """The id of an earlier signal with the same key, if there is one; it is on disk. Raises Conflict."""
+    assert view.state is not None
+    found: list[tuple[str, str, Payload]] = []
+    recorded = view.state.keys.get(message.key)
+    if recorded is not None:
+        # A killed process may have left it in memory only, and this answer is believed.
+        believe_history(store.disk, view.path)
+        found.append((recorded.message, recorded.name, recorded.payload))
+    waiting = [letter for letter in store.mailbox.pending(view.run) if letter.message.key == message.key]
+    if waiting:
+        store.mailbox.sync_new()
+    found += [(letter.name, letter.message.name, letter.message.payload) for letter in waiting]
+    if not found:
+        return None
+    before, name, payload = found[0]
+    if name != message.name or not same_payload(payload, message.payload):
+        raise Conflict(what=f"the key {quoted(message.key)} was used before, with another signal or payload")
+    return before
 
 
 def cancel(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
@@ -110,8 +141,13 @@ def _post(store: Store, view: RunView, message: Message, what: str) -> Posted:
     posted = store.mailbox.post(message)
     store.index.wake(view.run)
     assert view.state is not None
-    if store.mailbox.fate(posted) in ("late", "bad"):
-        raise WrongState(what=f"run {view.run} ended before this came; it is kept as late", hint=f"dwf show {view.run}")
+    fate = store.mailbox.fate(posted)
+    if fate == "late":
+        raise WrongState(
+            what=f"run {view.run} was over before this came; it is kept as late", hint=f"dwf show {view.run}"
+        )
+    if fate == "bad":
+        raise WrongState(what=f"run {view.run} could not take this; the reason is kept with it", hint="dwf doctor")
     return Posted(posted, view.run, view.state.head.nonce, what)
 
 
@@ -127,7 +163,9 @@ def _asked(state: RunState, run: str, step: str | None) -> OpenApproval:
     fitting = [a for a in open_ones if step == str(a.requested.command)]
     fitting = fitting or [a for a in open_ones if step.lower() in a.requested.prompt.lower()]
     if len(fitting) != 1:
-        raise UsageError(what=f"{quoted(step)} names {len(fitting)} open questions of {run}", hint=_which(run, open_ones))
+        raise UsageError(
+            what=f"{quoted(step)} names {len(fitting)} open questions of {run}", hint=_which(run, open_ones)
+        )
     return fitting[0]
 
 
@@ -144,7 +182,8 @@ def _check_allowed(asked: ApprovalRequested, run: str, by: Identity) -> None:
         members = members_of(name[1:]) if name.startswith("@") else [name]
         may += [f"(there is no group {name[1:]} here)"] if members is None else members
     raise NotPermitted(
-        what=f"you may not answer for {run}: {refused}", hint="who may: " + (", ".join(may) or "nobody is in that group")
+        what=f"you may not answer for {run}: {refused}",
+        hint="who may: " + (", ".join(may) or "nobody is in that group"),
     )
 
 

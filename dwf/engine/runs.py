@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from dwf.core.duration import unstamp
 from dwf.core.events import Event, WorkflowStarted
 from dwf.core.messages import check_run_id
-from dwf.core.state import RunState, Status, fold
+from dwf.core.state import RunState, Status
 from dwf.engine.summary import Wait, addressees, row_of, waits
 from dwf.errors import DwfError, HistoryCorrupt, NotFound, UsageError
 from dwf.store.history import read_history
@@ -99,10 +99,28 @@ def load(store: Store, run: str) -> RunView:
     except NotFound:
         known = _all_ids(store)
         close = get_close_matches(run, known, 1)
-        raise NotFound(what=f"there is no run {run}", hint=f"did you mean {close[0]}?" if close else "dwf list") from None
-    readable = reading.events and isinstance(reading.events[0], WorkflowStarted)
-    state = fold(reading.events) if readable else None
-    return RunView(run, link, path, reading.events, state, reading.problem, reading.torn_bytes)
+        raise NotFound(
+            what=f"there is no run {run}", hint=f"did you mean {close[0]}?" if close else "dwf list"
+        ) from None
+    state, problem = None, reading.problem
+    if reading.events and isinstance(reading.events[0], WorkflowStarted):
+        try:
+            state = folded(reading.events, path)
+        except HistoryCorrupt as error:
+            problem = problem or error
+    return RunView(run, link, path, reading.events, state, problem, reading.torn_bytes)
+
+
+def folded(events: Iterable[Event], path: str) -> RunState:
+    """A history as a state. Raises HistoryCorrupt for records that each are in order, and together are no history."""
+    state = RunState()
+    for event in events:
+        try:
+            state.apply(event)
+        except (KeyError, AssertionError, AttributeError) as error:
+            why = f"{type(event).__name__} does not follow from what is before it ({type(error).__name__}: {error})"
+            raise HistoryCorrupt(path=path, line=event.id, offset=0, why=why, kind="corrupt") from error
+    return state
 
 
 def summaries(
@@ -122,7 +140,7 @@ def summaries(
     return [_summary(_read_anew(store, row) if row.due_at == 0 else row) for row in rows]
 
 
-def last_tickunstamp(store: Store) -> int | None:
+def last_tick_us(store: Store) -> int | None:
     """When a tick was last here, microseconds UTC; None if never, or not known."""
     return store.index.last_tick_us()
 
@@ -149,7 +167,9 @@ def _needs_of(view: RunView) -> list[Need]:
         return []
     if state.blocked is not None:
         blocked = state.blocked
-        return [Need("FIX", view.run, blocked.message, "whoever keeps the script", unstamp(blocked.ts), detail=blocked.hint)]
+        return [
+            Need("FIX", view.run, blocked.message, "whoever keeps the script", unstamp(blocked.ts), detail=blocked.hint)
+        ]
     return [_question(state, wait) for wait in waits(state) if wait.kind == "approval"]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dwf.core.commands import waiting_lines
 from dwf.core.events import Opening
 from dwf.core.replay import Replay
+from dwf.core.tasks import WorkflowTask
 from dwf.engine.context import Codes
 from dwf.engine.runs import load
 from dwf.engine.summary import waits
@@ -53,10 +54,10 @@ def stack(store: Store, run: str, uid: int) -> list[TaskStack]:
         watchdog.close()
 
 
-def _of(task: object, replay: Replay, source: dict[str, bytes], awaited: list[str]) -> TaskStack:
-    lines = waiting_lines(task, replay.program.is_script)  # type: ignore[arg-type]
+def _of(task: WorkflowTask, replay: Replay, source: dict[str, bytes], awaited: list[str]) -> TaskStack:
+    lines = waiting_lines(task, replay.program.is_script)
     told = [(line, _source_line(line, source)) for line in lines]
-    name = task.get_name()  # type: ignore[attr-defined]
+    name = task.get_name()
     return TaskStack("main" if name == "t1" else name, told, "; ".join(awaited))
 
 

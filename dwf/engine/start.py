@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,16 +15,17 @@ from dwf.authoring.workflow import Workflow
 from dwf.core.duration import stamp
 from dwf.core.events import Identity, Payload, WorkflowStarted
 from dwf.core.messages import check_run_id
-from dwf.core.state import fold
-from dwf.core.values import same
 from dwf.engine.context import wall_clock_us
+from dwf.engine.runs import folded
 from dwf.engine.summary import who
 from dwf.errors import Busy, Conflict
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
+from dwf.store.blobs import same_payload
 from dwf.store.code import bundle_hash
 from dwf.store.creation import create_run
 from dwf.store.history import believe_history
+from dwf.store.locks import RunLock
 from dwf.store.record import Chain
 from dwf.store.room import Store
 from dwf.store.row import DUE_NOW, Row
@@ -30,6 +33,7 @@ from dwf.store.row import DUE_NOW, Row
 IfExists = Literal["fail", "use", "new", "terminate"]
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _SUFFIX = 5
+_LOCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -147,16 +151,30 @@ def _create(store: Store, event: WorkflowStarted, request: StartRequest, sources
         if not os.path.exists(store.layout.history_path(event.run, link)):  # noqa: PTH110
             store.code.save(dict(sources.files), sources.main)
         try:
-            create_run(store.disk, store.layout, store.index, _row(event, link), _first_line(store, event))
+            with _lock(store, event.run) if link > 1 else nullcontext():
+                create_run(store.disk, store.layout, store.index, _row(event, link), _first_line(store, event))
         except Conflict:
             found = _existing(store, event, request)
             if found is not None:
                 return found
             link = store.latest_link(event.run) + 1
             continue
-        return Started(
-            event.run, event.nonce, event.workflow, event.script, event.code, True, request.start_at_us
-        )
+        return Started(event.run, event.nonce, event.workflow, event.script, event.code, True, request.start_at_us)
+
+
+def _lock(store: Store, run: str) -> RunLock:
+    """The lock on an id, for its next instance: whoever closes the one before must have left it. Raises Busy."""
+    until = time.monotonic() + _LOCK_SECONDS
+    while (lock := store.locks.take(run)) is None:
+        if time.monotonic() > until:
+            raise _busy(store, run)
+        time.sleep(0.01)
+    return lock
+
+
+def _busy(store: Store, run: str) -> Busy:
+    holder = store.locks.holder(run)
+    return Busy(run=run, pid=holder.pid if holder else "?", hint="it will end soon; try again")
 
 
 def _first_line(store: Store, event: WorkflowStarted) -> bytes:
@@ -185,14 +203,14 @@ def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> St
     reading = believe_history(store.disk, store.layout.history_path(event.run, link))
     if reading.problem is not None:
         raise reading.problem
-    state = fold(reading.events)
+    state = folded(reading.events, store.layout.history_path(event.run, link))
     head = state.head
     if request.if_exists == "use":
         differs = _difference(head, event)
         if differs is None:
             return Started(head.run, head.nonce, head.workflow, head.script, head.code, created=False)
         raise Conflict(what=f"the id {event.run} is in use, with another {differs}", hint="choose another --id")
-    if request.if_exists == "new" and state.ended is not None:
+    if request.if_exists in ("new", "terminate") and state.ended is not None:
         return None
     if request.if_exists == "terminate":
         _end_by_force(store, state.head.run, link, request)
@@ -209,7 +227,7 @@ def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> St
 def _difference(head: WorkflowStarted, event: WorkflowStarted) -> str | None:
     if head.workflow != event.workflow:
         return f"workflow ({head.workflow})"
-    if not same(head.input, event.input):
+    if not same_payload(head.input, event.input):
         return f"input ({bytes(head.input).decode('ascii', 'replace')[:200]})"
     return None
 
@@ -221,7 +239,7 @@ def _end_by_force(store: Store, run: str, link: int, request: StartRequest) -> N
 
     terminate(store, run, request.by, f"replaced: {request.reason or 'dwf start --if-exists terminate'}")
     tick(store, only={run})
-    reading = believe_history(store.disk, store.layout.history_path(run, link))
-    if fold(reading.events).ended is None:
-        holder = store.locks.holder(run)
-        raise Busy(run=run, pid=holder.pid if holder else "?", hint="it will end soon; try again")
+    path = store.layout.history_path(run, link)
+    reading = believe_history(store.disk, path)
+    if folded(reading.events, path).ended is None:
+        raise _busy(store, run)

@@ -13,14 +13,14 @@ from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, 
 from dwf.core import events as ev
 from dwf.core.duration import stamp
 from dwf.core.events import Payload
-from dwf.core.retry import AttemptFailure, chance_for, retry_at
+from dwf.core.retry import AttemptFailure, Retry, chance_for, retry_at
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import OpenStep
 from dwf.core.values import decode
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Report
-from dwf.errors import ValueRefused
+from dwf.errors import StepStillRuns, ValueRefused
 from dwf.scripts.perform import PERFORMER, packed
 
 # A lane is loaded with more quick functions at a time as long as a whole load takes less than this.
@@ -30,7 +30,10 @@ _ORPHAN_GRACE_US = 5_000_000
 
 
 class Steps:
-    """The attempts of one run in this process."""
+    """The attempts of one run in this process.
+
+    in_flight: those that were let go and have not reported their end.
+    """
 
     def __init__(self, engine: Engine, journal: Journal, reports: SimpleQueue[Report]) -> None:
         self._engine = engine
@@ -40,6 +43,8 @@ class Steps:
         self._slow: list[tuple[int, Performance]] = []
         self._quick: list[tuple[int, Performance]] = []
         self._reserved = 0
+        self._quick_lanes = 0
+        self._begun_here: set[int] = set()
         self.in_flight: dict[int, Performance] = {}
 
     # -- beginning ----------------------------------------------------------------------------------------------
@@ -50,13 +55,19 @@ class Steps:
         if not waiting:
             return True
         self._reserved = self._engine.lanes.take(len(waiting))
-        room = self._reserved * self._load_size
+        lanes, seats = self._reserved, 0
         for step in waiting:
-            if room <= 0:
+            call = self._call(step.command)
+            quick = is_quick(call)
+            if quick and seats:
+                seats -= 1
+            elif not lanes:
                 return False
-            call = self.journal.replay.commands.calls[step.command]
-            quick = self._is_quick(call)
-            room -= 1 if quick else self._load_size
+            else:
+                lanes -= 1
+                if quick:
+                    self._quick_lanes += 1
+                    seats = self._load_size - 1
             (self._quick if quick else self._slow).append(self._prepare(step, call))
         return True
 
@@ -70,24 +81,31 @@ class Steps:
         if len(state.steps) != 1 or state.timers or state.approvals or state.signal_waits:
             return None
         (step,) = self._ready() or (None,)
-        if step is None or not self._is_quick(self.journal.replay.commands.calls[step.command]):
-            return None
-        return step
+        return step if step is not None and is_quick(self._call(step.command)) else None
 
     def begin_lone(self, step: OpenStep) -> Performance:
         """Prepare the only step and stage its ActivityStarted."""
-        return self._prepare(step, self.journal.replay.commands.calls[step.command])[1]
+        return self._prepare(step, self._call(step.command))[1]
 
     def launch(self) -> None:
         """Let the prepared steps begin; their ActivityStarted is on disk now."""
         loads = [[one] for one in self._slow]
-        lanes = min(self._reserved - len(loads), len(self._quick))
-        loads += [self._quick[i::lanes] for i in range(lanes)]
+        loads += [self._quick[i :: self._quick_lanes] for i in range(self._quick_lanes)]
         self._engine.lanes.give_back(self._reserved - len(loads))
-        self._slow, self._quick, self._reserved = [], [], 0
+        self._forget_prepared()
         for load in loads:
             self.in_flight.update(load)
             self._engine.lanes.play(load, self._reports)
+
+    def drop(self) -> None:
+        """Let go of what is prepared and must not begin."""
+        for _, performance in [*self._slow, *self._quick]:
+            performance.finish()
+        self._engine.lanes.give_back(self._reserved)
+        self._forget_prepared()
+
+    def _forget_prepared(self) -> None:
+        self._slow, self._quick, self._reserved, self._quick_lanes = [], [], 0, 0
 
     def lane_free(self, steps: int, seconds: float) -> None:
         """Learn from how long a load took."""
@@ -105,12 +123,13 @@ class Steps:
         now = stamp(self._engine.clock())
         return [step for step in resting if step.retry_at <= now]
 
-    def _is_quick(self, call: ActivityCall) -> bool:
-        return call.kind != "shell" and not call.is_async and not _isolated(call)
+    def _call(self, command: int) -> ActivityCall:
+        return self.journal.replay.commands.calls[command]
 
     def _prepare(self, step: OpenStep, call: ActivityCall) -> tuple[int, Performance]:
         number = step.attempts + 1
         performance = self._performance(call, self._attempt(step, call, number))
+        self._begun_here.add(step.command)
         process = performance.process
         self.journal.record(
             ev.ActivityStarted(
@@ -121,18 +140,22 @@ class Steps:
 
     def _attempt(self, step: OpenStep, call: ActivityCall, number: int) -> Attempt:
         head, link = self.journal.state.head, self.journal.link
-        instance = head.run if link == 1 else f"{head.run}~{link}"
         return Attempt(
             run=head.run,
             nonce=head.nonce,
             command=step.command,
             attempt=number,
             name=step.title,
-            key=f"{instance}:{step.command}",
+            key=self._key(step.command),
             timeout_us=call.timeout_us,
             grace_us=call.grace_us,
             out_prefix=self._engine.store.outputs.prefix(head.run, step.command, number, link),
         )
+
+    def _key(self, command: int) -> str:
+        """The idempotency key: of the step and not of an attempt, the same on every host and for ever."""
+        run, link = self.journal.state.head.run, self.journal.link
+        return f"{run}:{command}" if link == 1 else f"{run}~{link}:{command}"
 
     def _performance(self, call: ActivityCall, attempt: Attempt) -> Performance:
         given = bytes(call.input)
@@ -152,12 +175,11 @@ class Steps:
 
     def ended(self, command: int, outcome: Outcome) -> list[ev.Event]:
         """An attempt's end as events: a closing, or the news that it will be tried again."""
-        self.in_flight.pop(command, None)
         step = self.journal.state.steps.get(command)
         if step is None:
             return []
         if outcome.kind is Kind.INTERRUPTED:
-            return [self._interrupted(step, "dwf was told to stop while it ran")]
+            return [self._interrupted(step, "dwf was told to stop while it ran", outcome.output)]
         if outcome.kind is Kind.COMPLETED:
             outcome = self._checked(command, outcome)
         if outcome.kind is Kind.COMPLETED:
@@ -183,38 +205,41 @@ class Steps:
                 performance.cancel("cancelled by the run")
 
     def end_all(self, reason: str) -> None:
-        """End every attempt that runs, and wait until it is over."""
+        """Ask every attempt that runs to end; their reports are to be waited for."""
         for performance in self.in_flight.values():
             performance.cancel(reason)
 
-    def abandon(self) -> None:
-        """Something could not be recorded: drop what has not begun, end what has."""
-        for _, performance in [*self._slow, *self._quick]:
-            performance.finish()
-        self._engine.lanes.give_back(self._reserved)
-        self._slow, self._quick, self._reserved = [], [], 0
-        self.end_all("dwf could not record it")
-
     def interrupt_all(self) -> None:
+        """The same, because dwf is stopping."""
         for performance in self.in_flight.values():
             performance.interrupt("dwf is stopping")
 
-    def orphans(self) -> list[ev.Event]:
-        """Attempts of a process that is gone: their remains are ended first, then they count as interrupted."""
+    def orphans(self) -> tuple[list[ev.Event], StepStillRuns | None]:
+        """Attempts of a process that is gone: their remains are ended first, then they count as interrupted.
+
+        Beside the events: what still runs and cannot be ended. Nothing may be started while it does.
+        """
         events: list[ev.Event] = []
+        left: StepStillRuns | None = None
         for step in self.journal.state.steps.values():
             started = step.started
-            if started is None or step.command in self.in_flight:
+            if started is None or step.command in self._begun_here:
                 continue
-            if started.pid and not end_orphan(started.pid, started.pid_start, started.boot, _ORPHAN_GRACE_US):
-                continue
-            events.append(self._interrupted(step, f"dwf was killed while attempt {started.attempt} ran"))
-        return events
+            key = self._key(step.command)
+            if end_orphan(started.pid, started.pid_start, started.boot, _ORPHAN_GRACE_US, key):
+                events.append(self._interrupted(step, f"dwf was killed while attempt {started.attempt} ran"))
+            else:
+                left = left or StepStillRuns(
+                    step=step.title,
+                    pid=started.pid,
+                    hint=f"look at it (ps -s {started.pid}) and end it; then: dwf tick",
+                )
+        return events, left
 
     def _checked(self, command: int, outcome: Outcome) -> Outcome:
         """A result that does not fit the function's annotation is that attempt's failure, not the run's riddle."""
-        call = self.journal.replay.commands.calls[command]
-        if call.result_type is None:
+        call = self.journal.call(command)
+        if call is None or call.result_type is None:
             return outcome
         try:
             decode(outcome.result, call.result_type)
@@ -225,33 +250,48 @@ class Steps:
 
     def _failed(self, step: OpenStep, outcome: Outcome) -> ev.Event:
         error = outcome.error or ev.ErrorInfo(type="TimeoutError", message="no end within its time")
-        call = self.journal.replay.commands.calls[step.command]
+        retry = self._policy(step)
         text = f"{outcome.output.tail}\n{outcome.output.err_tail}" if outcome.output else ""
         failure = AttemptFailure(error, outcome.error_types, outcome.exit_code, text)
-        if not call.retry.gives_up(step.attempts, failure):
-            return self._again(step, error, outcome.retry_after_us, outcome.output)
+        if not retry.gives_up(step.attempts, failure):
+            return self._again(step, retry, error, outcome)
         if outcome.kind is Kind.TIMED_OUT:
+            call = self.journal.call(step.command)
+            limit = step.scheduled.timeout if call is None else call.timeout_us
             return ev.ActivityTimedOut(
-                command=step.command, timeout=call.timeout_us, attempts=step.attempts, output=outcome.output
+                command=step.command, timeout=limit, attempts=step.attempts, output=outcome.output
             )
         return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=outcome.output)
 
-    def _again(self, step: OpenStep, error: ev.ErrorInfo, asked_us: int | None, output: ev.Output | None) -> ev.Event:
-        call = self.journal.replay.commands.calls[step.command]
+    def _policy(self, step: OpenStep) -> Retry:
+        """As the script has it now; what was recorded, if the script cannot be asked."""
+        call = self.journal.call(step.command)
+        return Retry(max_attempts=step.scheduled.max_attempts or None) if call is None else call.retry
+
+    def _again(self, step: OpenStep, retry: Retry, error: ev.ErrorInfo, outcome: Outcome) -> ev.Event:
         chance = chance_for(self.journal.state.head.nonce, step.command, step.attempts)
-        due = retry_at(self._engine.clock(), call.retry, step.attempts, chance, asked_us)
+        due = retry_at(self._engine.clock(), retry, step.attempts, chance, outcome.retry_after_us)
         return ev.ActivityAttemptFailed(
-            command=step.command, attempt=step.attempts, error=error, retry_at=stamp(due), output=output
+            command=step.command, attempt=step.attempts, error=error, retry_at=stamp(due), output=outcome.output
         )
 
-    def _interrupted(self, step: OpenStep, how: str) -> ev.Event:
+    def _interrupted(self, step: OpenStep, how: str, output: ev.Output | None = None) -> ev.Event:
+        if step.cancel_requested:
+            return ev.ActivityCancelled(command=step.command, reason=f"cancelled; {how}", output=output)
         limit = step.scheduled.max_attempts
         if limit and step.attempts >= limit:
             error = ev.ErrorInfo(type="Interrupted", message=f"{how}; whether it took effect is unknown")
-            return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts)
+            return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=output)
         error = ev.ErrorInfo(type="Interrupted", message=how)
         now = stamp(self._engine.clock())
-        return ev.ActivityAttemptFailed(command=step.command, attempt=step.attempts, error=error, retry_at=now)
+        return ev.ActivityAttemptFailed(
+            command=step.command, attempt=step.attempts, error=error, retry_at=now, output=output
+        )
+
+
+def is_quick(call: ActivityCall) -> bool:
+    """Whether it is a plain function: called in a thread of this process, and over when it returns."""
+    return call.kind != "shell" and not call.is_async and not _isolated(call)
 
 
 def _isolated(call: ActivityCall) -> bool:

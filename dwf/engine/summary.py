@@ -12,7 +12,7 @@ from dwf.store.row import DUE_NOW, Row
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One thing that a run waits for. `kind`: approval, signal, retry, step, timer or start. Times: microseconds UTC."""
+    """One thing that a run waits for. kind: approval, signal, retry, step, timer or start. Times: microseconds UTC."""
 
     command: int
     kind: str
@@ -31,14 +31,12 @@ def waits(state: RunState) -> list[Wait]:
     """Everything that is open, most important first."""
     found = [_approval(a) for a in state.approvals.values()]
     found += [_step(s) for s in state.steps.values()]
-    found += [
-        Wait(c, "signal", w.opened.name, unstamp(w.opened.ts)) for c, w in state.signal_waits.items()
-    ]
+    found += [Wait(c, "signal", w.opened.name, unstamp(w.opened.ts)) for c, w in state.signal_waits.items()]
     found += [
         Wait(c, "timer", t.started.purpose, unstamp(t.started.ts), unstamp(t.started.fire_at))
         for c, t in state.timers.items()
     ]
-    if state.head.start_at and state.last_id == 1:
+    if state.starts_later:
         found.append(Wait(0, "start", "its start", unstamp(state.head.ts), unstamp(state.head.start_at)))
     return sorted(found, key=lambda wait: (_RANK[wait.kind], wait.command))
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dwf.activities import capturing
-from dwf.engine.context import Engine, Watch
-from dwf.engine.drive import Driven, Rest, drive
-from dwf.errors import DwfError
+from dwf.core.outcome import said
+from dwf.engine.context import Engine, Watch, wall_clock_us
+from dwf.engine.drive import drive
+from dwf.engine.ending import Driven, Rest
+from dwf.errors import DwfError, InternalError
 from dwf.store.creation import recover_intents
 from dwf.store.room import Store
 
@@ -29,7 +31,7 @@ _STOP_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class TickReport:
-    """What a tick did. `news`: a line for each run that newly failed or got stuck. `errors`: what kept it from a run."""
+    """What a tick did. news: a line for each run that newly failed or got stuck. errors: what kept it from a run."""
 
     driven: int
     news: list[str]
@@ -45,12 +47,14 @@ def tick(
     only: Iterable[str] | None = None,
     watch: Watch | None = None,
     stop: threading.Event | None = None,
+    clock: Callable[[], int] = wall_clock_us,
 ) -> TickReport:
     """Drive what is due until nothing is, or `stop` is set, or `max_seconds` have passed.
 
-    only: drive just these runs, due or not. Raises DiskError if the index cannot be written.
+    only: drive just these runs, due or not. clock: microseconds since the epoch. Raises DiskError if the index cannot
+    be written.
     """
-    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop)
+    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock)
     # The collector must not run while a workflow's loop is set; it is asked for between runs instead.
     collecting = gc.isenabled()
     gc.disable()
@@ -73,8 +77,10 @@ class _Tick:
         self._active: set[str] = set()
         self._ended: list[tuple[str, Driven | BaseException]] = []
         self._parked: set[str] = set()
+        self._unparked: set[str] = set()
         self._elsewhere: set[str] = set()
         self._broken: set[str] = set()
+        self._resting: set[str] = set()
         self._names: dict[str, set[str]] = {}
         self._looking: dict[str, set[str]] = {}
         self._left_lying: set[str] = set()
@@ -87,11 +93,14 @@ class _Tick:
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
         while not self._over():
+            idle = not self._active
             started = [self._drive(run) for run in self._due()]
-            self._take_ended(wait=bool(self._active))
-            if not started and not self._active and not self._ended:
+            if idle and not started:
                 break
+            self._take_ended()
         self._stop()
+        if self._only is None:
+            self._tidy()
         self._store.index.note_tick(self._engine.clock())
         return TickReport(self.driven, self.news, self.errors, self._engine.stop.is_set())
 
@@ -100,6 +109,14 @@ class _Tick:
             self._engine.stop.set()
         return self._engine.stop.is_set()
 
+    def _tidy(self) -> None:
+        """Remove what killed processes have left: normally two directories without anything in them."""
+        try:
+            self._store.mailbox.sweep(self._engine.clock())
+            self._store.locks.sweep()
+        except DwfError as error:
+            self.errors.append(error)
+
     # -- what is due --------------------------------------------------------------------------------------------
 
     def _due(self) -> list[str]:
@@ -107,24 +124,21 @@ class _Tick:
         if free <= 0:
             return []
         if self._engine.lanes.any_free():
-            self._parked.clear()
+            self._unparked, self._parked = self._unparked | self._parked, set()
         skip = self._active | self._parked | self._elsewhere | self._broken
+        posted = [run for run in self._posted() if run not in skip]
         if self._only is not None:
-            return self._of_the_chosen(skip)
-        posted = self._posted()
-        found = [run for run in posted if run not in skip][:free]
-        indexed = self._indexed(free - len(found), skip | set(found))
-        return found + indexed
+            return self._of_the_chosen(self._only, set(posted), skip)
+        found = posted[:free]
+        return found + self._indexed(free - len(found), skip | self._resting | set(found))
 
-    def _of_the_chosen(self, skip: set[str]) -> list[str]:
-        assert self._only is not None
-        posted = self._posted()
-        wanted = self._only if self._first else {run for run in self._only if run in posted or self._is_due(run)}
-        self._first = False
+    def _of_the_chosen(self, only: set[str], posted: set[str], skip: set[str]) -> list[str]:
+        wanted = only if self._first else self._unparked | {run for run in only if run in posted or self._is_due(run)}
+        self._first, self._unparked = False, set()
         return sorted(wanted - skip)
 
     def _is_due(self, run: str) -> bool:
-        row = self._store.index.row(run)
+        row = None if run in self._resting else self._store.index.row(run)
         return row is not None and row.due_at is not None and row.due_at <= self._engine.clock()
 
     def _posted(self) -> dict[str, None]:
@@ -168,9 +182,9 @@ class _Tick:
             self._ended.append((run, result))
             self._changed.notify()
 
-    def _take_ended(self, *, wait: bool) -> None:
+    def _take_ended(self) -> None:
         with self._changed:
-            if wait and not self._ended:
+            if not self._ended:
                 self._changed.wait(_LOOK_SECONDS)
             ended, self._ended = self._ended, []
         for run, result in ended:
@@ -183,23 +197,35 @@ class _Tick:
     def _note(self, run: str, result: Driven | BaseException) -> None:
         if isinstance(result, BaseException):
             self._broken.add(run)
-            if not isinstance(result, DwfError):
-                raise result
-            self.errors.append(result)
+            self.errors.append(_ours(run, result))
             return
-        if result.rest is not Rest.BUSY:
-            self.driven += 1
-            # Mail that a run has seen and left (it has not begun, it is unreadable) is no reason to drive it again.
-            self._left_lying |= self._looking.pop(run, set())
         if result.news:
             self.news.append(result.news)
         if result.rest is Rest.BUSY:
             self._elsewhere.add(run)
-        elif result.rest is Rest.PARKED:
+            return
+        self.driven += 1
+        # Mail that a run has seen and left (it has not begun, it is unreadable) is no reason to drive it again.
+        self._left_lying |= self._looking.pop(run, set())
+        if result.rest is Rest.PARKED:
             self._parked.add(run)
+        elif result.rest in (Rest.BLOCKED, Rest.UNREADABLE):
+            # Whoever mends it does not do so within this tick; what is posted for it is still taken up.
+            self._resting.add(run)
 
     def _stop(self) -> None:
         """Wait for the drivers to leave their runs; what does not in time dies with the process."""
         until = time.monotonic() + _STOP_SECONDS
         while self._active and time.monotonic() < until:
-            self._take_ended(wait=True)
+            self._take_ended()
+
+
+def _ours(run: str, error: BaseException) -> DwfError:
+    """What kept us from a run, as an error that stops this run only. What ends the process is raised."""
+    if isinstance(error, DwfError):
+        return error
+    if not isinstance(error, Exception):
+        raise error
+    wrapped = InternalError(what=f"driving {run} failed: {type(error).__name__}: {said(error)}")
+    wrapped.__cause__ = error
+    return wrapped

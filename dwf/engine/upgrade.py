@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from dwf.core import guard
 from dwf.core.events import CodeUpgraded, Event, Identity, Opening
+from dwf.core.messages import check_run_id
 from dwf.core.replay import Program, Replay
-from dwf.core.state import RunState, fold
+from dwf.core.state import RunState
 from dwf.engine.context import wall_clock_us
+from dwf.engine.runs import folded
 from dwf.engine.start import split_name
 from dwf.engine.watchdog import Watchdog
 from dwf.errors import Busy, WrongState
@@ -34,8 +36,9 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
     Raises NondeterminismError or another ScriptError (65) when it does not fit, Busy (75), WrongState (7), and what
     `collect` and `load` raise. Nothing is changed then.
     """
-    path, _ = split_name(script)
-    sources = collect(path)
+    check_run_id(run)
+    script_path, _ = split_name(script)
+    sources = collect(script_path)
     content = bundle_hash(dict(sources.files), sources.main)
     loaded = load(sources.files, sources.main, content, sources.origin)
     lock = store.locks.take(run)
@@ -43,9 +46,10 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
         holder = store.locks.holder(run)
         raise Busy(run=run, pid=holder.pid if holder else "?", hint="try again in a moment")
     with lock:
-        history = History.open(store.disk, store.layout.history_path(run, store.latest_link(run)), wall_clock_us())
+        path = store.layout.history_path(run, store.latest_link(run))
+        history = History.open(store.disk, path, wall_clock_us())
         try:
-            state = fold(history.events)
+            state = folded(history.events, path)
             if state.ended is not None:
                 raise WrongState(what=f"run {run} is {state.status.value}", hint="only open runs can be moved")
             check_fits(store, loaded.program(state.head.workflow), state, history.events)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from dwf.core.events import ActivityCompleted, ActivityScheduled
 from dwf.core.state import Status
 from dwf.engine.context import wall_clock_us
 from dwf.engine.runs import RunView, load
@@ -47,6 +48,11 @@ def _reached(view: RunView, until: str) -> bool:
     if until == "waiting":
         return state.status in (Status.WAITING, Status.BLOCKED)
     if until.startswith("step:"):
-        wanted = until.removeprefix("step:")
-        return any(step.title == wanted and step.outcome == "completed" for step in state.done)
+        return until.removeprefix("step:") in _completed(view)
     return False
+
+
+def _completed(view: RunView) -> set[str]:
+    """The titles of all steps that have completed; the state keeps only the last of them."""
+    titles = {e.command: e.title or e.name for e in view.events if isinstance(e, ActivityScheduled)}
+    return {titles.get(e.command, "") for e in view.events if isinstance(e, ActivityCompleted)}

@@ -105,7 +105,7 @@ def _local_imports(base: Path, importer: str, tree: ast.Module) -> Iterator[str]
 
 
 def _files_of(base: Path, parts: list[str]) -> Iterator[str]:
-    """The files that an import of a.b.c loads if they lie beside the script: a/__init__.py, a/b/__init__.py, a/b/c.py."""
+    """The files that an import of a.b.c loads if they lie here: a/__init__.py, a/b/__init__.py, a/b/c.py."""
     if parts[0] in _NEVER_LOCAL or not all(part.isidentifier() for part in parts):
         return
     for depth in range(1, len(parts) + 1):

@@ -125,7 +125,7 @@ class _Room:
         module = types.ModuleType(f"{dotted}{self.mark}")
         module.__file__ = f"{self._origin}/{name}"
         module.__package__ = dotted if is_package else dotted.rpartition(".")[0]
-        module.__loader__ = _Source(self._files.get(name, b""))
+        module.__dict__["__loader__"] = _Source(self._files.get(name, b""))
         module.__dict__["__builtins__"] = self._builtins
         if is_package:
             module.__path__ = []
@@ -239,7 +239,9 @@ def raise_in(thread: int, kind: type[BaseException] | None) -> None:
 # -- what a script says -----------------------------------------------------------------------------------------
 
 
-def _print(*values: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False) -> None:
+def _print(
+    *values: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
+) -> None:
     if in_workflow() and guard.active() and file is None:
         text = (" " if sep is None else sep).join(map(str, values)) + ("" if end in (None, "\n") else str(end))
         current("print").say(logging.INFO, "print", text)

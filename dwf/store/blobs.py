@@ -6,12 +6,13 @@ the event that refers to it can be.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from types import MappingProxyType
 
 import msgspec
 
 from dwf.core.events import EVENT_TYPES, Event, Payload
-from dwf.core.values import INLINE_LIMIT, BlobRef, as_blob, blob_ref
+from dwf.core.values import INLINE_LIMIT, BlobRef, as_blob, blob_ref, same
 from dwf.errors import HistoryCorrupt
 from dwf.store.content import Content, Missing
 from dwf.store.files import Disk
@@ -74,6 +75,12 @@ class Blobs:
     def _reference(self, payload: msgspec.Raw) -> msgspec.Raw:
         made = self.put(bytes(payload))
         return blob_ref(made.sha256, made.size, made.preview)
+
+
+def same_payload(recorded: msgspec.Raw, given: msgspec.Raw) -> bool:
+    """Whether a payload as it stands in a history, perhaps as a reference, is the value that is given."""
+    reference = as_blob(recorded)
+    return same(recorded, given) if reference is None else reference.sha256 == sha256(bytes(given)).hexdigest()
 
 
 # Which fields of an event hold values of scripts; the details of an error are the one that lies deeper.

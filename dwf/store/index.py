@@ -159,6 +159,10 @@ class Index:
             return False
         return changed == 1
 
+    def forget(self, run: str) -> None:
+        """Drop the row of a run that has no history. Raises DiskError."""
+        self._write_surely(lambda connection: connection.execute(sql.FORGET, (run,)).rowcount)
+
     # -- by anybody --------------------------------------------------------------------------------------------
 
     def wake(self, run: str) -> bool:

@@ -59,6 +59,7 @@ MARK_DUE = _INSERT + " ON CONFLICT(run) DO UPDATE SET due_at = 0 WHERE due_at IS
 WAKE = "UPDATE run SET due_at = 0, wake = wake + 1 WHERE run = ?"
 WAKES = "SELECT wake FROM run WHERE run = ?"
 SETTLE = f"UPDATE run SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])} WHERE run = ? AND wake = ? AND link <= ?"
+FORGET = "DELETE FROM run WHERE run = ?"
 NOTE = "INSERT INTO mark VALUES(?, '', ?) ON CONFLICT(kind, key) DO UPDATE SET at = excluded.at"
 NOTED = "SELECT at FROM mark WHERE kind = ? AND key = ''"
 

@@ -173,6 +173,10 @@ class Mailbox:
         self._disk.fsync_dir(self._layout.mail_late)
         self.discard([name])
 
+    def refuse(self, name: str, reason: str, uid: int) -> None:
+        """Put a message aside that is in order but may not count; `reason` is for its sender. It goes to mail/bad."""
+        self._refused().take(name, reason, uid)
+
     def _sync(self, path: str) -> None:
         # A sender has synced what he posted; who dropped a file by hand may have forgotten to.
         fd = self._disk.open_regular(path)

@@ -1,0 +1,122 @@
+"""How a run is left: where it rests, how it ends, and what becomes of mail that comes after that.
+
+The order at the end of a run: what it took up is on disk, then removed from the mailbox for good, then the end is
+recorded; so whoever posts afterwards finds either his letter in the history or the run closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from dwf.core import events as ev
+from dwf.core import messages as mail
+from dwf.core.state import RunState, Status
+from dwf.engine.arrivals import sender_of
+from dwf.engine.journal import Journal
+from dwf.engine.summary import row_of
+from dwf.errors import HistoryCorrupt, NewerFormat
+from dwf.store.letters import Letter
+from dwf.store.room import Store
+from dwf.store.row import Row
+
+
+class Rest(Enum):
+    """Why a run was left."""
+
+    WAITING = "waiting"
+    CLOSED = "closed"
+    BLOCKED = "blocked"
+    PARKED = "parked"  # a step is runnable, but no lane was free
+    STOPPED = "stopped"
+    BUSY = "busy"
+    UNREADABLE = "unreadable"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Driven:
+    """How a run was left. `news`: a line for people, if something went wrong for the first time."""
+
+    rest: Rest
+    news: str = ""
+
+
+def close_with(store: Store, journal: Journal, end: ev.Event) -> Rest:
+    """Record the end of a run, and leave it."""
+    journal.record(end)
+    journal.commit()
+    return closed(store, journal)
+
+
+def closed(store: Store, journal: Journal) -> Rest:
+    """Settle a run that is over; what else came for it came too late, and is kept as that."""
+    run, link = journal.run, journal.link
+    while True:
+        wakes = store.index.wakes_seen(run)
+        for letter in store.mailbox.pending(run):
+            if _took_up(journal.state, letter):
+                store.mailbox.discard([letter.name])
+            else:
+                store.mailbox.to_late(letter.name)
+        if store.index.settle(run, wakes, row_of(journal.state, link)):
+            return Rest.CLOSED
+        if store.latest_link(run) > link:
+            return Rest.CLOSED  # the row is its successor's now
+        store.index.mark_due(run)
+
+
+def _took_up(state: RunState, letter: Letter) -> bool:
+    """Whether the history has this letter: as an event, as what ended it, or as another one with the same key."""
+    message, ended = letter.message, state.ended
+    by = ended.message if isinstance(ended, ev.WorkflowTerminated | ev.WorkflowCancelled) else ""
+    return message.id == by or message.id in state.messages
+
+
+def termination(state: RunState, letter: Letter) -> ev.WorkflowTerminated:
+    """The end that a letter asks for, with what it leaves undone."""
+    left = sorted([*state.steps, *state.timers, *state.signal_waits, *state.approvals])
+    return ev.WorkflowTerminated(
+        by=sender_of(letter), reason=letter.message.reason, message=letter.message.id, open=left
+    )
+
+
+def not_begun(store: Store, journal: Journal) -> Rest:
+    """Leave a run whose start lies ahead: mail is kept for the script; only an end is taken up now."""
+    while True:
+        wakes = store.index.wakes_seen(journal.run)
+        end = _ended_before(journal.state, store.mailbox.pending(journal.run))
+        if end is not None:
+            return close_with(store, journal, end)
+        if store.index.settle(journal.run, wakes, row_of(journal.state, journal.link)):
+            return Rest.WAITING
+        store.index.mark_due(journal.run)
+
+
+def _ended_before(state: RunState, letters: Iterable[Letter]) -> ev.Event | None:
+    for letter in letters:
+        message = letter.message
+        if message.nonce == state.head.nonce and message.kind == mail.TERMINATE:
+            return termination(state, letter)
+        if message.nonce == state.head.nonce and message.kind == mail.CANCEL:
+            return ev.WorkflowCancelled(reason=message.reason, message=message.id)
+    return None
+
+
+def unreadable(store: Store, run: str, link: int, error: HistoryCorrupt | NewerFormat) -> Driven:
+    """Leave a history alone that cannot be trusted. Others go on; it is reported when it is first met."""
+    status = Status.CORRUPT if isinstance(error, HistoryCorrupt) else Status.NEWER
+    before = store.index.row(run)
+    known = before is not None and before.status == status.value
+    row = Row(run, link=link, status=status.value, due_at=None, waiting=error.message)
+    store.index.settle(run, store.index.wakes_seen(run), row)
+    return Driven(Rest.UNREADABLE, "" if known else error.message)
+
+
+def missing(store: Store, run: str) -> Driven:
+    """There is no such run: mail for it is refused, and the index forgets it."""
+    for letter in store.mailbox.pending(run):
+        store.mailbox.refuse(letter.name, f"there is no run {run}", letter.uid)
+    store.index.forget(run)
+    return Driven(Rest.MISSING)

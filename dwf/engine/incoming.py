@@ -1,0 +1,131 @@
+"""The mail of one run while it is driven: what is new, what was taken up, what cannot count.
+
+A letter is read once a drive. It leaves the mailbox last: what was taken up goes after the history that holds it is on
+disk and the index row is written, for until then the letter is what makes the run due; what cannot count is put aside
+after the decision that made it so is on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from dwf.core import events as ev
+from dwf.core import messages as mail
+from dwf.core.state import RunState
+from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter
+from dwf.store.letters import Letter
+from dwf.store.room import Store
+
+
+class Incoming:
+    """The letters of one run.
+
+    terminated: the letter that ends the run by force, once its turn has come.
+    """
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._mailbox, self._directory, self._run = store.mailbox, store.layout.mail_new, run
+        self.terminated: Letter | None = None
+        self._seen: set[str] = set()
+        self._taken: list[str] = []
+        self._aside: dict[str, Callable[[], None]] = {}
+        self._offered: set[str] = set()
+        self._timers: list[int] = []
+        self._again = False
+        self._time = -1
+
+    def fresh(self, *, surely: bool = False) -> list[Arrival]:
+        """Letters that were not read yet. Looks only if the directory has changed, unless `surely`."""
+        if not self._moved() and not surely:
+            return []
+        found = [letter for letter in self._mailbox.pending(self._run) if letter.name not in self._seen]
+        self._seen.update(letter.name for letter in found)
+        return [self._arrival(letter) for letter in found]
+
+    def look_anew(self) -> None:
+        """What was posted within the same tick of the file clock as the last look has left no trace: look surely."""
+        self._time = -1
+
+    def came_in_time(self) -> bool:
+        """Whether there are letters that this run has not been offered yet, now that it would end. Offers them."""
+        waiting = {letter.name for letter in self._mailbox.pending(self._run)}.difference(self._taken, self._aside)
+        unoffered = waiting - self._offered
+        self._offered |= waiting
+        return bool(unoffered)
+
+    def again(self, timers: Iterable[int]) -> None:
+        """The last batch was thrown away, so that letters which came in time can be delivered.
+
+        They go before whatever steps did in that batch, but not before `timers` that were due when they were posted.
+        """
+        self._seen, self._taken, self._aside = set(), [], {}
+        self._timers, self._again = sorted(timers), True
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether anything was taken up, or found not to count, that still lies in the mailbox."""
+        return bool(self._taken or self._aside)
+
+    def put_aside(self) -> None:
+        """Move away what cannot count; the history is on disk."""
+        aside, self._aside = self._aside, {}
+        for move in aside.values():
+            move()
+
+    def discard(self, *, surely: bool = False) -> None:
+        """Remove what was taken up; history and index row are written. `surely`: and make that durable."""
+        if not self._taken:
+            return
+        self._mailbox.discard(self._taken)
+        self._taken = []
+        if surely:
+            self._mailbox.sync_new()
+
+    def _moved(self) -> bool:
+        """A directory's time says whether anything was posted; the look before a run is left does not rely on it."""
+        time = os.stat(self._directory).st_mtime_ns  # noqa: PTH116 - on the path of every step
+        moved, self._time = time != self._time, time
+        return moved
+
+    def _arrival(self, letter: Letter) -> Arrival:
+        arrival = from_letter(letter)
+        make = (
+            self._termination(letter) if letter.message.kind == mail.TERMINATE else self._taking(letter, arrival.make)
+        )
+        arrival.make = self._judging(letter, make)
+        if self._again:
+            arrival.at_us = max((at for at in self._timers if at <= letter.posted_us), default=-1) + 1
+        return arrival
+
+    def _judging(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
+        def judged(state: RunState) -> list[ev.Event]:
+            nonce = letter.message.nonce
+            try:
+                if nonce and nonce != state.head.nonce:
+                    raise Late
+                return make(state)
+            except Late:
+                self._aside[letter.name] = lambda: self._mailbox.to_late(letter.name)
+            except Unfit as unfit:
+                why = unfit.why
+                self._aside[letter.name] = lambda: self._mailbox.refuse(letter.name, why, letter.uid)
+            return []
+
+        return judged
+
+    def _taking(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
+        def taking(state: RunState) -> list[ev.Event]:
+            events = make(state)
+            self._taken.append(letter.name)
+            return events
+
+        return taking
+
+    def _termination(self, letter: Letter) -> Callable[[RunState], list[ev.Event]]:
+        # Not taken up: it stays until the end that it asks for is on disk.
+        def terminating(_: RunState) -> list[ev.Event]:
+            self.terminated = letter
+            return []
+
+        return terminating
