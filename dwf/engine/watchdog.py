@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from dwf.core.outcome import place
 from dwf.core.replay import Replay
 from dwf.errors import BusyLoop
-from dwf.scripts.load import raise_in
+from dwf.scripts.cut import Cut, raise_in, take_back
 
 LIMIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.25
 
 
-class OutOfTime(BaseException):
-    """Raised into workflow code that has used up its time. A BaseException, so that `except Exception` lets it pass."""
+class OutOfTime(Cut):
+    """Raised into workflow code that has used up its time."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Watchdog:
         with self._lock:
             del self._watched[watched.thread]
             if watched.event is OutOfTime:
-                raise_in(watched.thread, None)
+                take_back()
 
     def close(self) -> None:
         self._closing.set()

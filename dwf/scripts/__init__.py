@@ -5,4 +5,5 @@ Stored code is compiled in memory from the bytes it is given: no `.pyc`, no impo
 
     collect.py   which files belong to a script: itself and the local modules it imports
     load.py      from those files to modules, and to the workflows in them
+    cut.py       ending a piece of a script that does not come to its end
 """

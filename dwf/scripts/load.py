@@ -8,14 +8,11 @@ files are served from its files; everything else goes to Python. Loaded modules 
 from __future__ import annotations
 
 import builtins
-import contextlib
-import ctypes
 import logging
 import sys
-import threading
 import traceback
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -27,11 +24,12 @@ from dwf.core.outcome import place, said
 from dwf.core.replay import Program
 from dwf.core.runtime import current, in_workflow
 from dwf.errors import DwfError, NotFound, ScriptRefused
+from dwf.scripts.cut import Cut, within
 
 IMPORT_LIMIT_SECONDS = 10.0
 
 
-class ImportTookTooLong(BaseException):
+class ImportTookTooLong(Cut):
     """Raised into a script whose top level does not come to an end."""
 
 
@@ -75,7 +73,7 @@ def load(files: Mapping[str, bytes], main: str, content: str, origin: str) -> Sc
     _listen_to_loggers()
     room = _Room(files, content[:7], origin)
     try:
-        with _limited(IMPORT_LIMIT_SECONDS), unheard():
+        with within(IMPORT_LIMIT_SECONDS, ImportTookTooLong), unheard():
             module = room.module(main.removesuffix(".py"))
     except DwfError as error:
         room.leave()
@@ -205,35 +203,6 @@ def _refused(error: BaseException, path: str, mark: str) -> ScriptRefused:
     if isinstance(error, SystemExit):
         return ScriptRefused(path=where, why="it calls sys.exit() when it is loaded", hint="put that in a function")
     return ScriptRefused(path=where, why=f"{type(error).__name__}: {said(error)}")
-
-
-@contextlib.contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """Raise ImportTookTooLong in this thread if the block has not ended by then."""
-    thread = threading.get_ident()
-    over = threading.Lock()
-    ended = False
-
-    def end() -> None:
-        with over:
-            if not ended:
-                raise_in(thread, ImportTookTooLong)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        with over:
-            ended = True
-        timer.cancel()
-
-
-def raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Raise an exception in another thread at its next line of Python; None takes one back that was not raised yet."""
-    raised = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
 
 
 # -- what a script says -----------------------------------------------------------------------------------------
