@@ -31,27 +31,28 @@ _LONGEST_TEXT = 1000
 COLUMNS = "run nonce link workflow status open due_at step waiting since_us started_us updated_us by".split()
 # `base`: where the wake counts of this file start. A count of another file must never fit.
 CREATE = """
-CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), schema, boot, inode, rebuilding, base);
+CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), schema, boot, inode, base);
 CREATE TABLE run(run TEXT PRIMARY KEY, nonce TEXT, link INTEGER, workflow TEXT, status TEXT, open INTEGER,
     due_at INTEGER, step TEXT, waiting TEXT, since_us INTEGER, started_us INTEGER, updated_us INTEGER, by TEXT,
     wake INTEGER) WITHOUT ROWID;
 CREATE TABLE mark(kind TEXT, key TEXT, at INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE INDEX run_due ON run(due_at, updated_us) WHERE due_at IS NOT NULL;
 """
-BEGIN_META = "INSERT INTO meta VALUES(1, ?, '', 0, 1, ?)"
-FINISH_META = "UPDATE meta SET rebuilding = 0, boot = ?, inode = ?"
+# No boot has an empty id: until a rebuild has finished and says in which boot it did, nobody trusts the file.
+BEGIN_META = "INSERT INTO meta VALUES(1, ?, '', 0, ?)"
+FINISH_META = "UPDATE meta SET boot = ?, inode = ?"
 # Trusted (completed in this boot, in this very file: a restored copy is another one), and: is any run due.
-IDLE = """SELECT schema = ? AND boot = ? AND inode = ? AND rebuilding = 0,
+IDLE = """SELECT schema = ? AND boot = ? AND inode = ?,
     EXISTS(SELECT 1 FROM run WHERE due_at <= ?) FROM meta"""
 DUE = "SELECT run FROM run WHERE due_at <= ? ORDER BY due_at, updated_us LIMIT ?"
 NEXT_DUE = "SELECT min(due_at) FROM run WHERE due_at IS NOT NULL"
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM run"
 _INSERT = f"INSERT INTO run({', '.join(COLUMNS)}, wake) VALUES({'?, ' * len(COLUMNS)}(SELECT base FROM meta))"
 INSERT_MISSING = _INSERT + " ON CONFLICT(run) DO NOTHING"
-# The next instance of an id takes over the row of the one before. It counts as a wake: a settle may be under way.
+# The next instance of an id takes over the row of the one before.
 INSERT_NEW = (
     _INSERT
-    + " ON CONFLICT(run) DO UPDATE SET wake = wake + 1, "
+    + " ON CONFLICT(run) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
     + " WHERE excluded.link > link"
 )
@@ -64,7 +65,7 @@ NOTE = "INSERT INTO mark VALUES(?, '', ?) ON CONFLICT(kind, key) DO UPDATE SET a
 NOTED = "SELECT at FROM mark WHERE kind = ? AND key = ''"
 
 # SQLite's result codes (sqlite.org/rescode.html); the low byte is the family.
-_BUSY, _LOCKED, _NOMEM, _READONLY, _IOERR, _FULL, _CANTOPEN = 5, 6, 7, 8, 10, 13, 14
+_BUSY, _LOCKED, _NOMEM, _READONLY, _IOERR, _FULL = 5, 6, 7, 8, 10, 13
 _DBMOVED, _SHORT_READ = 1032, 522
 _WORDS = {
     _BUSY: "another process keeps it locked",
@@ -73,7 +74,6 @@ _WORDS = {
     _READONLY: "it may not be written",
     _IOERR: "disk I/O error",
     _FULL: "the disk is full",
-    _CANTOPEN: "too many open files",
 }
 
 
@@ -157,10 +157,7 @@ def meaning(error: Exception, path: str) -> Exception:
     code = getattr(error, "sqlite_errorcode", None)
     family = -1 if code is None else code & 0xFF
     damaged = family not in _WORDS or code == _SHORT_READ
-    if family == _CANTOPEN:
-        # Its mode, or what is in place of its journal; unless nothing at all can be opened any more.
-        damaged = _may_open_more()
-    elif family == _IOERR:
+    if family == _IOERR:
         damaged = damaged or _is_odd(f"{path}-journal")
     elif family == _READONLY:
         # The header says so, and not the file system.
@@ -198,11 +195,3 @@ def _storable(text: str) -> str:
 
 def _is_odd(path: str) -> bool:
     return os.path.lexists(path) and inode_of(path) == NOTHING
-
-
-def _may_open_more() -> bool:
-    try:
-        os.close(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

@@ -141,6 +141,21 @@ def test_an_id_in_use_is_answered_only_when_it_is_on_disk_and_has_its_row(tmp_pa
     power.close()
 
 
+def test_what_a_killed_writer_left_in_it_is_on_disk_before_it_is_called_in_use(tmp_path: Path) -> None:
+    layout, index = placed(tmp_path, "x")
+    path = create(layout, index)
+    power = PowerCut(layout.home)
+    disk = FaultyDisk(power)
+    fd = disk.open_regular(path, append=True)
+    disk.write_all(fd, b"unsynced", path)
+    os.close(fd)
+    with pytest.raises(Conflict):
+        create(layout, index, disk=FaultyDisk(power))
+    power.cut()
+    assert Path(path).read_bytes() == first_lines() + b"unsynced"
+    power.close()
+
+
 def test_a_second_instance_has_its_own_file_and_takes_over_the_row(layout: Layout, index: Index) -> None:
     create(layout, index, status="completed", open=False, due_at=None)
     assert create(layout, index, link=2) == layout.history_path("r1", 2)

@@ -543,6 +543,9 @@ def test_a_rebuild_tells_closed_from_due_and_takes_the_newest_instance(index: In
     history(layout, "failed", ev.WorkflowFailed(error=ev.ErrorInfo(type="X", message="m")))
     history(layout, "twice", ev.WorkflowCompleted())
     history(layout, "twice", link=2)
+    for n in range(8):
+        for link in (1, 2, 3):
+            history(layout, f"chain{n}", ev.WorkflowCompleted(), link=link)
     history(layout, "mended", ev.WorkflowCompleted(), ev.HistoryRepaired(dropped_bytes=1, sha256="x"))
     Path(layout.history_path("corrupt")).write_bytes(b"nonsense\n")
     Path(layout.history_path("empty")).write_bytes(b"")
@@ -552,6 +555,7 @@ def test_a_rebuild_tells_closed_from_due_and_takes_the_newest_instance(index: In
     assert index.rebuild(force=True)
     rows = {row.run: row for row in index.rows() or []}
     assert {run for run, row in rows.items() if row.open} == {"open", "twice", "corrupt", "empty", "directory"}
+    assert {rows.pop(f"chain{n}").link for n in range(8)} == {3}
     assert {run: row.status for run, row in rows.items() if not row.open} == {
         "done": "completed",
         "failed": "failed",
@@ -782,6 +786,16 @@ def test_what_is_due_is_answered_by_its_index_alone(index: Index, question: str)
     assert about_runs
     assert all("SEARCH run USING COVERING INDEX run_due" in line for line in about_runs), plan
     assert not any("TEMP B-TREE" in line for line in plan), plan
+
+
+def test_nothing_of_the_index_is_ever_synced_and_its_journal_is_kept(index: Index, layout: Layout) -> None:
+    """A sync would cost more than all the rest; making and deleting a journal file as much again."""
+    index.insert_new(Row("a"))
+    assert index._connection is not None
+    assert index._connection.execute("PRAGMA synchronous").fetchone() == (0,)
+    journal = os.stat(layout.index + "-journal")
+    index.mark_due("b")
+    assert os.path.samestat(journal, os.stat(layout.index + "-journal"))
 
 
 def test_asking_what_is_due_costs_the_same_however_many_runs_wait(index: Index) -> None:

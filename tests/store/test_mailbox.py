@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -351,6 +352,25 @@ def test_a_late_message_is_never_in_no_place_whatever_dies_when(tmp_path: Path) 
             power.close()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_late_mail_survives_any_power_cut(tmp_path: Path, seed: int) -> None:
+    """Also what was dropped by hand and never synced; the name leaves mail/new only when it is safe in mail/late."""
+    layout = new_home(tmp_path)
+    power = PowerCut(layout.home)
+    disk = FaultyDisk(power)
+    name = a_name()
+    body = json.dumps({"id": name, "run": "r1", "kind": "signal", "name": "go"}).encode()
+    fd = disk.open_new(f"{layout.mail_tmp}/{name}")
+    disk.write_all(fd, body, f"{layout.mail_tmp}/{name}")
+    os.close(fd)
+    disk.rename(f"{layout.mail_tmp}/{name}", f"{layout.mail_new}/{name}")
+    Mailbox(disk, layout).to_late(name)
+    power.cut(random.Random(seed))
+    mail = Mailbox(Disk(), layout)
+    assert [letter.name for letter in mail.late("r1")] == [name]
+    power.close()
+
+
 def test_a_late_name_used_twice_is_refused_and_not_written_over(mail: Mailbox, layout: Layout) -> None:
     name = a_name()
     drop(layout, name, reason="first")
@@ -449,7 +469,7 @@ BAD_FILES: dict[str, tuple[Callable[[str], None], str]] = {
     "other id": (_body(id=a_name(nonce="other")), "the id in it"),
     "no id": (_body(id=...), "id"),
     "unknown field": (_body(payloads=1), "payloads"),
-    "unknown kind": (_body(kind="explode"), "kind"),
+    "unknown kind": (_body(kind="explode", nonce="n"), "kind"),
     "other schema": (_body(schema="dwf.mail/2"), "schema"),
     "signal name": (_body(name="__init__"), "signal name"),
     "no signal name": (_body(name=...), "signal name"),

@@ -94,6 +94,9 @@ def test_the_log_of_a_script_is_added_to_and_bounded(outputs: Outputs, monkeypat
     for _ in range(4):
         outputs.log("r1", b"12345\n")
     assert outputs.read("r1", "script.log") == b"12345\n1234"
+    monkeypatch.setattr("dwf.store.outputs.SCRIPT_LOG_LIMIT", 8)
+    outputs.log("r1", b"more")
+    assert outputs.read("r1", "script.log") == b"12345\n1234"
     assert SCRIPT_LOG_LIMIT > 1_000_000
 
 
