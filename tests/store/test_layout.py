@@ -8,6 +8,7 @@ import pwd
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -221,6 +222,31 @@ def test_two_that_make_it_at_once_both_succeed(tmp_path: Path) -> None:
             super().mkdir(path, mode)
 
     open_home(Racing(), str(tmp_path / "home"), create=True)
+
+
+def test_of_two_makers_at_once_neither_takes_the_others_draft_away(tmp_path: Path) -> None:
+    """One is about to put its draft in place; the other, beginning now, finds that draft."""
+    others: list[threading.Thread] = []
+    failed: list[BaseException] = []
+
+    def other() -> None:
+        try:
+            open_home(Disk(), str(tmp_path / "home"), create=True)
+        except BaseException as error:
+            failed.append(error)
+
+    class Overtaken(Disk):
+        def rename(self, source: str, target: str) -> None:
+            others.append(threading.Thread(target=other))
+            others[0].start()
+            others[0].join(0.2)  # time enough to take the draft away, were it allowed
+            super().rename(source, target)
+
+    open_home(Overtaken(), str(tmp_path / "home"), create=True)
+    others[0].join(20)
+    assert failed == []
+    open_home(Disk(), str(tmp_path / "home"))
+    assert "machine.new" not in tree(tmp_path / "home")
 
 
 # -- whether it may be used -------------------------------------------------------------------------------------

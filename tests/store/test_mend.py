@@ -79,6 +79,16 @@ def test_a_tail_that_is_torn_again_is_kept_again(tmp_path: Path) -> None:
     assert [event.id for event in repairs(read_history(path).events)] == [6, 7, 8]
 
 
+def test_a_copy_that_an_operator_removed_does_not_hide_the_next_repair(tmp_path: Path) -> None:
+    path = write(tmp_path, b"".join(lines()) + TORN)
+    open_history(path).close()
+    (tmp_path / f"{RUN}.jsonl.broken-6").unlink()
+    with open(path, "ab") as file:
+        file.write(b"other bytes")
+    open_history(path).close()
+    assert [repair.dropped_bytes for repair in repairs(read_history(path).events)] == [len(TORN), 11]
+
+
 def mend(path: str, disk: Disk) -> None:
     open_history(path, disk).close()
 
