@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dwf.store.room import Store
 
 _LOOK_SECONDS = 0.25
+_TAKE_OVER_US = 1_000_000
 
 
 def attend(session: Session, store: Store, started: Started) -> int:
@@ -42,7 +43,8 @@ def attend(session: Session, store: Store, started: Started) -> int:
         _print_result(session, store, view.state.ended)
     elif stopper.number and not view.status.closed:
         screen.tell(f"left {started.run} where it is; the next tick goes on with it")
-        screen.tell(("next: ", "cyan"), f"dwf tick, or dwf show {started.run}; dwf cancel {started.run} to end it")
+        screen.tell(("next: ", "cyan"), f"dwf show {started.run}", ("  where it is", "dim"))
+        screen.tell(("next: ", "cyan"), f"dwf cancel {started.run}", ("  to end it", "dim"))
         return stopper.exit_code
     else:
         _advise(session, view)
@@ -53,6 +55,12 @@ def _print_result(session: Session, store: Store, ended: WorkflowCompleted) -> N
     from dwf.cli.verbs.waiting import print_result
 
     print_result(session, store, ended.result, only_if_any=True)
+
+
+def _load(store: Store, run: str) -> RunView:
+    from dwf.engine.runs import load
+
+    return load(store, run)
 
 
 def _advise(session: Session, view: RunView) -> None:
@@ -69,13 +77,16 @@ class _Attended:
         self.follower = Follower(session.screen, view_for(session.screen), utc=utc, everything=session.verbose)
         self._put_off: set[int] = set()
         self._told: set[int] = set()
+        self._left_us = 0
 
     def to_rest(self) -> RunView:
         """Until the run is closed, blocked or unreadable, or a signal came."""
+        self.follower.learn(_load(self._store, self._run).events)
         while True:
             report = drive(self._store, self._stopper, only={self._run}, watch=self.follower)
             for error in report.errors:
                 raise error
+            self._left_us = now_us()
             view = self._look()
             if view.status.closed or view.problem is not None or view.status is Status.BLOCKED:
                 return view
@@ -84,9 +95,7 @@ class _Attended:
             self._ask_or_wait(view)
 
     def _look(self) -> RunView:
-        from dwf.engine.runs import load
-
-        view = load(self._store, self._run)
+        view = _load(self._store, self._run)
         self.follower.catch_up(view.events)
         return view
 
@@ -95,13 +104,13 @@ class _Attended:
     def _ask_or_wait(self, view: RunView) -> None:
         question = self._question(view)
         if question is not None and self._session.interactive:
-            self._ask(question)
+            self._ask(question, view)
             return
         if question is not None and question.requested.command not in self._told:
             self._told.add(question.requested.command)
             self._session.screen.say(("next: ", "cyan"), f'dwf approve {self._run} -m "..."')
         while not self._stopper.flag.wait(_LOOK_SECONDS):
-            if self._something_to_do() or self._moved(view):
+            if self._something_to_do(view) or self._moved(view):
                 return
 
     def _question(self, view: RunView) -> OpenApproval | None:
@@ -115,10 +124,14 @@ class _Attended:
                 return approval
         return None
 
-    def _something_to_do(self) -> bool:
-        row = self._store.index.row(self._run)
-        if row is None or (row.due_at is not None and row.due_at <= now_us()):
+    def _something_to_do(self, view: RunView) -> bool:
+        """Whether time or mail gives the run something to do. Asked of its history, which is at hand."""
+        assert view.state is not None
+        due = view.state.next_due_us()
+        if due is not None and due <= now_us():
             return True
+        if view.status is Status.RUNNING and now_us() - self._left_us > _TAKE_OVER_US:
+            return True  # somebody else drove it, and may have died
         return any(self._store.mailbox.run_of(name) == self._run for name in self._store.mailbox.names())
 
     def _moved(self, before: RunView) -> bool:
@@ -127,7 +140,7 @@ class _Attended:
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def _ask(self, approval: OpenApproval) -> None:
+    def _ask(self, approval: OpenApproval, view: RunView) -> None:
         """Ask until there is an answer, or the run moves on by itself (a deadline, an answer from elsewhere)."""
         from dwf.cli.payloads import brief
 
@@ -136,7 +149,7 @@ class _Attended:
         if bytes(asked.show) != b"null":
             screen.tell(brief(asked.show, 2000))
         screen.tell((asked.prompt, "bold"))
-        answer = self._typed("approve? yes / no / later: ")
+        answer = self._typed("approve? yes / no / later: ", view)
         if answer is None:
             return
         word, _, comment = answer.partition(" ")
@@ -148,14 +161,14 @@ class _Attended:
         else:
             screen.tell("please type yes, no or later, and after it a comment if you like")
 
-    def _typed(self, question: str) -> str | None:
+    def _typed(self, question: str, view: RunView) -> str | None:
         """A line from the terminal; None if the run has something to do before it came; "" at the end of input."""
         screen = self._session.screen
         screen.prompt(question)
         while not self._stopper.flag.is_set():
             if select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
                 return sys.stdin.readline().strip()
-            if self._something_to_do():
+            if self._something_to_do(view) or self._moved(view):
                 break
         screen.tell("")
         return None

@@ -22,16 +22,20 @@ _MOST_OPEN = 8
 class LiveView:
     """A View (progress.py) for one terminal."""
 
+    shows_open = True
+
     def __init__(self, screen: Screen) -> None:
         self._marks = screen.marks
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=False)
+        # The stream itself: while a tick runs, sys.stderr is a stand-in that catches what steps print.
+        self._console = Console(file=screen.err, highlight=False, markup=False, emoji=False, soft_wrap=False)
         self._state: RunState | None = None
         self._live: Live | None = None
 
     def line(self, pieces: list[Piece], state: RunState) -> None:
         self._state = state
         live = self._live or self._start()
-        live.console.print(_text(pieces), overflow="ellipsis", no_wrap=True)
+        if pieces:
+            live.console.print(_text(pieces), overflow="ellipsis", no_wrap=True)
 
     def pause(self) -> None:
         live, self._live = self._live, None
@@ -65,14 +69,19 @@ class LiveView:
         found = []
         for step in list(state.steps.values())[:_MOST_OPEN]:
             began = step.started.ts if step.started is not None else step.scheduled.ts
-            again = f"again {clock.until(unstamp(step.retry_at))}" if step.retry_at and not step.started else ""
-            found.append(self._open(step.title, again or rough(max(now - unstamp(began), 0)), "cyan"))
+            if step.retry_at and step.started is None:
+                words = f"again in {rough(max(unstamp(step.retry_at) - now, 0))}"
+            else:
+                words = rough(max(now - unstamp(began), 0))
+            found.append(self._open(step.title, words, "cyan"))
         for timer in list(state.timers.values())[:_MOST_OPEN]:
             found.append(self._open(timer.started.purpose, clock.until(unstamp(timer.started.fire_at)), "yellow"))
         for wait in list(state.signal_waits.values())[:_MOST_OPEN]:
             found.append(self._open(f"signal {wait.opened.name}", clock.ago(unstamp(wait.opened.ts)), "yellow"))
         for approval in list(state.approvals.values())[:_MOST_OPEN]:
-            found.append(self._open(f'approve "{approval.requested.prompt}"', "", "yellow"))
+            deadline = approval.requested.deadline
+            words = clock.until(unstamp(deadline)) if deadline else ""
+            found.append(self._open(f'approve "{approval.requested.prompt}"', words, "yellow"))
         return found
 
     def _open(self, what: str, beside: str, style: str) -> Text:

@@ -50,7 +50,9 @@ _DONE = (ev.ActivityCompleted, ev.WorkflowCompleted, ev.TimerFired, ev.ApprovalR
 
 
 class View(Protocol):
-    """Where a Follower's lines go."""
+    """Where a Follower's lines go. `shows_open`: it shows by itself what is open, so beginnings need no line."""
+
+    shows_open: bool
 
     def line(self, pieces: list[Piece], state: RunState) -> None: ...
 
@@ -87,6 +89,12 @@ class Follower:
             for event in events:
                 self._tell(event)
 
+    def learn(self, events: Iterable[ev.Event]) -> None:
+        """What happened before anybody looked: names of steps, what is open. Nothing is told of it."""
+        with self._lock:
+            for event in events:
+                self._know(event)
+
     def pause(self) -> None:
         """Leave the terminal to somebody else, until the next line."""
         with self._lock:
@@ -97,13 +105,22 @@ class Follower:
             self._view.close()
 
     def _tell(self, event: ev.Event) -> None:
-        if event.id <= self._last:
+        told = self._know(event)
+        if told is None:
             return
+        seen = self._everything or not isinstance(event, _UNSEEN)
+        if self._view.shows_open and isinstance(event, ev.ActivityStarted) and not self._everything:
+            self._view.line([], self._state)
+        elif seen:
+            self._view.line(self._pieces(event, told), self._state)
+
+    def _know(self, event: ev.Event) -> Told | None:
+        """The event in words, if it is the next one; None if it is known already."""
+        if event.id <= self._last:
+            return None
         self._last = event.id
         self._state.apply(event)
-        told = self._thread.tell(event)
-        if self._everything or not isinstance(event, _UNSEEN):
-            self._view.line(self._pieces(event, told), self._state)
+        return self._thread.tell(event)
 
     def _pieces(self, event: ev.Event, told: Told) -> list[Piece]:
         marks = self._screen.marks
@@ -129,6 +146,8 @@ def _is_first(event: ev.Event) -> TypeGuard[ev.ActivityStarted]:
 
 class PlainView:
     """A line per change, for logs, pipes and small terminals."""
+
+    shows_open = False
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

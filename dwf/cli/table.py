@@ -41,16 +41,16 @@ def _piece(cell: Piece) -> tuple[str, str]:
 
 
 def _fitted(columns: Sequence[Column], wanted: list[int], width: int) -> list[int]:
-    """Take from the last columns first: what is most worth reading stands first."""
+    """Take from whichever column is the widest, the last of equals first, until the line fits."""
     widths = list(wanted)
     excess = sum(widths) + len(GAP) * (len(columns) - 1) - width if width else 0
-    for i in reversed(range(len(columns))):
-        if excess <= 0:
+    while excess > 0:
+        able = [i for i, column in enumerate(columns) if column.least and widths[i] > column.least]
+        if not able:
             break
-        if columns[i].least:
-            given = min(excess, max(widths[i] - columns[i].least, 0))
-            widths[i] -= given
-            excess -= given
+        widest = max(able, key=lambda i: (widths[i], i))
+        widths[widest] -= 1
+        excess -= 1
     return widths
 
 

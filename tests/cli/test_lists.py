@@ -52,7 +52,7 @@ def lines(runs: list[Summary], width: int = 0, wide: bool = False) -> list[str]:
 def test_a_list_says_where_each_run_is_and_what_it_waits_for() -> None:
     assert lines(RUNS) == [
         "ID                   WORKFLOW     STATUS     STEP        AGE  WAITING FOR",
-        "cert-rotation-7f3k9  rotate       waiting    approve      5h  @security, 58m left",
+        "cert-rotation-7f3k9  rotate       waiting    approve      5h  58m left: @security",
         "restore-db2          restore      running    pg_restore   5h  attempt 1 of 3",
         "patch-fleet-0912     patch_fleet  blocked    -            5h  you: KeyError: 'x' at fleet.py:41",
         "nightly-backup-1121  backup       completed  -            5h  -",
@@ -75,7 +75,7 @@ def test_wide_says_more_and_cuts_nothing() -> None:
 
 def test_a_passed_deadline_without_a_tick_is_overdue() -> None:
     late = summary("r", Status.WAITING, waiting="let it settle", until_us=NOW - 120 * SECOND)
-    assert lines([late])[1].endswith("let it settle, overdue 2m")
+    assert lines([late])[1].endswith("overdue 2m: let it settle")
 
 
 def test_a_list_for_programs_has_stable_keys_and_utc_times() -> None:
@@ -104,8 +104,8 @@ NEEDS = [
 
 def test_an_inbox_says_what_who_and_how_long_still() -> None:
     found = [text(line) for line in inbox_lines(NEEDS, CLOCK, Marks(False), 0)]
-    assert found[1].split() == "APPROVE cert-1 Switch web1? @security 1/2 5h 58m left, then reject".split()
-    assert found[2].endswith("-")
+    assert found[1].split() == "APPROVE cert-1 Switch web1? 58m left, then reject @security 1/2".split()
+    assert found[2].split() == "APPROVE cert-2 Switch web2? - anyone".split()
     assert [text(line) for line in inbox_next(NEEDS)] == [
         'next: dwf approve cert-1 -m "..."',
         "next: dwf show sync-88",

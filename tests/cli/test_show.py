@@ -83,7 +83,7 @@ def test_a_dead_cron_is_the_first_advice() -> None:
     lines = screen(facts(rotation(), last_tick_us=NOW - 4 * 60 * SECOND))
     assert_says(lines, "next dwf tick last tick 4m ago; dwf help cron")
     assert not any("dwf tick" in line for line in screen(facts(rotation())))
-    assert_says(screen(facts(rotation(), last_tick_us=None)), "no tick has run here yet")
+    assert_says(screen(facts(rotation(), last_tick_us=None)), "no tick seen here yet")
 
 
 def test_a_divergence_shows_both_sides_in_columns() -> None:

@@ -32,6 +32,15 @@ def test_only_the_columns_that_may_be_are_cut() -> None:
     assert len(line) == 50
 
 
+def test_the_widest_column_gives_way_first() -> None:
+    columns = (Column("WHAT", 6), Column("WHO", 6))
+
+    head, row = (text_of(line) for line in table(columns, [["x" * 60, "anyone"]], width=30))
+
+    assert row == "x" * 19 + "...  anyone"
+    assert len(head) <= 30
+
+
 def test_an_id_is_never_cut_however_narrow_the_terminal() -> None:
     row = ["x" * 128, "waiting", "5h", "@security, until 22:00"]
 

@@ -17,7 +17,7 @@ def test_a_start_prints_the_id_and_nothing_else(dwf: Terminal) -> None:
 
     assert (said.code, said.out) == (0, "q-1\n")
     assert "book.py @ " in said.err
-    assert "no tick has run here yet" in said.err and "dwf help cron" in said.err
+    assert "no tick seen here yet" in said.err and "dwf help cron" in said.err
     assert "next: dwf show q-1" in said.err
 
 

@@ -10,7 +10,7 @@ from dwf.cli.pages.advice import commands, sides
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.payloads import brief, call
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
-from dwf.cli.table import cells_of, wrapped
+from dwf.cli.table import cells_of, fitting, wrapped
 from dwf.cli.times import Clock
 from dwf.cli.words import failure, person, script_name
 from dwf.core import events as ev
@@ -153,7 +153,7 @@ class RunPage:
             return [f"{wait.what}  again {clock.point(wait.until_us or 0)}", wait.detail, span]
         if wait.kind == "timer":
             return [f"{wait.what}  {clock.until(wait.until_us or 0)}", f"since {clock.point(wait.since_us)}"]
-        return [f"{wait.kind} {wait.what}", span]
+        return [f"signal {wait.what}" if wait.kind == "signal" else wait.what, span]
 
     def _answers(self, approval: OpenApproval, command: int) -> list[str]:
         asked = approval.requested
@@ -180,9 +180,16 @@ class RunPage:
             yield from self._item("blocked", ["the script no longer fits what it did", when], "red bold")
             first = max(cells_of(place) for place, _, _ in told)
             for place, verb, what in told:
-                yield [" " * (_LABEL + 2), f"{place:<{first}}  {verb:<8}  ", (what, "bold")]
+                yield from self._side(f"{place:<{first}}  {verb:<8}  ", what)
         if blocked.hint:
             yield from self._item("", [blocked.hint])
+
+    def _side(self, lead: str, what: str) -> Iterator[Line]:
+        """One side of a divergence: its own words stay in their column however narrow the terminal."""
+        room = max(self._width - _LABEL - 2 - cells_of(lead), 20) if self._width else 0
+        for i, part in enumerate(wrapped(what, room)):
+            text = fitting(part, room, self._marks.cut) if room else part
+            yield [" " * (_LABEL + 2), lead if i == 0 else " " * cells_of(lead), (text, "bold")]
 
     def _done(self, state: RunState) -> Iterator[Line]:
         if not state.done:
@@ -217,12 +224,14 @@ class RunPage:
         longest = max((cells_of(line) for line, _ in advice), default=0)
         for i, (line, words) in enumerate(advice):
             label = "next" if i == 0 else ""
-            room = self._width - _LABEL - 2 - longest - 2 if self._width else 0
             lead: list[Piece] = ["  ", (f"{label:<{_LABEL}}", "dim"), line]
-            if self._width and room < cells_of(words):
-                yield lead
-            else:
+            room = self._width - _LABEL - 4 - cells_of(words) if self._width else longest
+            if room >= longest:
                 yield [*lead, " " * (longest - cells_of(line) + 2), (words, "dim")]
+            elif room >= cells_of(line):
+                yield [*lead, "  ", (words, "dim")]
+            else:
+                yield lead
 
     def _item(self, label: str, texts: Sequence[str], style: str = "") -> Iterator[Line]:
         """A label and its lines beside it, wrapped between words to the width."""

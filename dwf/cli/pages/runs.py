@@ -54,7 +54,7 @@ def waiting(run: Summary, clock: Clock) -> str:
     said = run.waiting if run.waiting not in ("", "-") else ""
     if run.until_us is not None and not run.status.closed:
         left = clock.left(run.until_us)
-        return f"{said}, {left}" if said else left
+        return f"{left}: {said}" if said else left
     return said or "-"
 
 
@@ -81,28 +81,28 @@ def summary_document(run: Summary) -> dict[str, Any]:
 
 # -- inbox ------------------------------------------------------------------------------------------------------
 
-_INBOX = (
-    Column("KIND"),
-    Column("RUN"),
-    Column("WHAT", 20),
-    Column("WHO", 6),
-    Column("AGE", right=True),
-    Column("LEFT", 8),
-)
+_INBOX = (Column("KIND"), Column("RUN"), Column("WHAT", 14), Column("LEFT"), Column("WHO", 6))
+_INBOX_WIDE = (*_INBOX, Column("AGE", right=True), Column("DETAIL"))
 _KIND_STYLES = {"APPROVE": "yellow", "FIX": "red bold"}
 
 
-def inbox_lines(needs: Sequence[Need], clock: Clock, marks: Marks, width: int) -> list[list[Piece]]:
-    """What needs a person, most urgent first as given."""
-    return table(_INBOX, [_need(need, clock) for need in needs], width, marks.cut)
+def inbox_lines(
+    needs: Sequence[Need], clock: Clock, marks: Marks, width: int, *, wide: bool = False
+) -> list[list[Piece]]:
+    """What needs a person, most urgent first as given; `wide` adds columns and cuts nothing."""
+    rows = [_need(need, clock) + (_need_more(need, clock) if wide else []) for need in needs]
+    return table(_INBOX_WIDE if wide else _INBOX, rows, 0 if wide else width, marks.cut)
 
 
 def _need(need: Need, clock: Clock) -> list[Piece]:
-    until = "-" if need.until_us is None else clock.left(need.until_us)
+    left = "-" if need.until_us is None else clock.left(need.until_us)
     if need.then and need.until_us is not None:
-        until += f", then {need.then}"
-    kind = (need.kind, _KIND_STYLES.get(need.kind, ""))
-    return [kind, need.run, need.what, need.who or "-", clock.age(need.since_us), until]
+        left += f", then {need.then}"
+    return [(need.kind, _KIND_STYLES.get(need.kind, "")), need.run, need.what, left, need.who or "-"]
+
+
+def _need_more(need: Need, clock: Clock) -> list[Piece]:
+    return [clock.age(need.since_us) if need.since_us else "-", need.detail or "-"]
 
 
 def inbox_document(needs: Iterable[Need]) -> dict[str, Any]:

@@ -15,4 +15,4 @@ def tick_is_late(last_tick_us: int | None, clock: Clock) -> bool:
 
 def tick_words(last_tick_us: int | None, clock: Clock) -> str:
     """`last tick 8s ago`, or that there never was one."""
-    return "no tick has run here yet" if last_tick_us is None else f"last tick {clock.ago(last_tick_us)}"
+    return "no tick seen here yet" if last_tick_us is None else f"last tick {clock.ago(last_tick_us)}"

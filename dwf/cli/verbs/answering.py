@@ -37,8 +37,8 @@ def inbox(context: Context) -> int:
     elif session.output == "name":
         screen.lines([run] for run in dict.fromkeys(need.run for need in needs))
     elif needs:
-        width = 0 if session.output == "wide" else screen.width
-        screen.lines(inbox_lines(needs, session.clock, screen.marks, width))
+        wide = session.output == "wide"
+        screen.lines(inbox_lines(needs, session.clock, screen.marks, screen.width, wide=wide))
         for line in inbox_next(needs):
             screen.say(*line)
     else:

@@ -241,8 +241,10 @@ def drive_once(session: Session, store: Store, run: str) -> int:
     """Drive one run here until it waits, telling what happens on stderr. 128 + n if a signal stopped it."""
     from dwf.cli.driving import Stopper, drive
     from dwf.cli.progress import Follower, PlainView
+    from dwf.engine.runs import load
 
     watch = Follower(session.screen, PlainView(session.screen), utc=bool(session.options.get("utc")))
+    watch.learn(load(store, run).events)
     with Stopper() as stopper:
         report = drive(store, stopper, only={run}, watch=watch)
     for error in report.errors:
