@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -90,7 +91,7 @@ def test_readers_never_write_and_need_no_more_than_to_read(tmp_path: Path) -> No
         "path = sys.argv[1]\n"
         "print(len(read_history(path).events), len(verify_history(path)), tail(path).started.run)"
     )
-    shared = Path("/tmp/dwf-readers-test") / tmp_path.name  # pytest's own directory is closed to others
+    shared = Path(tempfile.mkdtemp()) / "home"  # pytest's own directory is closed to others
     shutil.copytree(tmp_path, shared)
     try:
         os.chmod(shared, 0o555)  # noqa: PTH101
