@@ -15,9 +15,11 @@ the old one is written again.
 """
 
 # On the path of an idle tick: only cheap imports (see the room's rules).
+# ruff: noqa: PTH110
 
 from __future__ import annotations
 
+import os
 from _thread import RLock
 
 from dwf import host
@@ -160,8 +162,20 @@ class Index:
         return changed == 1
 
     def forget(self, run: str) -> None:
-        """Drop the row of a run that has no history. Raises DiskError."""
-        self._write_surely(lambda connection: connection.execute(sql.FORGET, (run,)).rowcount)
+        """Drop the row of a run that has no history, if that is still so. Raises DiskError.
+
+        Runs are created without the lock, and their row comes after their file: seen under the index's own write lock,
+        either the file is there already, or its row is still to come.
+        """
+        path = self._layout.history_path(run)
+
+        def drop(connection: Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            if not os.path.lexists(path):
+                connection.execute(sql.FORGET, (run,))
+            connection.execute("COMMIT")
+
+        self._write_surely(drop)
 
     # -- by anybody --------------------------------------------------------------------------------------------
 

@@ -481,6 +481,17 @@ def test_a_run_reached_by_mail_before_its_maker_synced_is_synced_first(tmp_path:
     assert quiet.calls == []
 
 
+def test_a_run_created_while_its_absence_is_being_noted_keeps_its_row(layout: Layout, index: Index) -> None:
+    """Mail came for a run that is not there: its row, made by the due mark, is dropped. Unless it is there now."""
+    index.mark_due("r1")
+    index.forget("r1")
+    assert index.rows() == []
+    index.mark_due("r1")
+    create(layout, index)
+    index.forget("r1")
+    assert index.due(0, 10) == ["r1"]
+
+
 def test_of_many_creators_of_one_id_exactly_one_wins(layout: Layout, index: Index) -> None:
     code = """
 import sys

@@ -634,6 +634,15 @@ def test_the_same_name_refused_twice_keeps_both(mail: Mailbox, layout: Layout) -
     assert {Path(layout.mail_bad, bad.kept).read_bytes() for bad in mail.bad()} == {b"one", b"two"}
 
 
+def test_a_message_that_is_in_order_can_be_refused_too(mail: Mailbox, layout: Layout) -> None:
+    name, other = mail.post(signal()), mail.post(signal())
+    mail.refuse(name, "there is no such run", 7)
+    (bad,) = mail.bad()
+    assert (bad.name, bad.reason, bad.uid) == (name, "there is no such run", 7)
+    assert mail.fate(name) == "bad"
+    assert mail.names() == [other]
+
+
 def test_a_reason_that_was_damaged_hides_nothing(mail: Mailbox, layout: Layout) -> None:
     drop(layout, a_name(), b"x")
     mail.pending("r1")
