@@ -15,7 +15,6 @@ the old one is written again.
 """
 
 # On the path of an idle tick: only cheap imports (see the room's rules).
-# ruff: noqa: PTH110
 
 from __future__ import annotations
 
