@@ -12,6 +12,11 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Thread
+
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 # proc(5): the 22nd field of /proc/PID/stat; the first two are cut off at the last ")", for a name may hold anything.
@@ -80,6 +85,22 @@ def same_process_alive(pid: int, start: int, boot: str) -> bool:
         return False
     fields = _stat(pid)
     return fields is not None and fields[_STATE] not in _DEAD and int(fields[_START]) == start
+
+
+def start_thread(name: str, target: Callable[..., object], *given: object) -> Thread:
+    """A daemon thread, running. Raises DiskError where there is no room for one more: no script is at fault then."""
+    import errno
+    import threading
+
+    thread = threading.Thread(target=target, args=given, name=name, daemon=True)
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError):
+        from dwf.errors import DiskError
+
+        why, hint = "no room for another thread", "look at `ulimit -u`, `ulimit -v` and free memory"
+        raise DiskError(operation="start", path=name, why=why, errno=errno.EAGAIN, hint=hint) from None
+    return thread
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -10,6 +10,7 @@ process by which it can be recognised. What a killed tick leaves behind is ended
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -22,7 +23,11 @@ from dwf import host
 from dwf.activities.output import Stream
 from dwf.activities.plan import NO_PROCESS, Attempt, Kind
 from dwf.activities.watch import Asked, Pipes, Watch
+from dwf.errors import DiskError
 from dwf.host import Process
+
+# Too many files or processes, too little memory: the machine's trouble, and no attempt of the step.
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Gated:
     """One process group. `ask` may come from any thread.
 
     answers: give the child one more pipe to answer on; `answer_fd` is its number there, for `go` to tell.
-    problem: it is known already that nothing can be started.
+    problem: it is known already that nothing can be started. Raises DiskError where there is no room for a process.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class Gated:
         try:
             self._spawn(launch, answers)
         except (OSError, ValueError, TypeError, OverflowError, subprocess.SubprocessError) as error:
+            if isinstance(error, OSError) and error.errno in _SHORT:
+                raise _no_room(attempt.name, error) from None
             self._problem = error  # the attempt has failed; that is for `finish` to tell
 
     def _spawn(self, launch: Launch, answers: bool) -> None:
@@ -145,6 +152,16 @@ class Gated:
             asked=watch.asked,
             left=watch.left,
         )
+
+
+def _no_room(name: str, error: OSError) -> DiskError:
+    return DiskError(
+        operation="start a process for",
+        path=name,
+        why=os.strerror(error.errno or 0),
+        errno=error.errno,
+        hint="look at `ulimit -n`, `ulimit -u` and free memory; nothing was begun, the next tick tries again",
+    )
 
 
 def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from dwf.activities.plan import Kind, Outcome, Performance
 from dwf.core.events import ErrorInfo
 from dwf.core.outcome import said
+from dwf.host import start_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,14 @@ class Lanes:
     def any_free(self) -> bool:
         return self._free > 0
 
+    def staff(self) -> None:
+        """Give every reserved lane its thread, before it is recorded that a step begins. Raises DiskError."""
+        with self._lock:
+            while len(self._threads) < self.count - self._free:
+                self._threads.append(start_thread(f"dwf-lane-{len(self._threads) + 1}", self._work))
+
     def play(self, load: Load, reports: SimpleQueue[Report]) -> None:
         """Let the steps of a reserved lane begin, in another thread."""
-        with self._lock:
-            if len(self._threads) < self.count:
-                thread = threading.Thread(target=self._work, name=f"dwf-lane-{len(self._threads) + 1}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
         self._loads.put((load, reports))
 
     def close(self) -> None:

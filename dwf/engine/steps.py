@@ -20,7 +20,7 @@ from dwf.core.values import decode
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Report
-from dwf.errors import StepStillRuns, ValueRefused
+from dwf.errors import DiskError, StepStillRuns, ValueRefused
 from dwf.scripts.perform import PERFORMER, packed
 
 # A lane is loaded with more quick functions at a time as long as a whole load takes less than this.
@@ -55,6 +55,7 @@ class Steps:
         if not waiting:
             return True
         self._reserved = self._engine.lanes.take(len(waiting))
+        self._engine.lanes.staff()
         lanes, seats = self._reserved, 0
         for step in waiting:
             call = self._call(step.command)
@@ -68,7 +69,13 @@ class Steps:
                 if quick:
                     self._quick_lanes += 1
                     seats = self._load_size - 1
-            (self._quick if quick else self._slow).append(self._prepare(step, call))
+            try:
+                prepared = self._prepare(step, call)
+            except DiskError:
+                if not (self.in_flight or self._quick or self._slow):
+                    raise
+                return False  # what runs will give back what there is too little of
+            (self._quick if quick else self._slow).append(prepared)
         return True
 
     def has_ready(self) -> bool:

@@ -12,14 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from errno import ENOMEM
 
 from dwf.activities import capturing
 from dwf.core.outcome import said
 from dwf.engine.context import Engine, Watch, wall_clock_us
 from dwf.engine.drive import drive
 from dwf.engine.ending import Driven, Rest
-from dwf.errors import DwfError, InternalError
+from dwf.errors import DiskError, DwfError, InternalError
+from dwf.host import start_thread
 from dwf.store.creation import recover_intents
+from dwf.store.files import disk_error
 from dwf.store.room import Store
 
 _LOOK_SECONDS = 1.0
@@ -168,8 +171,11 @@ class _Tick:
     def _drive(self, run: str) -> str:
         self._active.add(run)
         self._looking[run] = self._names.get(run, set())
-        thread = threading.Thread(target=self._driver, args=(run,), name=f"dwf-run-{run}", daemon=True)
-        thread.start()
+        try:
+            start_thread(f"dwf-run-{run}", self._driver, run)
+        except DiskError as error:
+            self._active.discard(run)
+            self._note(run, error)
         return run
 
     def _driver(self, run: str) -> None:
@@ -224,6 +230,10 @@ def _ours(run: str, error: BaseException) -> DwfError:
     """What kept us from a run, as an error that stops this run only. What ends the process is raised."""
     if isinstance(error, DwfError):
         return error
+    if isinstance(error, OSError):
+        return disk_error("drive", run, error)
+    if isinstance(error, MemoryError):
+        return DiskError(operation="drive", path=run, why="out of memory", errno=ENOMEM)
     if not isinstance(error, Exception):
         raise error
     wrapped = InternalError(what=f"driving {run} failed: {type(error).__name__}: {said(error)}")

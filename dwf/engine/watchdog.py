@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from dwf.core.outcome import place
 from dwf.core.replay import Replay
 from dwf.errors import BusyLoop
+from dwf.host import start_thread
 from dwf.scripts.cut import Cut, raise_in, take_back
 
 LIMIT_SECONDS = 10.0
@@ -64,8 +65,7 @@ class Watchdog:
     def _begin(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="dwf-watchdog", daemon=True)
-                self._thread.start()
+                self._thread = start_thread("dwf-watchdog", self._look)
 
     def _look(self) -> None:
         while not self._closing.wait(_LOOK_SECONDS):

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from dwf.host import start_thread
+
 _AGAIN_SECONDS = 0.05
 _MARK = "@"  # in the file name of a script's code, and of nothing else
 
@@ -47,7 +49,7 @@ def take_back() -> None:
 
 @contextmanager
 def within(seconds: float, kind: type[Cut]) -> Iterator[None]:
-    """Raise `kind` in this thread, again and again, if the block has not ended by then."""
+    """Raise `kind` in this thread, again and again, if the block has not ended by then. Raises DiskError."""
     thread, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
 
     def look() -> None:
@@ -59,7 +61,7 @@ def within(seconds: float, kind: type[Cut]) -> Iterator[None]:
                 raise_in(thread, kind)
             time.sleep(_AGAIN_SECONDS)
 
-    threading.Thread(target=look, name="dwf-cut", daemon=True).start()
+    start_thread("dwf-cut", look)
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from dwf.core import guard
 from dwf.core.outcome import place, said
 from dwf.core.replay import Program
 from dwf.core.runtime import current, in_workflow
-from dwf.errors import DwfError, NotFound, ScriptRefused
+from dwf.errors import DiskError, DwfError, NotFound, ScriptRefused
 from dwf.scripts.cut import Cut, within
 
 IMPORT_LIMIT_SECONDS = 10.0
@@ -75,6 +75,9 @@ def load(files: Mapping[str, bytes], main: str, content: str, origin: str) -> Sc
     try:
         with within(IMPORT_LIMIT_SECONDS, ImportTookTooLong), unheard():
             module = room.module(main.removesuffix(".py"))
+    except DiskError:
+        room.leave()
+        raise
     except DwfError as error:
         room.leave()
         raise ScriptRefused(path=f"{origin}/{main}", why=error.message, hint=error.hint) from None
