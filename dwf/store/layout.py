@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HISTORY_SUFFIX = ".jsonl"
 # Between a workflow id and the number of its instance; not allowed in ids.
 LINK_MARK = "~"
+_ELSEWHERE = "name another place with --home or DWF_HOME; an empty directory becomes one by the first dwf start"
 _SHARED_BY_ROOT = "/var/lib/dwf"
 # Locks, rename and fsync do not keep their promises between two machines that share one of these.
 _NETWORK = frozenset(
@@ -169,7 +170,7 @@ def open_home(
     found = _stat(path)
     if found is None:
         if not create:
-            raise _cannot_create(path, "it is not there", "make it with: dwf init")
+            raise _cannot_create(path, "it is not there", "the first dwf start makes it")
         _make_home(disk, path, parents)
         found = _stat(path)
     if found is None or not stat.S_ISDIR(found.st_mode):
@@ -178,7 +179,7 @@ def open_home(
     bound_to = _bound_machine(layout)
     if bound_to is None:
         if not create:
-            raise _cannot_create(path, "it is not a dwf state directory", "make it one with: dwf init")
+            raise _cannot_create(path, "it is not a dwf state directory", _ELSEWHERE)
         _require_empty(layout)
         if not allow_network:
             refuse_network(path)
@@ -237,7 +238,7 @@ def refuse_network(path: str) -> None:
             what=f"{path} is on a {kind} file system, where locks and fsync cannot be relied on",
             path=path,
             kind=kind,
-            hint="choose a local disk with DWF_HOME; --allow-network-fs if you know that one machine alone uses it",
+            hint="choose a directory on a local disk with --home or DWF_HOME",
         )
 
 
