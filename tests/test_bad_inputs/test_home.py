@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_what_an_error_advises_can_be_typed(dwf: Terminal) -> None:
     hints = [dwf.typed("tick").hint, dwf.typed("list").hint, dwf.typed("tick", "--home", "").hint]
     for hint in hints:
         words = hint.replace(":", " ").replace(",", " ").split()
-        verbs = [after for word, after in zip(words, words[1:], strict=False) if word == "dwf"]
+        verbs = [after for word, after in pairwise(words) if word == "dwf"]
         assert all(verb in BY_NAME for verb in verbs), hint
 
 
