@@ -238,7 +238,7 @@ def refuse_network(path: str) -> None:
             what=f"{path} is on a {kind} file system, where locks and fsync cannot be relied on",
             path=path,
             kind=kind,
-            hint="choose a directory on a local disk with --home or DWF_HOME",
+            hint="choose a local disk with DWF_HOME; --allow-network-fs if you know that one machine alone uses it",
         )
 
 
