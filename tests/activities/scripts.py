@@ -86,6 +86,8 @@ def facts() -> list[Any]:
         sys.stdin.read(),
         sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir()),
         os.getsid(0) == os.getpid(),
+        str(Path("/proc/self/fd/0").readlink()),
+        subprocess.run(["ls", "/proc/self/fd"], close_fds=False, capture_output=True, text=True).stdout.split(),
     ]
 
 

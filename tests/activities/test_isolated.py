@@ -180,11 +180,22 @@ def test_it_knows_itself_and_inherits_nothing(attempt: Make, monkeypatch: pytest
     monkeypatch.setenv("MINE", "1")
     with open("/dev/null") as lock:
         os.set_inheritable(lock.fileno(), True)
-        info, environ, stdin, fds, leads = msgspec.json.decode(perform(attempt(attempt=2), "facts").result)
+        info, environ, stdin, fds, leads, where, fds_of_child = msgspec.json.decode(
+            perform(attempt(attempt=2), "facts").result
+        )
     assert info == ["r1", "drain", 2, "r1:3:x"]
     assert environ == ["r1", "drain", "2", "r1:3", "1"]
-    assert (stdin, leads) == ("", True)
+    assert (stdin, where, leads) == ("", "/dev/null", True)
     assert len(fds) == 5, "three streams, the pipe of the answer, and the directory being listed"
+    assert len(fds_of_child) == 4, "three streams, and the directory being listed"
+
+
+def test_half_a_request_is_none(attempt: Make, tmp_path: Path) -> None:
+    performance: Any = prepare_isolated(target("touch", str(tmp_path / "mark")), attempt())
+    performance._request = performance._request[:-1]
+    performance.go()
+    assert performance.finish().kind is Kind.FAILED
+    assert not (tmp_path / "mark").exists()
 
 
 def test_a_thread_left_behind_does_not_hold_the_step(attempt: Make) -> None:

@@ -88,7 +88,7 @@ def test_a_process_that_is_gone_leaves_nothing(stranger: Any) -> None:
     start = host.start_time(stranger.pid) or 0
     os.kill(stranger.children[0], signal.SIGKILL)
     stranger.kill()
-    assert soon(lambda: not is_alive(stranger.pid))
+    assert soon(lambda: not is_alive(stranger.pid) and not is_alive(stranger.children[0]))
     assert end_orphan(stranger.pid, start, host.boot_id(), GRACE), "a zombie is gone"
     stranger.wait()
     assert end_orphan(stranger.pid, start, host.boot_id(), GRACE)
