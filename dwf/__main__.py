@@ -20,9 +20,12 @@ def main() -> NoReturn:
     words = sys.argv[1:]
     code = _answered_small(words)
     if code is None:
-        from dwf.cli.app import run
-
-        code = run(words)
+        try:
+            from dwf.cli.app import run
+        except (MemoryError, OSError) as error:
+            code = _no_room(error)
+        else:
+            code = run(words)
     # Not sys.exit: what is still alive (a script's coroutines, a thread in a step that cannot be ended) must not run on
     # or hold up the end. Everything that matters is on disk, and the streams are flushed.
     os._exit(code)
@@ -41,6 +44,13 @@ def _answered_small(words: list[str]) -> int | None:
 
         return 0 if nothing_to_do(words) else None
     return None
+
+
+def _no_room(error: BaseException) -> int:
+    """The program does not even load. Said without anything that would have to be loaded for it."""
+    why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "out of memory"
+    os.write(2, f"error: dwf cannot be loaded: {why}\nhint: look at ulimit -n and ulimit -v\n".encode())
+    return 74
 
 
 def _hold_standard_streams() -> None:
