@@ -35,6 +35,7 @@ __all__ = [
     "prepare_function",
     "prepare_isolated",
     "prepare_shell",
+    "unheard",
 ]
 
 

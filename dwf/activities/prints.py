@@ -27,12 +27,11 @@ class Printed:
     def __init__(self, prefix: str | None) -> None:
         self._prefix = prefix
         self._streams: tuple[Stream, Stream] | None = None
-        self._lock: threading.Lock | None = None
+        # A step may print from several threads (asyncio.to_thread).
+        self._lock = threading.Lock()
 
     def write(self, which: int, data: bytes) -> None:
         """`which`: 0 is stdout, 1 is stderr."""
-        if self._lock is None:
-            self._lock = threading.Lock()
         with self._lock:
             if self._streams is None:
                 self._streams = self._made()
@@ -45,7 +44,7 @@ class Printed:
 
     def output(self) -> Output | None:
         """Closes the streams; what a left-over thread prints later is dropped."""
-        if self._streams is None or self._lock is None:
+        if self._streams is None:
             return None
         with self._lock:
             for stream in self._streams:

@@ -227,6 +227,23 @@ def test_a_change_is_undone_even_while_another_function_runs(attempt: Make, tmp_
     thread.join()
 
 
+def test_what_another_function_is_changing_is_not_taken_for_how_it_was(attempt: Make, tmp_path: Path) -> None:
+    before, inside, done = Path.cwd(), threading.Event(), threading.Event()
+
+    def long() -> None:
+        os.chdir(tmp_path)
+        inside.set()
+        done.wait(5)
+
+    thread = threading.Thread(target=outcome_of, args=(attempt(), long))
+    thread.start()
+    inside.wait(5)
+    outcome_of(attempt(), lambda: None)
+    done.set()
+    thread.join()
+    assert Path.cwd() == before
+
+
 def test_a_deleted_directory_is_no_reason_to_fail(
     attempt: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

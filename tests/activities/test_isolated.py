@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import msgspec
 import pytest
 
 from dwf.activities import end_orphan, prepare_isolated
+from dwf.activities.gated import Ended
 from dwf.activities.plan import Attempt, Kind, Outcome, Target
+from dwf.activities.watch import Asked
 
 from .processes import descriptors, is_alive, pid_in, soon
 from .scripts import LOADER
@@ -138,6 +141,7 @@ def test_nothing_runs_before_go(attempt: Make, tmp_path: Path) -> None:
 _ENGINE = """
 import os, signal, sys
 from dwf.activities import prepare_isolated
+from dwf.activities.gated import Ended
 from dwf.activities.plan import Attempt, Target
 loader, activity, given, begin, *sys.path = sys.argv[1:]
 target = Target(loader=loader, source=None, activity=activity, input=given.encode())
@@ -214,6 +218,20 @@ def test_a_child_left_behind_does_not_hold_the_step(attempt: Make, tmp_path: Pat
 
 def test_closed_streams_do_not_lose_the_result(attempt: Make) -> None:
     assert perform(attempt(), "close_everything").result == b'"done"'
+
+
+def test_what_came_to_its_end_while_it_was_cancelled_is_completed(attempt: Make) -> None:
+    performance: Any = prepare_isolated(target("add", 1, 2), attempt())
+    performance.go()
+    gated = performance._gated
+    ended = gated.finish()
+
+    class CancelledTooLate:
+        def finish(self) -> Ended:
+            return replace(ended, asked=Asked(Kind.CANCELLED, "enough"))
+
+    performance._gated = CancelledTooLate()
+    assert performance.finish().result == b"3"
 
 
 def test_an_answer_that_is_none_is_not_believed(attempt: Make) -> None:
