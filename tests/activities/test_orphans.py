@@ -17,7 +17,6 @@ from dwf.activities import end_orphan
 from dwf.activities.session import row, send
 
 from .processes import is_alive, pid_in, soon
-from .test_shell import engine  # noqa: F401 - a fixture
 
 GRACE = 300_000
 Killed = Callable[..., tuple[int, int, str]]
@@ -37,7 +36,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_step_of_a_killed_tick_is_ended_with_all_that_belongs_to_it(
-    engine: Killed,  # noqa: F811
+    engine: Killed,
     tmp_path: Path,
 ) -> None:
     script = """
@@ -55,7 +54,7 @@ def test_the_step_of_a_killed_tick_is_ended_with_all_that_belongs_to_it(
     assert end_orphan(pid, start, boot, GRACE), "asked again: still nothing left"
 
 
-def test_an_orphan_may_tidy_up_within_the_grace(engine: Killed, tmp_path: Path) -> None:  # noqa: F811
+def test_an_orphan_may_tidy_up_within_the_grace(engine: Killed, tmp_path: Path) -> None:
     # Its output has no reader any more, and the shell would tell there that `sleep` was terminated.
     script = """exec 2>/dev/null; trap 'echo tidy >"$2"; exit' TERM; echo $$ >"$1"; while :; do sleep 0.01; done"""
     paths = [tmp_path / "up", tmp_path / "tidy"]
@@ -101,7 +100,7 @@ def test_dwf_does_not_end_itself() -> None:
 
 @pytest.mark.parametrize(("key", "is_ended"), [("r1:3", True), ("r1:33", False), ("", False)])
 def test_without_its_leader_a_process_is_known_by_the_key_it_carries(
-    engine: Killed,  # noqa: F811
+    engine: Killed,
     tmp_path: Path,
     key: str,
     is_ended: bool,
