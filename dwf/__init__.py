@@ -86,13 +86,23 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "Retry": "dwf.core.retry",
+    "activity_info": "dwf.activities.info",
+    **dict.fromkeys(
+        "ActivityCancelled ActivityError ActivityTimeout ApprovalRejected DwfError Failure RetryAfter".split(),
+        "dwf.errors",
+    ),
+}
+"""Where a name lives; all others are in authoring/. A room is never searched: it imports things of the same names."""
+
+
 def __getattr__(name: str) -> Any:
     # Loaded when first used: an idle `dwf tick` must cost little more than starting Python.
     if name not in __all__:
         raise AttributeError(f"module 'dwf' has no attribute {name!r}")
     from importlib import import_module
 
-    for room in ("dwf.errors", "dwf.core.retry", "dwf.authoring", "dwf.activities.info"):
-        if hasattr(module := import_module(room), name):
-            return getattr(module, name)
-    raise AttributeError(f"dwf.{name} is listed but lives nowhere")
+    value = getattr(import_module(_HOMES.get(name, "dwf.authoring")), name)
+    globals()[name] = value
+    return value

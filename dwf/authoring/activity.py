@@ -71,7 +71,9 @@ class Activity(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         if not in_workflow():
             return self.function(*args, **kwargs)
-        return self._durable(args, kwargs)
+        call: Any = self._durable(args, kwargs)
+        call.__qualname__ = self.name  # what Python names when it was not awaited
+        return call
 
     def options(self, **changes: Any) -> Activity[P, R]:
         """The same activity with other options for this call: `await drain.options(start_to_close="5m")(host)`."""

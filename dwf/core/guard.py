@@ -15,6 +15,7 @@ import contextlib
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Protocol
 
@@ -28,7 +29,10 @@ class Guarded(Protocol):
 
     def refuse(self, error: ScriptError) -> None: ...
 
+    def say(self, level: int, logger: str, line: str) -> None: ...
 
+
+_WARNING = 30  # logging's number, without importing it
 _thread = threading.local()
 """Which run's workflow code runs in this thread: the audit hook has no other way to know."""
 
@@ -107,7 +111,21 @@ def install() -> None:
         install.done = True  # type: ignore[attr-defined]
         sys.addaudithook(_audit)
         # Python 3.11 tells nobody of a thread that is started.
+        warnings._warn_unawaited_coroutine = _never_awaited(warnings._warn_unawaited_coroutine)  # type: ignore[attr-defined]
         threading.Thread.start = _function_proxy(threading.Thread.start, "starting a thread", _THREAD)  # type: ignore[method-assign]
+
+
+def _never_awaited(tell: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Python's own complaint goes to the run's log: once, when it is live, and never while it is being closed."""
+
+    def told(coroutine: Any) -> None:
+        run: Guarded | None = getattr(_thread, "run", None)
+        if run is None:
+            tell(coroutine)
+        else:
+            run.say(_WARNING, "dwf", f"{coroutine.__qualname__}() was called at {run.where()} and never awaited")
+
+    return told
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from dwf.core.closing import Closed
 from dwf.core.events import Opening
-from dwf.core.loop import Closed
 from dwf.core.matching import described, matches, waiting_lines
 from dwf.core.outcome import bug_of, leaves_of, place, raised_at, said
 from dwf.core.tasks import WorkflowTask

@@ -16,11 +16,11 @@ import math
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from functools import partial
 from types import FrameType
 from typing import Any, Protocol, TypeVarTuple
 
 from dwf.core import guard
+from dwf.core.closing import Detached, Doors, close, suspended
 from dwf.core.duration import rounded_up
 from dwf.core.refused import NoOutside
 from dwf.core.tasks import Ready, WorkflowFuture, WorkflowTask
@@ -29,21 +29,6 @@ from dwf.errors import BusyLoop, DwfError, InternalError, ValueRefused
 _Ts = TypeVarTuple("_Ts")
 # More callbacks than any real activation needs; `while True: await sleep(0)` reaches it in a fraction of a second.
 CALLBACK_BUDGET = 1_000_000
-# How often a coroutine may answer its closing with another await.
-_CLOSING_ROUNDS = 10
-_UNCLOSABLE: list[object] = []
-"""Coroutines that no closing ends. Kept for good: the collector would run them inside another run's activation."""
-
-
-class Closed(BaseException):
-    """Private. Raised at every door while a run is being closed, so that no `except Exception` can catch it."""
-
-
-class Detached:
-    """Stands where a runtime was: what a closed script may still ask for is nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise Closed
 
 
 class TimerHost(guard.Guarded, Protocol):
@@ -85,6 +70,7 @@ class Loop(NoOutside):
         self.dwf_runtime = runtime
         self.expects_birth = False
         self.callback_error: BaseException | None = None
+        self.doors = Doors()
         self._ready: deque[asyncio.Handle] = deque()
         self._births = self._hashes = 0
         self._tasks: list[WorkflowTask] = []
@@ -143,7 +129,7 @@ class Loop(NoOutside):
             raise ValueRefused(what="a delay", why="it is NaN")
         self._refuse_when_closing()
         timer = WorkflowTimer(when, callback, args, self, context)
-        if when <= self.time():
+        if when <= self.time() or self.host.closing:
             self._ready.append(timer)
         elif when != math.inf:
             due = rounded_up(when)
@@ -169,7 +155,8 @@ class Loop(NoOutside):
     ) -> WorkflowTask:
         if self.host.closing:
             coro.close()
-            raise Closed
+            self.doors.knock()
+            return self.create_future()  # type: ignore[return-value]  # never done
         if more.get("eager_start"):
             raise guard.refusal(self.host, "eager_start", "leave it out")
         task = WorkflowTask(coro, loop=self, name=name, context=context)
@@ -190,7 +177,7 @@ class Loop(NoOutside):
 
     def _refuse_when_closing(self) -> None:
         if self.host.closing:
-            raise Closed
+            self.doors.knock()
 
     # -- counts ---------------------------------------------------------------------------------------------------
 
@@ -254,7 +241,7 @@ class Loop(NoOutside):
     def _keep_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         self._generators.append(generator)
         if len(self._generators) > self._generators_limit:
-            self._generators = [g for g in self._generators if _suspended(g)]
+            self._generators = [g for g in self._generators if suspended(g)]
             self._generators_limit = 2 * len(self._generators) + 256
 
     def keep_gathering(self, gathering: WorkflowFuture) -> None:
@@ -274,35 +261,19 @@ class Loop(NoOutside):
         return [task for task in self._tasks if not task.done()]
 
     def close_all(self) -> None:
-        """Throw GeneratorExit into whatever still waits, last born first, a bounded number of rounds.
-
-        Without this a blocked coroutine is a reference cycle, and the collector would run its `finally:` whenever it
-        likes, inside another run's activation.
-        """
-        for task in self._tasks:
+        """End whatever still waits, last born first: tasks, then generators."""
+        self.dwf_runtime = Detached(self)
+        for task in reversed(self._tasks):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-        for _ in range(_CLOSING_ROUNDS):
-            waiting = self._still_open()
-            for close, _ in waiting:
-                _close_quietly(close)
-            self._ready.clear()
-            if not waiting:
-                break
-        _UNCLOSABLE.extend(what for _, what in self._still_open())
-        self.unawaited_errors()  # looked at, so that nobody complains of them later
-        self.dwf_runtime = Detached()
-        self._tasks, self._gatherings, self._generators = [], [], []
-
-    def _still_open(self) -> list[tuple[Callable[[], object], object]]:
-        """How to close each coroutine that has not ended, and it; tasks before generators, last born first."""
-        coroutines = [task.get_coro() for task in reversed(self._tasks)]
-        found: list[tuple[Callable[[], object], object]] = [
-            (coroutine.close, coroutine) for coroutine in coroutines if coroutine is not None and _suspended(coroutine)
-        ]
+            if not task.done():
+                asyncio.tasks._enter_task(self, task)  # asyncio.timeout and TaskGroup ask who is running
+                close(task.get_coro())
+                asyncio.tasks._leave_task(self, task)
         for generator in reversed(self._generators):
-            if _suspended(generator):
-                found.append((partial(_close_generator, generator), generator))
-        return found
+            close(generator)
+        self._ready.clear()
+        self.unawaited_errors()  # looked at, so that nobody complains of them later
+        self._tasks, self._gatherings, self._generators = [], [], []
 
 
 def _unseen(future: asyncio.Future[Any]) -> bool:
@@ -310,29 +281,10 @@ def _unseen(future: asyncio.Future[Any]) -> bool:
     return bool(future._log_traceback)
 
 
-def _suspended(code: Any) -> bool:
-    """Whether a coroutine or generator of any kind has not come to its end."""
-    return any(getattr(code, name, None) is not None for name in ("cr_frame", "gi_frame", "ag_frame"))
-
-
 def _purpose(callback: Callable[..., Any]) -> str:
     name = getattr(callback, "__name__", "")
     return {"_set_result_unless_cancelled": "sleep"}.get(name, "timeout" if "timeout" in name else "timer")
 
 
-def _close_generator(generator: AsyncGenerator[Any, Any]) -> None:
-    closing: Any = generator.aclose()
-    closing.send(None)
-    for _ in range(_CLOSING_ROUNDS):  # its `finally` waits for something
-        closing.throw(GeneratorExit())
-
-
 def _ignore(_: object) -> None:
     pass
-
-
-def _close_quietly(close: Callable[[], object]) -> None:
-    try:
-        close()
-    except BaseException:
-        pass  # whatever the script still says is of no consequence

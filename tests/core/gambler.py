@@ -1,0 +1,152 @@
+"""Random histories: the fake engine under a random program, in random order, and what comes of it as one hash."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from dwf.core import events as ev
+from dwf.core.duration import SECOND, stamp, unstamp
+from dwf.core.events import Event, Opening, Payload
+from dwf.core.replay import Program, Replay
+from dwf.core.values import encode
+from dwf.errors import DwfError, WaitsForNothing
+from tests.core import programs
+from tests.core.driver import BEGIN_US, Fake, bare, following_openings, started
+from tests.core.programs import SIGNALS, Chance, Machine
+
+_ENOUGH = 70
+
+
+class Game:
+    """One program, played to its end or until enough has happened. `machine` interprets it and keeps its trace."""
+
+    def __init__(self, seed: object) -> None:
+        self.node = programs.make(seed)
+        self.chance = Chance(f"events {seed}")
+        self.machines: list[Machine] = []
+        self.fake = Fake(Program(self._begin, is_script=lambda file: file == programs.__file__))
+        self.traces: list[int] = []
+        """For each event: how long the trace was after it."""
+
+    def _begin(self, _: bytes) -> Any:
+        self.machines.append(Machine(self.node))
+        return self.machines[-1].main()
+
+    def play(self) -> Game:
+        fake = self.fake
+        try:
+            fake.start()
+            while fake.outcome is None and len(fake.events) < _ENOUGH:
+                batch = self._batch()
+                if not batch:
+                    break
+                for event in batch:
+                    self._give(event)
+        except DwfError:
+            assert fake.error is not None
+        finally:
+            self.trace = list(self.machines[0].trace)
+            fake.replay.close()
+        assert self.trace == self.machines[0].trace or fake.error or True
+        return self
+
+    def _give(self, event: Event) -> None:
+        """The engine looks again at the moment of delivery: what was overtaken is dropped."""
+        fake = self.fake
+        if fake.outcome is not None:
+            return
+        if isinstance(event, ev.Closing) and event.command not in fake.replay.commands.open_numbers():
+            return
+        if isinstance(event, ev.TimerFired):
+            fire_at = fake.state().timers[event.command].started.fire_at
+            fake.now_us = max(fake.now_us, unstamp(fire_at))
+        if self.chance.happens(0.2):
+            fake.now_us += self.chance.below(3 * SECOND)
+        fake.deliver(event)
+
+    def _batch(self) -> list[Event]:
+        state, chance = self.fake.state(), self.chance
+        ready: list[Event] = [self._end_of(step) for step in state.steps.values() if chance.happens(0.8)]
+        ready += [ev.TimerFired(command=n) for n in state.timers if chance.happens(0.5)]
+        ready += [self._answer(n) for n in state.approvals if chance.happens(0.7)]
+        if chance.happens(0.25 if ready else 0.9):
+            name = chance.pick(SIGNALS)
+            ready.append(ev.SignalReceived(name=name, payload=Payload(encode(len(self.fake.events)))))
+        if chance.happens(0.04):
+            ready.append(ev.CancelRequested(reason="enough"))
+        return chance.shuffled(ready)[: 1 + chance.below(5)]
+
+    def _end_of(self, step: Any) -> Event:
+        chance, number = self.chance, step.command
+        error = ev.ErrorInfo(type="ValueError", message="no")
+        if step.cancel_requested and chance.happens(0.7):
+            return ev.ActivityCancelled(command=number, reason="asked to")
+        if chance.happens(0.75):
+            return ev.ActivityCompleted(command=number, result=Payload(encode(chance.below(100))))
+        if chance.happens(0.5):
+            return ev.ActivityFailed(command=number, error=error)
+        return chance.pick((ev.ActivityTimedOut(command=number, timeout=SECOND), ev.ActivityCancelled(command=number)))
+
+    def _answer(self, number: int) -> Event:
+        return ev.ApprovalResolved(command=number, outcome=self.chance.pick(("approved", "rejected", "failed")))
+
+    # -- proofs -------------------------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """Everything that came out, as one hash."""
+        fake = self.fake
+        openings = [msgspec.json.encode(bare(o)) for o in fake.openings]
+        outcome = type(fake.outcome).__name__ if fake.error is None else type(fake.error).__name__
+        told = "\n".join(self.trace)
+        return hashlib.sha256(b"\n".join([*openings, outcome.encode(), told.encode()])).hexdigest()
+
+    def prove(self, lengths: list[int] | None = None) -> None:
+        """Cut the history behind each event: what is missing comes again, and the rest goes on the same."""
+        for length in lengths or range(1, len(self.fake.events) + 1):
+            self._prove_from(length)
+
+    def _prove_from(self, length: int) -> None:
+        fake = self.fake
+        events = fake.events
+        replay = Replay(fake.program, started(), [e for e in events[:length] if isinstance(e, Opening)])
+        try:
+            self._go_on(replay, length)
+        except DwfError as error:
+            assert fake.error is not None and str(error) == str(fake.error), error
+        else:
+            assert fake.error is None
+            assert replay.outcome == fake.outcome
+        machine = self.machines[-1]
+        assert machine.trace[: len(self.trace)] == self.trace
+        assert len(self.machines) > 1
+        replay.close()
+
+    def _go_on(self, replay: Replay, length: int) -> None:
+        events = self.fake.events
+        fresh = replay.apply(events[:length])
+        at = length
+        while True:
+            expected = following_openings(events[at:])
+            assert [bare(o) for o in fresh] == [bare(o) for o in expected], (length, at)
+            at += len(expected)
+            if at >= len(events):
+                return
+            replay.live = True
+            fresh = replay.apply([events[at]])
+            at += 1
+
+
+def stuck(replay: Replay) -> bool:
+    """Whether nothing can happen any more."""
+    try:
+        replay.check_not_stuck()
+    except WaitsForNothing:
+        return True
+    return False
+
+
+def begin_text() -> str:
+    return stamp(BEGIN_US)
