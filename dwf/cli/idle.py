@@ -38,7 +38,7 @@ def plain_tick(words: list[str]) -> Plain | None:
                 return None
             if not equals:
                 value = next(rest, "")
-            if not value or value.startswith("-"):
+            if not value:
                 return None
             if name in _TEXTS:
                 home = value

@@ -65,6 +65,15 @@ def test_a_question_is_asked_at_the_prompt(dwf: Terminal, spawn: Any) -> None:
     assert ended(child) == 0
 
 
+def test_several_questions_are_asked_one_after_another(dwf: Terminal, spawn: Any) -> None:
+    child = spawn("run", f"{dwf.script}:asks_two")
+    for host in ("web1", "web2"):
+        child.expect(rf"Drain {host}\?")
+        child.expect("later: ")
+        child.sendline("yes")
+    assert ended(child) == 0
+
+
 def test_no_at_the_prompt_ends_the_run_as_failed(dwf: Terminal, spawn: Any) -> None:
     child = spawn("run", f"{dwf.script}:asks", "--id", "a")
     child.expect("later: ")
@@ -139,6 +148,18 @@ def test_a_dumb_terminal_gets_plain_lines(dwf: Terminal, spawn: Any, environ: di
 
     assert "double -> 8" in child.before
     assert "\x1b" not in child.before
+
+
+def test_following_a_history_shows_what_comes_until_the_end(dwf: Terminal, spawn: Any) -> None:
+    dwf.driven("waits", "--id", "w")
+    child = spawn("history", "w", "-f")
+    child.expect("SignalWaitOpened")
+
+    dwf("signal", "w", "go", "7", "--tick")
+
+    child.expect("SignalReceived")
+    child.expect("WorkflowCompleted")
+    assert ended(child) == 0
 
 
 def test_a_unique_beginning_is_taken_from_a_person_who_confirms_it(dwf: Terminal, spawn: Any) -> None:

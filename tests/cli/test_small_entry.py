@@ -9,24 +9,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer._click.exceptions import ClickException
 
 from dwf.cli.app import program
 from dwf.cli.idle import plain_tick
 from dwf.cli.session import Session
+from dwf.core.messages import Message
 from dwf.errors import DwfError
 from dwf.store.files import Disk
 from dwf.store.index import Index
 from dwf.store.layout import Layout
+from dwf.store.room import Store
 from tests.cli.terminal import ROOT, Terminal, outside
 
 # -- the small parse agrees with the whole one ------------------------------------------------------------------
 
-WORDS = st.sampled_from(
-    "tick -q --quiet --utc --no-input --jobs --jobs=4 4 0 -4 007 + --home --home=/x --home= /x x -- -v --json -h "
-    "--help --max-seconds 5 -qv --jobs=x ticks list --version -o name --color never --debug".split()
+# Mostly what could be a plain tick, so that most of what is made up is one; and what is close to it and is not.
+GROUPS = st.sampled_from(
+    [
+        *(["-q"], ["--quiet"], ["--utc"], ["--no-input"], ["--jobs", "4"], ["--jobs=2"], ["--jobs", "007"]),
+        *(
+            ["--home", "/x"],
+            ["--home=/y"],
+            ["--home", "-q"],
+            ["--home", "tick"],
+            ["--home", "--"],
+            ["--home="],
+            ["--home"],
+        ),
+        *(["--jobs"], ["--jobs", "0"], ["--jobs", "-4"], ["--jobs", "x"], ["--jobs", "\u0664"], ["--jobs", "1_0"]),
+        *(["--json"], ["-v"], ["--debug"], ["-o", "name"], ["-qv"], ["--max-seconds", "5"], ["--color", "never"]),
+        *(["--"], ["-h"], ["--help"], ["--version"], ["tick"], ["x"], [""]),
+    ]
+)
+WORDS = st.tuples(st.lists(GROUPS, max_size=2), st.lists(GROUPS, max_size=3)).map(
+    lambda both: [
+        *(word for group in both[0] for word in group),
+        "tick",
+        *(word for group in both[1] for word in group),
+    ]
 )
 
 
@@ -43,7 +66,8 @@ def as_typer_reads(words: list[str]) -> tuple[str, Session, dict[str, Any]] | No
         return None
 
 
-@given(st.lists(WORDS, max_size=7))
+@given(WORDS)
+@settings(max_examples=400)
 @example(["tick"])
 @example(["--home", "/x", "tick", "--jobs", "4", "-q"])
 @example(["--jobs", "4", "tick"])
@@ -172,6 +196,35 @@ def test_a_tick_with_something_to_do_is_not_taken_for_idle(dwf: Terminal, idle: 
     assert dwf("list", "--open", "-o", "name").out == ""
 
 
+def test_a_run_that_is_due_is_not_taken_for_idle(dwf: Terminal, idle: Path) -> None:
+    run = dwf.started("quick")
+
+    assert outside("tick", environ={"DWF_HOME": str(idle)}).code == 0
+
+    assert dwf("result", run).code == 0
+
+
+def test_mail_alone_is_something_to_do(dwf: Terminal, idle: Path) -> None:
+    """The sender may have died between posting and waking the index."""
+    run = dwf("list", "-o", "name").out.strip()
+    store = Store.open(str(idle))
+    store.mailbox.post(Message(id="", run=run, kind="signal", name="go"))
+
+    assert outside("tick", environ={"DWF_HOME": str(idle)}).code == 0
+
+    assert dwf("list", "--open", "-o", "name").out == ""
+
+
+def test_what_a_killed_start_left_is_something_to_do(idle: Path) -> None:
+    left = idle / "runs" / ".tmp" / "00aa00aa00aa00aa.lost.jsonl"
+    left.write_bytes(b"")
+    left.chmod(0o600)
+
+    assert outside("tick", environ={"DWF_HOME": str(idle)}).code == 0
+
+    assert not left.exists()
+
+
 def test_trouble_is_left_to_the_whole_program(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     said = outside("tick", environ={"DWF_HOME": str(tmp_path / "home")})
@@ -206,6 +259,24 @@ def test_a_closed_stream_is_no_reason_to_fail(dwf: Terminal, closing: str) -> No
     assert b"Traceback" not in done.stderr
     # Nothing of ours went into a file that happened to get the number of a closed stream.
     assert outside("verify", environ=dwf.environ).code == 0
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    code = f"""
+import os, sys
+sys.argv = ["dwf", "version"]
+def tell(code):
+    with open({str(told)!r}, "w") as file:
+        file.write(" ".join(os.readlink(f"/proc/self/fd/{{number}}") for number in (0, 1, 2)))
+os._exit = tell
+from dwf.__main__ import main
+main()
+"""
+    subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code], env={"PYTHONPATH": str(ROOT)}
+    )
+    assert told.read_text() == "/dev/null /dev/null /dev/null"
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(dwf: Terminal) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from dwf.store.files import Disk
+from dwf.store.layout import Layout
+from dwf.store.locks import RunLocks
 from tests.cli.terminal import Terminal
 
 DAY = 86_400
@@ -186,6 +190,16 @@ def test_a_signal_carries_words_or_json(dwf: Terminal, words: tuple[str, ...], s
     assert dwf("signal", run, "go", *words, "--tick", stdin=stdin).code == 0
 
     assert json.loads(dwf("result", run).out) == payload
+
+
+def test_a_signal_that_nobody_waits_for_is_kept_and_the_nearest_name_is_suggested(dwf: Terminal) -> None:
+    run = dwf.driven("waits")
+
+    said = dwf("signal", run, "goo", "--tick")
+
+    assert said.code == 0
+    assert "does not wait for goo now; it is kept. did you mean go?" in said.err
+    assert "signals  not taken by the script yet: goo" in dwf("show", run).out
 
 
 # -- ending and mending -----------------------------------------------------------------------------------------
@@ -371,6 +385,25 @@ def test_a_torn_tail_is_a_note(dwf: Terminal) -> None:
     assert (said.code, "torn" in said.out) == (0, True)
 
 
+def test_a_run_that_somebody_works_on_is_busy(dwf: Terminal) -> None:
+    run = dwf.driven("asks")
+    lock = RunLocks(Disk(), Layout(str(dwf.home))).take(run)
+    assert lock is not None
+    with lock:
+        said = dwf("upgrade", run, "--to", str(dwf.script))
+    assert said.code == 75
+    assert str(os.getpid()) in said.error
+
+
+def test_a_directory_of_another_machine_is_refused_by_what_writes(dwf: Terminal) -> None:
+    run = dwf.driven("asks")
+    (dwf.home / "machine").write_text("0" * 32 + "\n")
+
+    assert dwf("approve", run).code == 78
+    assert dwf("tick").code == 78
+    assert dwf("show", run).code == 0
+
+
 # -- tick -------------------------------------------------------------------------------------------------------
 
 
@@ -387,7 +420,7 @@ def test_a_tick_says_once_what_newly_went_wrong(dwf: Terminal) -> None:
 def test_a_run_gives_its_result_and_its_outcome(dwf: Terminal) -> None:
     said = dwf("run", f"{dwf.script}:quick", "n=4")
     assert (said.code, said.out) == (0, "8\n")
-    assert "double -> 8" in said.err
+    assert said.err.count("double -> 8") == 1
 
     said = dwf("run", f"{dwf.script}:fails")
     assert (said.code, said.out) == (1, "")

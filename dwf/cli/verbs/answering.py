@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
+from dwf.cli.catalog import nearest
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
 from dwf.cli.session import Session
@@ -111,7 +112,21 @@ def signal(
     data = encode(_payload(payload or []), "the payload")
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
-    return tell_posted(session, store, post(store, run, name, data, session.me, reason, key), tick)
+    awaited = _awaited(store, run)
+    posted = post(store, run, name, data, session.me, reason, key)
+    if awaited and name not in awaited:
+        # No error: signals may come before the script asks for them.
+        meant = nearest(name, awaited)
+        which = f"did you mean {meant}?" if meant else f"it waits for {', '.join(awaited)}"
+        session.screen.warn(f"{run} does not wait for {name} now; it is kept. {which}")
+    return tell_posted(session, store, posted, tick)
+
+
+def _awaited(store: Store, run: str) -> list[str]:
+    from dwf.engine.runs import load
+
+    state = load(store, run).state
+    return [] if state is None else [wait.opened.name for wait in state.signal_waits.values()]
 
 
 def _payload(words: list[str]) -> Any:

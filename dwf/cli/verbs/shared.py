@@ -102,7 +102,7 @@ def warn_of_no_tick(session: Session, store: Store) -> None:
     """A warning if the last tick was more than three minutes ago, or if there never was one."""
     last = store.index.last_tick_us()
     if tick_is_late(last, session.clock):
-        session.screen.warn(f"{tick_words(last, session.clock)}: is it in cron? dwf help cron, or by hand: dwf tick")
+        session.screen.warn(f"{tick_words(last, session.clock)}: is it in cron? dwf help cron; by hand: dwf tick")
 
 
 def refuse_both(one: bool, other: bool, names: str) -> None:
