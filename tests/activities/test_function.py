@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from dwf.activities import prepare_function
 from dwf.activities.function import perform
 from dwf.activities.info import activity_info
 from dwf.activities.plan import NO_PROCESS, Attempt, Kind, Outcome
-from dwf.activities.prints import capturing
+from dwf.activities.prints import Printed, capturing
 from dwf.errors import Failure, InternalError, NotInWorkflow, RetryAfter
 
 from .calls import call_of, call_of_input
@@ -352,6 +353,22 @@ def test_functions_in_several_threads_keep_their_prints_apart(attempt: Make) -> 
             thread.join()
     for word, outcome in found.items():
         assert outcome.output is not None and outcome.output.tail == f"{word}\n" * 200
+
+
+def test_threads_of_one_function_print_into_the_same_streams() -> None:
+    class Slow(Printed):
+        def _made(self) -> Any:
+            time.sleep(0.05)  # long enough for the other thread to want one too
+            return super()._made()
+
+    printed = Slow(None)
+    threads = [threading.Thread(target=printed.write, args=(0, b"x")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    output = printed.output()
+    assert output is not None and output.tail == "xxxx"
 
 
 def test_a_prepared_function_runs_in_finish_and_records_no_process(attempt: Make) -> None:

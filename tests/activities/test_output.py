@@ -148,3 +148,11 @@ def test_the_hash_is_of_what_lies_on_disk(tmp_path: Path, size: int) -> None:
 
 def test_nothing_printed_is_nothing_to_tell(tmp_path: Path) -> None:
     assert summary(str(tmp_path / "1"), Stream(None), Stream(None)) is None
+
+
+def test_what_is_printed_after_the_end_is_dropped(tmp_path: Path) -> None:
+    stream = Stream(str(tmp_path / "1.out"))
+    stream.write(b"in time")
+    stream.close()
+    stream.write(b"too late")
+    assert (stream.size, stream.tail(), (tmp_path / "1.out").read_bytes()) == (7, "in time", b"in time")
