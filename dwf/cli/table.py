@@ -28,16 +28,21 @@ def table(
     columns: Sequence[Column], rows: Iterable[Sequence[Piece]], width: int = 0, cut_mark: str = "...", head: bool = True
 ) -> list[list[Piece]]:
     """Lines of cells, one style each. `width` 0 is without limit."""
-    cells = [[_piece(cell) for cell in row] for row in rows]
-    heads = [[(column.title, "dim") for column in columns]] if head else []
-    wanted = [max((cells_of(row[i][0]) for row in [*heads, *cells]), default=0) for i in range(len(columns))]
+    heads = [[_cell((column.title, "dim")) for column in columns]] if head else []
+    cells = [*heads, *([_cell(cell) for cell in row] for row in rows)]
+    wanted = [max((row[i][2] for row in cells), default=0) for i in range(len(columns))]
     widths = _fitted(columns, wanted, width)
-    return [_line(columns, row, widths, cut_mark) for row in [*heads, *cells]]
+    return [_line(columns, row, widths, cut_mark) for row in cells]
 
 
-def _piece(cell: Piece) -> tuple[str, str]:
-    text, style = (cell, "") if isinstance(cell, str) else cell
-    return shown(text), style
+# Text, style, and how many columns of the terminal the text takes.
+_Cell = tuple[str, str, int]
+
+
+def _cell(piece: Piece) -> _Cell:
+    text, style = (piece, "") if isinstance(piece, str) else piece
+    text = shown(text)
+    return text, style, cells_of(text)
 
 
 def _fitted(columns: Sequence[Column], wanted: list[int], width: int) -> list[int]:
@@ -54,18 +59,21 @@ def _fitted(columns: Sequence[Column], wanted: list[int], width: int) -> list[in
     return widths
 
 
-def _line(columns: Sequence[Column], row: list[tuple[str, str]], widths: list[int], cut_mark: str) -> list[Piece]:
+def _line(columns: Sequence[Column], row: list[_Cell], widths: list[int], cut_mark: str) -> list[Piece]:
     pieces: list[Piece] = []
-    last = len(row) - 1
-    for i, (text, style) in enumerate(row):
-        text = fitting(text, widths[i], cut_mark)
-        pad = " " * (widths[i] - cells_of(text))
-        before, after = (pad, "") if columns[i].right else ("", pad)
-        if before:
-            pieces.append(before)
-        pieces.append((text, style))
-        if i < last:
-            pieces.append(after + GAP)
+    before = ""
+    for column, (text, style, size), width in zip(columns, row, widths, strict=True):
+        if size > width:
+            text = fitting(text, width, cut_mark)
+            size = cells_of(text)
+        pad = " " * (width - size)
+        if column.right:
+            before, pad = before + pad, ""
+        if style:
+            pieces += (before, (text, style))
+        else:
+            pieces.append(before + text)
+        before = pad + GAP
     return pieces
 
 
