@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from dwf.cli.payloads import arguments, brief, call, result
-from dwf.cli.times import Clock, age
+from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.duration import spoken, unstamp
 from dwf.core.values import decode
@@ -224,6 +224,3 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
 def script_name(path: str) -> str:
     """A script's file name, without its directory."""
     return path.rpartition("/")[2] or path
-
-
-__all__ = ["Step", "Thread", "Told", "age", "failure", "person", "script_name"]

@@ -10,7 +10,6 @@ from dwf.cli.pages.run import Facts
 from dwf.cli.payloads import plain_value
 from dwf.cli.times import iso
 from dwf.core import events as ev
-from dwf.core.duration import unstamp
 from dwf.core.state import DoneStep, RunState
 from dwf.errors import DwfError
 
@@ -123,6 +122,3 @@ def _wait(wait: Any) -> dict[str, Any]:
         "detail": wait.detail,
         "on_timeout": wait.on_timeout,
     }
-
-
-__all__ = ["problem_document", "run_document", "unstamp"]

@@ -93,9 +93,11 @@ def _file(path: str, what: str, limit: int) -> bytes:
 def say_tick(session: Session, store: Store, lead: str) -> None:
     """`...; last tick 8s ago`; a warning instead if nobody ticks: the commonest cause of "nothing happens"."""
     last = store.index.last_tick_us()
-    late = tick_is_late(last, session.clock)
-    session.screen.say(lead if late else f"{lead}; {tick_words(last, session.clock)}")
-    warn_of_no_tick(session, store)
+    if tick_is_late(last, session.clock):
+        session.screen.say(lead)
+        warn_of_no_tick(session, store)
+    else:
+        session.screen.say(f"{lead}; {tick_words(last, session.clock)}")
 
 
 def warn_of_no_tick(session: Session, store: Store) -> None:
