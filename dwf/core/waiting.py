@@ -189,7 +189,10 @@ class as_completed:  # noqa: N801 - stands in for a function of that name
 
 
 class _Gathering(WorkflowFuture):
-    """The future of a gather: cancelling it cancels its children, and it is cancelled when they have ended."""
+    """The future of a gather: cancelling it cancels its children, and it ends when all of them have ended.
+
+    asyncio's own would end with the first of them, and a cleanup would run beside the steps that still end.
+    """
 
     def __init__(self, children: list[asyncio.Future[Any]], loop: Loop) -> None:
         super().__init__(loop=loop)
@@ -222,16 +225,26 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> asyncio.Future[
         error = _error_of(child)
         if outer.done():
             return
-        if error is not None and not return_exceptions:
+        if outer.was_cancelled:
+            if not left:
+                outer.set_exception(_first_error(outer.children, return_exceptions))
+        elif error is not None and not return_exceptions:
             outer.set_exception(error)
-        elif not left and outer.was_cancelled:
-            outer.set_exception(cancelled_error(child))
         elif not left:
             outer.set_result([_value_of(c) for c in outer.children])
 
     for child in distinct.values():
         child.add_done_callback(ended)
     return outer
+
+
+def _first_error(children: list[asyncio.Future[Any]], only_cancellation: bool) -> BaseException:
+    """Of a cancelled gather: a failure counts more than the cancellation, unless failures are results."""
+    errors = [error for child in children if (error := _error_of(child)) is not None]
+    failures = [error for error in errors if not isinstance(error, asyncio.CancelledError)]
+    cancellations = [error for error in errors if isinstance(error, asyncio.CancelledError)]
+    ranked = cancellations if only_cancellation else [*failures, *cancellations]
+    return ranked[0] if ranked else asyncio.CancelledError()
 
 
 def _value_of(future: asyncio.Future[Any]) -> Any:

@@ -161,6 +161,17 @@ class Fake:
         return self
 
 
+def blocked(main: Callable[..., Any], given: Any = None, **options: Any) -> BaseException:
+    """What a workflow that cannot even begin is blocked by."""
+    run = Fake(main, given, **options)
+    with contextlib.closing(run.replay):
+        try:
+            run.start()
+        except BaseException as error:
+            return error
+    raise AssertionError(f"it goes on: {run.asked}, {run.outcome}")
+
+
 def words(opening: Opening) -> str:
     match opening:
         case ev.ActivityScheduled(name=name):

@@ -50,7 +50,6 @@ class Game:
         finally:
             self.trace = list(self.machines[0].trace)
             fake.replay.close()
-        assert self.trace == self.machines[0].trace or fake.error or True
         return self
 
     def _give(self, event: Event) -> None:

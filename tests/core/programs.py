@@ -107,9 +107,11 @@ _LEAVES: tuple[Callable[[_Maker], Node], ...] = (
     lambda m: ["tasks"],
     lambda m: ["uncancel"] if m.chance.happens(0.3) else m.act(),
     lambda m: ["cancel_self"] if m.chance.happens(0.3) else m.act(),
-    lambda m: ["raise", m.chance.pick(("Failure", "KeyError", "TypeError", "CancelledError", "SystemExit"))]
-    if m.chance.happens(0.25)
-    else m.act(),
+    lambda m: (
+        ["raise", m.chance.pick(("Failure", "KeyError", "TypeError", "CancelledError", "SystemExit"))]
+        if m.chance.happens(0.25)
+        else m.act()
+    ),
 )
 _BRANCHES: tuple[Callable[[_Maker, int], Node], ...] = (
     lambda m, d: ["gather", m.several(d), m.chance.happens(0.5)],

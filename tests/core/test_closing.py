@@ -1,4 +1,4 @@
-"""A run that is put away is closed, never dropped: its coroutines end now, without a trace, and not at the collector's whim."""
+"""A run that is put away is closed, never dropped: its coroutines end now, and not at the collector's whim."""
 
 from __future__ import annotations
 
