@@ -193,11 +193,13 @@ class _Tick:
             if not self._ended:
                 self._changed.wait(_LOOK_SECONDS)
             ended, self._ended = self._ended, []
+        if not ended or any(isinstance(result, BaseException) or result.rest is not Rest.BUSY for _, result in ended):
+            # Time has passed, so what was locked is worth another look; but for that alone a tick does not go on.
+            self._elsewhere.clear()
         for run, result in ended:
             self._active.discard(run)
             self._note(run, result)
         if ended:
-            self._elsewhere.clear()
             gc.collect(1)
 
     def _note(self, run: str, result: Driven | BaseException) -> None:
