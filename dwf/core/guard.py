@@ -79,7 +79,7 @@ def check(what: str, cure: str) -> None:
 
 # -- the audit net ----------------------------------------------------------------------------------------------
 
-_IN_ACTIVITY = "do it in an activity: @dwf.activity, dwf.step(...) or dwf.sh(...)"
+IN_ACTIVITY = "do it in an activity: @dwf.activity, dwf.step(...) or dwf.sh(...)"
 _SLEEP = "use: await dwf.sleep('10s')"
 _ENVIRON = "pass it as a parameter of the workflow, or read it in an activity"
 _THREAD = "threads have no place in a replay; use asyncio.gather over activities"
@@ -98,7 +98,7 @@ _AUDITED = {
         "tempfile.mkdtemp mmap.__new__ fcntl.flock fcntl.lockf socket.connect socket.bind socket.sendto socket.sendmsg "
         "socket.getaddrinfo socket.getnameinfo socket.gethostbyname socket.gethostbyaddr socket.gethostname "
         "socket.__new__ sqlite3.connect urllib.Request".split(),
-        _IN_ACTIVITY,
+        IN_ACTIVITY,
     ),
 }
 # Python reads files for itself: modules, the lines of a traceback, time zones, a log file that is opened late.
@@ -196,13 +196,13 @@ _NAMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(
             "getpid getppid getpgid getpgrp getsid getuid geteuid getgid getegid getlogin getloadavg cpu_count uname "
             "times stat lstat statvfs access readlink popen pipe umask".split(),
-            _IN_ACTIVITY,
+            IN_ACTIVITY,
         ),
     },
     "posixpath": dict.fromkeys(
         "exists lexists isfile isdir islink ismount getsize getmtime getatime getctime samefile realpath expanduser "
         "expandvars".split(),
-        _IN_ACTIVITY,
+        IN_ACTIVITY,
     ),
 }
 # With so many arguments these only convert a time that they are given.

@@ -99,16 +99,16 @@ class Loop(NoOutside):
         return False
 
     def _refuse_by_hand(self, maker: FrameType | None) -> None:
+        what = "asyncio.Future() or asyncio.Task() made by hand"
+        cure = "use asyncio.get_running_loop().create_future() or asyncio.create_task()"
         while maker is not None and maker.f_globals.get("__name__", "").startswith("asyncio."):
             if maker.f_globals["__name__"] == "asyncio.events":
                 return  # a handle
+            if maker.f_globals["__name__"] == "asyncio.streams":
+                what, cure = "a network stream of asyncio", guard.IN_ACTIVITY
             maker = maker.f_back
         if maker is not None and self.host.is_script(maker.f_code.co_filename):
-            raise guard.refusal(
-                self.host,
-                "asyncio.Future() or asyncio.Task() made by hand",
-                "use asyncio.get_running_loop().create_future() or asyncio.create_task()",
-            )
+            raise guard.refusal(self.host, what, cure)
 
     def call_soon(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None

@@ -61,6 +61,8 @@ def encode(value: Any, what: str = "value") -> bytes:
         raise ValueRefused(what=what, why=_TOO_DEEP) from None
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueRefused(what=what, why=f"it cannot be stored as JSON: {error}", hint=_TYPES_HINT) from None
+    except Exception as error:  # of the value's own code: it was asked for its items, its fields, its text
+        raise ValueRefused(what=what, why=f"it raised {type(error).__name__} when it was to be stored") from error
     if len(data) > PAYLOAD_LIMIT:
         raise ValueRefused(
             what=what,

@@ -107,4 +107,8 @@ def _line(watched: _Watched) -> str:
         if watched.replay.program.is_script(frame.f_code.co_filename):
             return place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
-    return "the script"
+    try:
+        # It was met between two of its callbacks: then where it waits for the next.
+        return watched.replay.commands.waiting_at(watched.replay.loop.live_tasks())
+    except Exception:
+        return "the script"  # it goes on while it is looked at
