@@ -20,7 +20,9 @@ raised with (the facts are attributes), and each error may carry a `hint`: what 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # this file is read by an idle tick, which has no time to load typing
+    from typing import Any, ClassVar
 
 
 class DwfError(Exception):

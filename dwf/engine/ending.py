@@ -6,6 +6,7 @@ recorded; so whoever posts afterwards finds either his letter in the history or 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -116,7 +117,10 @@ def unreadable(store: Store, run: str, link: int, error: HistoryCorrupt | NewerF
 
 def missing(store: Store, run: str) -> Driven:
     """There is no such run: mail for it is refused, and the index forgets it."""
-    for letter in store.mailbox.pending(run):
+    letters = store.mailbox.pending(run)
+    if os.path.lexists(store.layout.history_path(run)):
+        return Driven(Rest.BUSY)  # made in this moment, and told of something at once: the next look finds it
+    for letter in letters:
         store.mailbox.refuse(letter.name, f"there is no run {run}", letter.uid)
     store.index.forget(run)
     return Driven(Rest.MISSING)

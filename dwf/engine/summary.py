@@ -78,7 +78,7 @@ def who(identity: ev.Identity | None) -> str:
 
 def addressees(approval: ev.ApprovalRequested) -> str:
     """Who may answer, in words."""
-    return ", ".join(approval.by) or "anyone who may post to this run"
+    return ", ".join(approval.by) or "anyone"
 
 
 def step_of(state: RunState) -> str:

@@ -95,6 +95,9 @@ class _Tick:
     def run(self) -> TickReport:
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
+            if not self._store.index.trusted():
+                # Of another boot, or new: what it says of the past may never have reached the disk.
+                self._store.index.rebuild()
         while not self._over():
             idle = not self._active
             started = [self._drive(run) for run in self._due()]

@@ -111,7 +111,7 @@ os._exit = tell
 from dwf.__main__ import main
 main()
 """
-HEAVY = {"typer", "asyncio", "rich", "pydantic", "click", "msgspec", "json", "dataclasses", "logging", "inspect"}
+HEAVY = {"typing", "re", "typer", "asyncio", "rich", "pydantic", "click", "msgspec", "json", "dataclasses", "logging", "inspect"}
 
 
 def imported(home: Path, *words: str) -> tuple[str, set[str]]:
@@ -131,7 +131,6 @@ def imported(home: Path, *words: str) -> tuple[str, set[str]]:
 def idle(dwf: Terminal) -> Path:
     """A state directory in which a run waits, and nothing is due."""
     dwf.driven("waits")
-    Index(Disk(), Layout(str(dwf.home))).rebuild()
     dwf("tick")
     return dwf.home
 
