@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from dwf.activities.prints import PRINTED, Printed
 from dwf.core.duration import stamp
 from dwf.core.events import ApprovalRequested, Event, Opening, RunBlocked, WorkflowStarted
 from dwf.core.replay import Replay
@@ -41,6 +42,7 @@ class Journal:
         self.blocked = False
         self.loaded: Loaded | None = None
         self._replay: Replay | None = None
+        self._voice: Voice | None = None
         self._staged: list[Event] = []
 
     @property
@@ -68,6 +70,7 @@ class Journal:
         program = loaded.script.program(started.workflow)
         self._replay = Replay(program, started, openings, self._engine.store.blobs.fetch)
         told = self._told(events)
+        self._voice = Voice(self._replay.commands.say)
         fresh = self._activate(events[:told])
         self._replay.live = True
         fresh += self._activate(events[told:])
@@ -109,11 +112,17 @@ class Journal:
         return len(events) if self.state.begun else 0
 
     def _activate(self, events: Sequence[Event]) -> list[Opening]:
+        heard = PRINTED.set(self._voice)
         try:
             with self._engine.watchdog.over(self.replay):
-                return self.replay.apply(events)
+                fresh = self.replay.apply(events)
         except OutOfTime:
             raise self.replay.commands.void or InternalError(what="workflow code was cut short") from None
+        finally:
+            PRINTED.reset(heard)
+        if self.replay.commands.void is not None:
+            raise self.replay.commands.void  # its time was up in the moment in which it came to its end
+        return fresh
 
     def _acceptable(self, openings: list[Opening]) -> list[Opening]:
         """Refuse what could never be answered, before it is recorded."""
@@ -159,7 +168,9 @@ class Journal:
     def close(self) -> None:
         """End the script where it waits, and close the file."""
         if self._replay is not None:
+            heard = PRINTED.set(self._voice)
             self._replay.close()
+            PRINTED.reset(heard)
         self.history.close()
 
     # -- what the script says -----------------------------------------------------------------------------------
@@ -183,6 +194,23 @@ class Journal:
         # News, not truth: for want of a log line no run is stopped.
         with contextlib.suppress(DiskError, NotPermitted):
             self._engine.store.outputs.log(self.run, "".join(lines).encode("utf-8", "backslashreplace"), self.link)
+
+
+class Voice(Printed):
+    """Takes what workflow code writes to stdout and stderr by any other way than print(), line by line."""
+
+    __slots__ = ("_begun", "_say")
+
+    def __init__(self, say: Callable[[int, str, str], None]) -> None:
+        super().__init__(None)
+        self._say = say
+        self._begun = ["", ""]
+
+    def write(self, which: int, data: bytes) -> None:
+        text = self._begun[which] + data.decode("utf-8", "backslashreplace")
+        *lines, self._begun[which] = text.split("\n")
+        for line in lines:
+            self._say(logging.WARNING if which else logging.INFO, "print", line)
 
 
 def _reason(blocked: RunBlocked) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import os
 import platform
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -86,9 +87,9 @@ def describe(script: str) -> list[Workflow]:
     return [loaded.workflow(name)] if name else list(loaded.workflows.values())
 
 
-def start(store: Store, request: StartRequest) -> Started:
+def start(store: Store, request: StartRequest, clock: Callable[[], int] = wall_clock_us) -> Started:
     """Make a run; when this returns it is there for good. Raises what `prepare` and `make` raise."""
-    return make(store, prepare(request))
+    return make(store, prepare(request), clock)
 
 
 def prepare(request: StartRequest) -> Prepared:
@@ -104,7 +105,7 @@ def prepare(request: StartRequest) -> Prepared:
     return Prepared(request, sources, workflow.name, workflow.bind(request.values, request.json_input))
 
 
-def make(store: Store, prepared: Prepared) -> Started:
+def make(store: Store, prepared: Prepared, clock: Callable[[], int] = wall_clock_us) -> Started:
     """Make a run; when this returns it is there for good. Raises Conflict (9) if the id is in use."""
     request, sources = prepared.request, prepared.sources
     event = WorkflowStarted(
@@ -123,7 +124,7 @@ def make(store: Store, prepared: Prepared) -> Started:
         python=platform.python_version(),
         dwf=__version__,
     )
-    return _create(store, event, request, sources)
+    return _create(store, event, prepared, clock())
 
 
 def split_name(script: str) -> tuple[str, str | None]:
@@ -144,7 +145,8 @@ def _made_up(workflow: str) -> str:
     return f"{stem or 'run'}-{suffix}"
 
 
-def _create(store: Store, event: WorkflowStarted, request: StartRequest, sources: Sources) -> Started:
+def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: int) -> Started:
+    request, sources = prepared.request, prepared.sources
     link = 1
     while True:
         # Before the run, which needs it; but a start that is refused leaves nothing behind.
@@ -152,7 +154,8 @@ def _create(store: Store, event: WorkflowStarted, request: StartRequest, sources
             store.code.save(dict(sources.files), sources.main)
         try:
             with _lock(store, event.run) if link > 1 else nullcontext():
-                create_run(store.disk, store.layout, store.index, _row(event, link), _first_line(store, event))
+                line = _first_line(store, event, now_us)
+                create_run(store.disk, store.layout, store.index, _row(event, link, now_us), line)
         except Conflict:
             found = _existing(store, event, request)
             if found is not None:
@@ -177,22 +180,21 @@ def _busy(store: Store, run: str) -> Busy:
     return Busy(run=run, pid=holder.pid if holder else "?", hint="it will end soon; try again")
 
 
-def _first_line(store: Store, event: WorkflowStarted) -> bytes:
-    _, line = Chain.begin(event.run, event.nonce).append(store.blobs.pack(event), wall_clock_us())
+def _first_line(store: Store, event: WorkflowStarted, now_us: int) -> bytes:
+    _, line = Chain.begin(event.run, event.nonce).append(store.blobs.pack(event), now_us)
     return line
 
 
-def _row(event: WorkflowStarted, link: int) -> Row:
-    now = wall_clock_us()
+def _row(event: WorkflowStarted, link: int, now_us: int) -> Row:
     return Row(
         run=event.run,
         nonce=event.nonce,
         link=link,
         workflow=event.workflow,
         due_at=DUE_NOW,
-        since_us=now,
-        started_us=now,
-        updated_us=now,
+        since_us=now_us,
+        started_us=now_us,
+        updated_us=now_us,
         by=who(event.by),
     )
 

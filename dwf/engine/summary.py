@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dwf.core import events as ev
 from dwf.core.duration import unstamp
 from dwf.core.state import OpenApproval, OpenStep, RunState, Status
+from dwf.errors import StepStillRuns
 from dwf.store.row import DUE_NOW, Row
 
 
@@ -129,8 +130,10 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
 
 def _due(state: RunState, status: Status) -> int | None:
     if status is Status.BLOCKED:
-        # Stored code does not mend itself; a file does, so it is looked at again.
-        return DUE_NOW if state.head.code_mode == "live" else None
+        # Stored code does not mend itself. A file does, and a process ends: those are looked at again by each tick.
+        assert state.blocked is not None
+        passes = state.head.code_mode == "live" or state.blocked.code == StepStillRuns.code
+        return DUE_NOW if passes else None
     if status is Status.RUNNING:
         return DUE_NOW
     return state.next_due_us()

@@ -81,7 +81,7 @@ class _Tick:
         self._ended: list[tuple[str, Driven | BaseException]] = []
         self._parked: set[str] = set()
         self._unparked: set[str] = set()
-        self._elsewhere: set[str] = set()
+        self._elsewhere: dict[str, float] = {}
         self._broken: set[str] = set()
         self._resting: set[str] = set()
         self._names: dict[str, set[str]] = {}
@@ -131,12 +131,18 @@ class _Tick:
             return []
         if self._engine.lanes.any_free():
             self._unparked, self._parked = self._unparked | self._parked, set()
-        skip = self._active | self._parked | self._elsewhere | self._broken
+        skip = self._active | self._parked | self._broken | self._locked()
         posted = [run for run in self._posted() if run not in skip]
         if self._only is not None:
             return self._of_the_chosen(self._only, set(posted), skip)
         found = posted[:free]
         return found + self._indexed(free - len(found), skip | self._resting | set(found))
+
+    def _locked(self) -> set[str]:
+        """Runs that another process works on. It will look at their mail itself; we look again after a while."""
+        since = time.monotonic() - _LOOK_SECONDS
+        self._elsewhere = {run: seen for run, seen in self._elsewhere.items() if seen > since}
+        return set(self._elsewhere)
 
     def _of_the_chosen(self, only: set[str], posted: set[str], skip: set[str]) -> list[str]:
         wanted = only if self._first else self._unparked | {run for run in only if run in posted or self._is_due(run)}
@@ -163,11 +169,10 @@ class _Tick:
     def _indexed(self, limit: int, skip: set[str]) -> list[str]:
         if limit <= 0:
             return []
-        found = self._store.index.due(self._engine.clock(), min(limit, _BATCH), skip)
-        if found is None:
+        if not self._store.index.trusted():
+            # After a boot, and when it was damaged or deleted, it may know of nothing that is due.
             self._store.index.rebuild()
-            found = self._store.index.due(self._engine.clock(), min(limit, _BATCH), skip)
-        return found or []
+        return self._store.index.due(self._engine.clock(), min(limit, _BATCH), skip) or []
 
     # -- drivers ------------------------------------------------------------------------------------------------
 
@@ -196,9 +201,6 @@ class _Tick:
             if not self._ended:
                 self._changed.wait(_LOOK_SECONDS)
             ended, self._ended = self._ended, []
-        if not ended or any(isinstance(result, BaseException) or result.rest is not Rest.BUSY for _, result in ended):
-            # Time has passed, so what was locked is worth another look; but for that alone a tick does not go on.
-            self._elsewhere.clear()
         for run, result in ended:
             self._active.discard(run)
             self._note(run, result)
@@ -213,7 +215,7 @@ class _Tick:
         if result.news:
             self.news.append(result.news)
         if result.rest is Rest.BUSY:
-            self._elsewhere.add(run)
+            self._elsewhere[run] = time.monotonic()
             return
         self.driven += 1
         # Mail that a run has seen and left (it has not begun, it is unreadable) is no reason to drive it again.

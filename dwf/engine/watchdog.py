@@ -37,8 +37,8 @@ class _Watched:
 class Watchdog:
     """Looks after all activations of a process."""
 
-    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
-        self._limit = limit_seconds
+    def __init__(self, limit_seconds: float | None = None) -> None:
+        self._limit = LIMIT_SECONDS if limit_seconds is None else limit_seconds
         self._lock = threading.Lock()
         self._watched: dict[int, _Watched] = {}
         self._thread: threading.Thread | None = None
@@ -54,8 +54,9 @@ class Watchdog:
         self._watched[watched.thread] = watched
 
     def leave(self, watched: _Watched) -> None:
+        """Look no longer. Interrupted by what it is there to call off, it is to be called again."""
         with self._lock:
-            del self._watched[watched.thread]
+            self._watched.pop(watched.thread, None)
             if watched.event is OutOfTime:
                 take_back()
 
@@ -98,7 +99,11 @@ class _Watching:
         self._dog.enter(self._watched)
 
     def __exit__(self, *_: object) -> None:
-        self._dog.leave(self._watched)
+        while True:
+            try:
+                return self._dog.leave(self._watched)
+            except OutOfTime:
+                continue
 
 
 def _line(watched: _Watched) -> str:

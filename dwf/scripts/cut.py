@@ -10,14 +10,19 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
+from typing import Generic, TypeVar
 
+from dwf.activities import unheard
+from dwf.core.outcome import place
 from dwf.host import start_thread
 
+T = TypeVar("T")
+
 _AGAIN_SECONDS = 0.05
+# Then it is left behind; what is raised last comes when it wakes.
+_TRIES = 20
 _MARK = "@"  # in the file name of a script's code, and of nothing else
 
 
@@ -47,27 +52,62 @@ def take_back() -> None:
         sys.settrace(None)
 
 
-@contextmanager
-def within(seconds: float, kind: type[Cut]) -> Iterator[None]:
-    """Raise `kind` in this thread, again and again, if the block has not ended by then. Raises DiskError."""
-    thread, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
+class Aside(Generic[T]):
+    """A piece of a script in a thread of its own: if it sleeps, or waits for something, it can only be left behind.
 
-    def look() -> None:
-        ended.wait(seconds)
-        while True:
-            with lock:
-                if ended.is_set():
-                    return
-                raise_in(thread, kind)
-            time.sleep(_AGAIN_SECONDS)
+    result, error: what came of it, if it has ended by itself.
+    """
 
-    start_thread("dwf-cut", look)
-    try:
-        yield
-    finally:
-        with lock:
-            ended.set()
+    def __init__(self, work: Callable[[], T], kind: type[Cut]) -> None:
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self._work, self._kind = work, kind
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    def ended_within(self, seconds: float) -> str | None:
+        """Wait for its end. None if it came by itself in time; else it was cut off: the line at which, "" if unknown.
+
+        Raises DiskError where there is no room for a thread.
+        """
+        thread = start_thread("dwf-aside", self._run)
+        if self._ended.wait(seconds):
+            return None
+        where = _line(thread.ident or 0)
+        for _ in range(_TRIES):
+            with self._lock:
+                if not self._ended.is_set():
+                    raise_in(thread.ident or 0, self._kind)
+            if self._ended.wait(_AGAIN_SECONDS):
+                break
+        return where
+
+    def _run(self) -> None:
+        try:
+            with unheard():
+                self.result = self._work()
+        except BaseException as error:
+            self.error = error
+        while not self._ended.is_set():
+            try:
+                self._end()
+            except Cut:
+                continue
+
+    def _end(self) -> None:
+        """From here on nothing is raised in this thread. Interrupted by just that, it is to be called again."""
+        with self._lock:
             take_back()
+            self._ended.set()
+
+
+def _line(thread: int) -> str:
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if _is_script(frame):
+            return place(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return ""
 
 
 def _set_pending(thread: int, raised: ctypes.py_object[type[Cut]] | None) -> None:

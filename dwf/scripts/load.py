@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import logging
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Mapping, Sequence
@@ -17,14 +18,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from dwf.activities import unheard
 from dwf.authoring.workflow import Workflow
 from dwf.core import guard
 from dwf.core.outcome import place, said
 from dwf.core.replay import Program
 from dwf.core.runtime import current, in_workflow
-from dwf.errors import DiskError, DwfError, NotFound, ScriptRefused
-from dwf.scripts.cut import Cut, within
+from dwf.errors import DiskError, DwfError, InternalError, NotFound, ScriptRefused
+from dwf.scripts.cut import Aside, Cut
 
 IMPORT_LIMIT_SECONDS = 10.0
 
@@ -64,34 +64,43 @@ class Script:
         return filename.endswith(self.mark)
 
 
-def load(files: Mapping[str, bytes], main: str, content: str, origin: str) -> Script:
+def load(
+    files: Mapping[str, bytes], main: str, content: str, origin: str, limit_seconds: float | None = None
+) -> Script:
     """Run the top level of a script's files. `content` is their hash, `origin` the directory they came from.
 
-    Raises ScriptRefused with file and line for whatever goes wrong in there, and for a script without a workflow.
+    limit_seconds: how long that may take, IMPORT_LIMIT_SECONDS if None. Raises ScriptRefused with file and line for
+    whatever goes wrong in there, and for a script without a workflow.
     """
     guard.install()
     _listen_to_loggers()
     room = _Room(files, content[:7], origin)
-    try:
-        with within(IMPORT_LIMIT_SECONDS, ImportTookTooLong), unheard():
-            module = room.module(main.removesuffix(".py"))
-    except DiskError:
-        room.leave()
-        raise
-    except DwfError as error:
-        room.leave()
-        raise ScriptRefused(path=f"{origin}/{main}", why=error.message, hint=error.hint) from None
-    except BaseException as error:
-        room.leave()
-        raise _refused(error, f"{origin}/{main}", room.mark) from None
+    module = _loaded(room, main, f"{origin}/{main}", IMPORT_LIMIT_SECONDS if limit_seconds is None else limit_seconds)
     workflows = {w.name: w for w in vars(module).values() if isinstance(w, Workflow)}
     if not workflows:
+        room.leave()
         raise ScriptRefused(
             path=f"{origin}/{main}",
             why="there is no workflow in it",
             hint="put @dwf.workflow above an `async def`",
         )
     return Script(module, room.mark, workflows)
+
+
+def _loaded(room: _Room, main: str, path: str, limit: float) -> types.ModuleType:
+    loading = Aside(lambda: room.module(main.removesuffix(".py")), ImportTookTooLong)
+    cut_at = loading.ended_within(limit)
+    if cut_at is None and loading.result is not None:
+        return loading.result
+    room.leave()
+    if cut_at is not None:
+        at = f" ({cut_at})" if cut_at else ""
+        raise ScriptRefused(path=f"{path}{at}", why=f"its top level still runs after {limit:g} s")
+    if isinstance(loading.error, DiskError):
+        raise loading.error
+    if isinstance(loading.error, DwfError):
+        raise ScriptRefused(path=path, why=loading.error.message, hint=loading.error.hint)
+    raise _refused(loading.error or InternalError(what="it was not loaded"), path, room.mark)
 
 
 class _Room:
@@ -102,26 +111,48 @@ class _Room:
         self._files = files
         self._origin = origin
         self._loaded: dict[str, types.ModuleType] = {}
+        self._lock = threading.RLock()
         self._builtins = {**vars(builtins), "__import__": self._import, "print": _print, "input": _input}
 
     def module(self, dotted: str) -> types.ModuleType:
-        """The module, its packages loaded before it."""
-        if dotted in self._loaded:
-            return self._loaded[dotted]
-        parent, _, leaf = dotted.rpartition(".")
-        if parent:
-            setattr(self.module(parent), leaf, None)
-        module = self._run(dotted)
-        if parent:
-            setattr(self._loaded[parent], leaf, module)
-        return module
+        """The module, its packages loaded before it. Raises ImportError, and whatever its top level raises."""
+        with self._lock:
+            found = self._loaded.get(dotted)
+            if found is not None:
+                return found
+            if not self._has(dotted):
+                raise ModuleNotFoundError(f"No module named {dotted!r}", name=dotted)
+            parent = dotted.rpartition(".")[0]
+            return self._run(dotted, self.module(parent) if parent else None)
 
     def leave(self) -> None:
         """Forget what was loaded, after a failure."""
         for module in self._loaded.values():
             sys.modules.pop(module.__name__, None)
 
-    def _run(self, dotted: str) -> types.ModuleType:
+    def _run(self, dotted: str, parent: types.ModuleType | None) -> types.ModuleType:
+        module, name = self._made(dotted)
+        leaf = dotted.rpartition(".")[2]
+        self._loaded[dotted] = module
+        # dataclasses and typing look a class's module up by name
+        sys.modules[module.__name__] = module
+        if parent is not None:
+            setattr(parent, leaf, module)
+        try:
+            if name in self._files:
+                code = compile(self._files[name], f"{name}{self.mark}", "exec", dont_inherit=True)
+                exec(code, module.__dict__)  # the operator chose this file; its bytes were verified
+                guard.protect(module.__dict__)
+        except BaseException:
+            # A script may go on without it, and may try again.
+            del self._loaded[dotted]
+            sys.modules.pop(module.__name__, None)
+            if parent is not None:
+                parent.__dict__.pop(leaf, None)
+            raise
+        return module
+
+    def _made(self, dotted: str) -> tuple[types.ModuleType, str]:
         name, is_package = self._file(dotted)
         module = types.ModuleType(f"{dotted}{self.mark}")
         module.__file__ = f"{self._origin}/{name}"
@@ -130,14 +161,7 @@ class _Room:
         module.__dict__["__builtins__"] = self._builtins
         if is_package:
             module.__path__ = []
-        self._loaded[dotted] = module
-        # dataclasses and typing look a class's module up by name
-        sys.modules[module.__name__] = module
-        if name in self._files:
-            code = compile(self._files[name], f"{name}{self.mark}", "exec", dont_inherit=True)
-            exec(code, module.__dict__)  # the operator chose this file; its bytes were verified
-            guard.protect(module.__dict__)
-        return module
+        return module, name
 
     def _file(self, dotted: str) -> tuple[str, bool]:
         stem = dotted.replace(".", "/")
@@ -201,8 +225,6 @@ def _refused(error: BaseException, path: str, mark: str) -> ScriptRefused:
         where = f"{path}:{error.lineno}"
     else:
         where = f"{path} ({place(lines[-1].filename, lines[-1].lineno or 0)})" if lines else path
-    if isinstance(error, ImportTookTooLong):
-        return ScriptRefused(path=where, why=f"its top level still runs after {IMPORT_LIMIT_SECONDS:g} s")
     if isinstance(error, SystemExit):
         return ScriptRefused(path=where, why="it calls sys.exit() when it is loaded", hint="put that in a function")
     return ScriptRefused(path=where, why=f"{type(error).__name__}: {said(error)}")

@@ -162,12 +162,13 @@ def _maybe(lock: RunLock | None) -> Iterator[bool]:
 
 def _set_aside(disk: Disk, path: str, aside: str) -> None:
     try:
-        disk.rename(path, aside)
+        try:
+            disk.rename(path, aside)
+        except DiskError:
+            # A directory does not go where a file stands, nor the other way round.
+            disk.rename(path, f"{aside}.{os.urandom(4).hex()}")
     except FileNotFoundError:
         return
-    except DiskError:
-        # A directory does not go where a file stands, nor the other way round.
-        disk.rename(path, f"{aside}.{os.urandom(4).hex()}")
 
 
 def _clear(disk: Disk, path: str) -> None:

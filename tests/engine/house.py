@@ -81,7 +81,7 @@ class House:
 
     def start(self, script: str, run: str | None = "r1", **more: Any) -> Started:
         more.setdefault("json_input", {})
-        return start(self.store, StartRequest(script, more.pop("by", ME), run=run, **more))
+        return start(self.store, StartRequest(script, more.pop("by", ME), run=run, **more), self.clock)
 
     def tick(self, **more: Any) -> TickReport:
         report = self.try_tick(**more)
@@ -160,9 +160,8 @@ class House:
         """What must hold of every state directory at rest."""
         for path in sorted(Path(self.store.layout.runs).glob("*.jsonl")):
             assert verify_history(str(path)) == []
-        assert os.listdir(self.store.layout.intents) == []
-        assert os.listdir(self.store.layout.locks) == []
-        assert os.listdir(self.store.layout.mail_tmp) == []
+        layout = self.store.layout
+        assert not [*Path(layout.intents).iterdir(), *Path(layout.locks).iterdir(), *Path(layout.mail_tmp).iterdir()]
 
 
 def in_thread(work: Callable[[], object]) -> threading.Thread:

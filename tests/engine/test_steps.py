@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -254,7 +255,8 @@ def test_a_shell_step_that_runs_too_long_is_ended_with_everything_it_started(hou
         @dwf.workflow
         async def main():
             try:
-                await dwf.sh(LEDGER, script='echo $$ >> "$1"; sleep 1000 & echo $! >> "$1"; wait', timeout="300ms", grace="1s")
+                text = 'echo $$ >> "$1"; sleep 1000 & echo $! >> "$1"; wait'
+                await dwf.sh(LEDGER, script=text, timeout="300ms", grace="1s")
             except dwf.ActivityTimeout as error:
                 return error.attempts
         """
@@ -434,7 +436,7 @@ def test_large_results_lie_in_a_blob_and_replay_from_it(house: House) -> None:
             return len(text)
         """
     )
-    assert house.view().path and os.path.getsize(house.view().path) < 10_000
+    assert Path(house.view().path).stat().st_size < 10_000
     house.signal("go")
     house.reopen()
     house.tick()
