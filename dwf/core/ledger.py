@@ -105,7 +105,7 @@ class Ledger:
             ScriptBug(
                 type=type(bug).__name__,
                 reason=f"{said(bug)}; while handling that, the script went on to {described(opening)}",
-                where=raised_at(bug, self.is_script),
+                where=raised_at(bug, self.is_script, handled),
                 hint="a bug must not start a cleanup: catch dwf.ActivityError, not Exception",
             )
         )

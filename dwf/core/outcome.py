@@ -49,7 +49,7 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
         return WorkflowCompleted(result=result, open=open_commands, notes=notes)
     if cancelled:
         return WorkflowCancelled(open=open_commands, notes=notes, reason=replay.cancel_reason)
-    info = error_info(_most_telling(leaves, error), replay.program.is_script)
+    info = error_info(_most_telling(leaves, error), replay.program.is_script, error)
     return WorkflowFailed(error=info, open=open_commands, notes=notes)
 
 
@@ -109,7 +109,7 @@ def bug_of(error: BaseException, is_script: Callable[[str], bool]) -> ScriptErro
     hint = "mend the script, then: dwf upgrade RUN --to FILE"
     if worst.__cause__ is not None and isinstance(worst.__cause__, _FAILURES):
         hint = "to end the run as failed: raise dwf.Failure(...) from error"
-    return ScriptBug(type=type(worst).__name__, reason=said(worst), where=raised_at(worst, is_script), hint=hint)
+    return ScriptBug(type=type(worst).__name__, reason=said(worst), where=raised_at(worst, is_script, error), hint=hint)
 
 
 def said(error: BaseException) -> str:
@@ -122,13 +122,21 @@ def said(error: BaseException) -> str:
     return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "… (cut)"
 
 
-def error_info(error: BaseException, is_script: Callable[[str], bool] | None = None) -> ErrorInfo:
-    """An exception as data, with what it knows as details and the script's own lines as traceback."""
+def error_info(
+    error: BaseException, is_script: Callable[[str], bool] | None = None, outer: BaseException | None = None
+) -> ErrorInfo:
+    """An exception as data, with what it knows as details and the script's own lines as traceback.
+
+    outer: the group that it came in, whose lines are told if it has none itself.
+    """
+    lines = ""
+    if is_script is not None:
+        lines = _script_lines(error, is_script) or (_script_lines(outer, is_script) if outer else "")
     return ErrorInfo(
         type=type(error).__name__,
         message=said(error),
         details=_details(error),
-        traceback=_script_lines(error, is_script) if is_script else "",
+        traceback=lines,
     )
 
 
@@ -154,10 +162,13 @@ def _shown(value: Any) -> str:
     return text[:1000].encode("utf-8", "backslashreplace").decode()
 
 
-def raised_at(error: BaseException, is_script: Callable[[str], bool]) -> str:
-    """The innermost line of the script through which an exception came."""
+def raised_at(error: BaseException, is_script: Callable[[str], bool], outer: BaseException | None = None) -> str:
+    """The innermost line of the script through which an exception came, or else the group that it came in."""
     lines = [(f.f_code.co_filename, n) for f, n in traceback.walk_tb(error.__traceback__)]
-    own = [line for line in lines if is_script(line[0])] or lines[-1:]
+    own = [line for line in lines if is_script(line[0])]
+    if not own and outer is not None and outer is not error:
+        return raised_at(outer, is_script)
+    own = own or lines[-1:]
     return place(*own[-1]) if own else "an unknown line"
 
 

@@ -16,11 +16,10 @@ and must be closed, not dropped.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from dwf.core import guard, sync, waiting
@@ -118,7 +117,7 @@ class Replay:
             raise self.bug
         if self.closed:
             raise InternalError(what="a closed replay was given an event")
-        with self._inside():
+        with _Inside(self):
             try:
                 for event in events:
                     self._apply(event)
@@ -132,20 +131,6 @@ class Replay:
         fresh = self.commands.take_new()
         self._seen += len(fresh)
         return fresh
-
-    @contextlib.contextmanager
-    def _inside(self) -> Iterator[None]:
-        """Workflow code may run in the block, and no other code."""
-        # Off while the loop is set: a collected coroutine of another run would otherwise issue its commands here.
-        with _COLLECTOR.off():
-            self.commands.handled_outside = sys.exc_info()[1]
-            before = self.loop.enter()
-            guarded = guard.enter(self.commands)
-            try:
-                yield
-            finally:
-                guard.leave(guarded)
-                self.loop.leave(before)
 
     def _apply(self, event: Event) -> None:
         role = event.role
@@ -249,7 +234,7 @@ class Replay:
             return
         self.closed = True
         self.commands.closing = True
-        with self._inside():
+        with _Inside(self):
             self.loop.close_all()
 
     # -- divergence ---------------------------------------------------------------------------------------------
@@ -291,20 +276,39 @@ class _Collector:
         self._inside = 0
         self._was_on = False
 
-    @contextlib.contextmanager
-    def off(self) -> Iterator[None]:
+    def hold(self) -> None:
         with self._lock:
             if not self._inside:
                 self._was_on = gc.isenabled()
                 gc.disable()
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if not self._inside and self._was_on:
-                    gc.enable()
+
+    def let_go(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._was_on:
+                gc.enable()
+
+
+class _Inside:
+    """Workflow code may run in the block, and no other code. A class, not a generator: entered for every event."""
+
+    __slots__ = ("_before", "_guarded", "_replay")
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+
+    def __enter__(self) -> None:
+        # Off while the loop is set: a collected coroutine of another run would otherwise issue its commands here.
+        _COLLECTOR.hold()
+        self._replay.commands.handled_outside = sys.exc_info()[1]
+        self._before = self._replay.loop.enter()
+        self._guarded = guard.enter(self._replay.commands)
+
+    def __exit__(self, *_: object) -> None:
+        guard.leave(self._guarded)
+        self._replay.loop.leave(self._before)
+        _COLLECTOR.let_go()
 
 
 _COLLECTOR = _Collector()
