@@ -17,7 +17,8 @@ LONG = """
     @dwf.workflow
     async def long(where: str, attempts: int = 3) -> str:
         script = 'echo $$ >> "$1/pids"; sleep 600 & echo $! >> "$1/pids"; while [ ! -e "$1/go" ]; do sleep 0.01; done'
-        await dwf.sh(where, script=script + "; echo done >> $1/done", retry=dwf.Retry(max_attempts=attempts), grace="1s")
+        retry = dwf.Retry(max_attempts=attempts)
+        await dwf.sh(where, script=script + "; echo done >> $1/done", retry=retry, grace="1s")
         return "done"
 """
 
@@ -237,7 +238,8 @@ def test_ticks_that_are_killed_anywhere_lose_and_repeat_nothing_that_is_recorded
     size = dwf.history("one").stat().st_size
     for more in (1, 700, 5000, 9000):
         tick = dwf.spawn("tick")
-        until(lambda enough=size + more: dwf.history("one").stat().st_size >= enough or tick.poll() is not None)
+        while dwf.history("one").stat().st_size < size + more and tick.poll() is None:
+            time.sleep(0.001)
         tick.kill()
         tick.communicate()
         before = dwf.history("one").read_bytes()
