@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from queue import SimpleQueue
 
-from dwf.activities import end_orphan, prepare_async, prepare_function, prepare_isolated, prepare_shell
+from dwf.activities import end_orphan, prepare_async, prepare_isolated, prepare_shell
+from dwf.activities.function import InProcess
 from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, Target
 from dwf.core import events as ev
 from dwf.core.duration import stamp
@@ -171,7 +172,7 @@ class Steps:
         if call.is_async:
             return prepare_async(call, attempt)
         if not _isolated(call):
-            return prepare_function(call, attempt)
+            return InProcess(call, attempt)
         loaded = self.journal.loaded
         assert loaded is not None and call.target is not None
         source = packed(loaded.sources, loaded.content)
