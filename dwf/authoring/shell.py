@@ -83,6 +83,8 @@ async def sh(
     """
     words = [_word(word) for word in argv]
     _check_words(words, script)
+    if umask is not None and not (type(umask) is int and 0 <= umask <= 0o777):
+        raise ValueRefused(what=f"dwf.sh(umask={umask!r})", why="it is none of 0o000 to 0o777")
     if timeout is not None and not micros(timeout):
         raise ValueRefused(what="timeout of dwf.sh()", why="no command ends within no time")
     given: dict[str, Any] = {"argv": words}
