@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator, MutableMapping
@@ -110,7 +111,8 @@ def install() -> None:
     if not getattr(install, "done", False):
         install.done = True  # type: ignore[attr-defined]
         sys.addaudithook(_audit)
-        # Python 3.11 tells nobody of a thread that is started.
+        # Python 3.11 tells nobody of a thread that is started, and up to 3.12 of none that sleeps.
+        time.sleep = _function_proxy(time.sleep, "time.sleep", _SLEEP)
         warnings._warn_unawaited_coroutine = _never_awaited(warnings._warn_unawaited_coroutine)  # type: ignore[attr-defined]
         threading.Thread.start = _function_proxy(threading.Thread.start, "starting a thread", _THREAD)  # type: ignore[method-assign]
 
@@ -133,7 +135,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     if cure is None:
         return
     run: Guarded | None = getattr(_thread, "run", None)
-    if run is None or _python_itself() or _is_time_zone(event, args):
+    if run is None or _is_harmless_open(event, args) or _python_itself():
         return
     raise refusal(run, _named(event, args), cure)
 
@@ -157,10 +159,12 @@ def _python_itself() -> bool:
     return False
 
 
-def _is_time_zone(event: str, args: tuple[Any, ...]) -> bool:
-    """ZoneInfo("Europe/Berlin") opens its file from C, so that only the path tells."""
+def _is_harmless_open(event: str, args: tuple[Any, ...]) -> bool:
+    """A number is no file: how that came to be open is asked elsewhere. ZoneInfo("Europe/Berlin") opens its from C."""
+    if event != "open" or isinstance(args[0], int):
+        return event == "open"
     zoneinfo = sys.modules.get("zoneinfo")
-    if event != "open" or zoneinfo is None or not isinstance(args[0], str):
+    if zoneinfo is None or not isinstance(args[0], str):
         return False
     return any(args[0].startswith(f"{place}/") for place in zoneinfo.TZPATH)
 

@@ -158,6 +158,7 @@ class Loop(NoOutside):
             self.doors.knock()
             return self.create_future()  # type: ignore[return-value]  # never done
         if more.get("eager_start"):
+            coro.close()
             raise guard.refusal(self.host, "eager_start", "leave it out")
         task = WorkflowTask(coro, loop=self, name=name, context=context)
         self._tasks.append(task)
