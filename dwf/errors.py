@@ -87,7 +87,7 @@ class ActivityError(DwfError):
 
     code = "activity-failed"
     exit_code = 1
-    sentence = "{activity} failed after {attempts} attempt(s): {type}: {reason}"
+    sentence = "{activity} failed{times}: {what}"
 
     def __init__(
         self,
@@ -97,14 +97,18 @@ class ActivityError(DwfError):
         attempts: int = 1,
         details: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(activity=activity, type=type, reason=reason, attempts=attempts, details=details or {})
+        facts: dict[str, Any] = {"activity": activity, "type": type, "reason": reason, "attempts": attempts, "details": details or {}}
+        # What a command or dwf itself says needs no class name before it.
+        what = reason if type in ("ExitCode", "Interrupted") else f"{type}: {reason}"
+        super().__init__(times=f" after {attempts} attempts" if attempts > 1 else "", what=what, **facts)
+        self.facts = facts
 
 
 class ActivityTimeout(ActivityError):
     """The attempt ran longer than its `start_to_close`; its process was ended and its attempts are used up."""
 
     code = "activity-timeout"
-    sentence = "{activity} timed out after {attempts} attempt(s): {reason}"
+    sentence = "{activity} timed out{times}: {reason}"
 
 
 class ActivityCancelled(ActivityError):

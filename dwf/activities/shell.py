@@ -21,6 +21,8 @@ from dwf.errors import ValueRefused
 from dwf.host import Process
 
 # 125: the gate was never opened. `read` takes no more than its line, so the rest of the pipe is the command's stdin.
+# Characters of the last line on stderr that go into the reason of a failure.
+_COMPLAINT = 200
 _GATE = 'read -r _ || exit 125; exec "$@"'
 
 
@@ -63,11 +65,19 @@ class Shell:
         return Outcome(
             Kind.FAILED,
             now_us(),
-            error=ErrorInfo(type="ExitCode", message=told(ended.status), details=details(ended)),
+            error=ErrorInfo(type="ExitCode", message=_why(ended), details=details(ended)),
             error_types=("ExitCode",),
             exit_code=code,
             output=output,
         )
+
+
+def _why(ended: Ended) -> str:
+    """The exit code, and the last thing it complained about: what a person wants to know first."""
+    if ended.status in (126, 127):
+        return told(ended.status)  # what the shell adds to these is about itself
+    lines = [line.strip() for line in ended.err.tail().splitlines() if line.strip()]
+    return f"{told(ended.status)}: {lines[-1][:_COMPLAINT]}" if lines else told(ended.status)
 
 
 def _gated(spec: ShellSpec) -> list[str]:

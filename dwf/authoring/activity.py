@@ -19,7 +19,7 @@ from msgspec.structs import replace as replace_fields
 from dwf.authoring.hints import hints_of
 from dwf.core.duration import micros
 from dwf.core.events import Payload
-from dwf.core.retry import NEVER, Duration, Retry
+from dwf.core.retry import AFTER_CRASH, Duration, Retry
 from dwf.core.runtime import ActivityCall, current, in_workflow
 from dwf.core.values import convert, decode, encode, text
 from dwf.errors import ValueRefused
@@ -234,13 +234,13 @@ async def step(
     function: Callable[..., Any],
     /,
     *args: Any,
-    retry: Retry = NEVER,
+    retry: Retry = AFTER_CRASH,
     start_to_close: Duration | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
 
-    By default it is tried once. A plain function runs in dwf's own process and cannot be ended there, so it may not
+    By default a failure is final, and only what dwf or the machine died in is run again. A plain function runs in dwf's own process and cannot be ended there, so it may not
     have a `start_to_close`: declare it with @dwf.activity. Raises ValueRefused.
     """
     options = Options(start_to_close, retry)

@@ -12,7 +12,7 @@ import msgspec
 
 from dwf.core.duration import micros
 from dwf.core.events import Payload
-from dwf.core.retry import NEVER, Duration, Retry
+from dwf.core.retry import AFTER_CRASH, Duration, Retry
 from dwf.core.runtime import ActivityCall, current
 from dwf.core.values import encode, text
 from dwf.errors import ActivityError, ValueRefused
@@ -67,7 +67,7 @@ async def sh(
     stdin: str | None = None,
     umask: int | None = None,
     ok_codes: Sequence[int] = (0,),
-    retry: Retry = NEVER,
+    retry: Retry = AFTER_CRASH,
     grace: Duration = "5s",
     max_output: int = 64 * 1024,
     title: str = "",
@@ -79,7 +79,8 @@ async def sh(
     timeout: limit of one attempt, enforced on the whole process group (TERM, after `grace` KILL). cwd, env (added to a
     clean environment), stdin (text), umask: as for any process. ok_codes: exit codes that are no failure. max_output:
     bytes of output and of error output kept in the result.
-    By default it is tried once: a command may not be safe to repeat. Raises ActivityError.
+    By default a failure is final, and only what dwf or the machine died in is run again. For a command that must never
+    run twice: `retry=dwf.Retry(max_attempts=1)`. Raises ActivityError.
     """
     words = [_word(word) for word in argv]
     _check_words(words, script)
@@ -95,7 +96,7 @@ async def sh(
         given["ok_codes"] = list(ok_codes)
     if max_output != 64 * 1024:
         given["max_output"] = max_output
-    name = script.strip().splitlines()[0][:60] if script else " ".join(words)[:60]
+    name = _name(words, script)
     call = ActivityCall(
         name=name,
         kind="shell",
@@ -115,6 +116,15 @@ def _word(value: object) -> str:
     if isinstance(value, str | int | float | PurePath) and not isinstance(value, bool):
         return str(value)
     raise ValueRefused(what="an argument of dwf.sh()", why=f"{value!r:.60} is not text, a number or a path")
+
+
+def _name(words: list[str], script: str | None) -> str:
+    """What a step is called that was given no title: the command, or the first line of a script that does something."""
+    if not script:
+        return " ".join(words)[:60].strip()
+    lines = [line.strip() for line in script.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(("#", "set "))]
+    return (telling or [line for line in lines if line] or ["script"])[0][:60].strip()
 
 
 def _check_words(words: list[str], script: str | None) -> None:

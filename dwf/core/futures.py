@@ -54,7 +54,7 @@ class ActivityFuture(WorkflowFuture):
         elif isinstance(event, ActivityCompleted):
             self._complete(event)
         else:
-            self.set_exception(_step_error(self.call.name, event, self._commands))
+            self.set_exception(_step_error(self.call.title or self.call.name, event, self._commands))
 
     def _complete(self, event: ActivityCompleted) -> None:
         try:

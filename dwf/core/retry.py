@@ -121,6 +121,10 @@ def _refused(why: str) -> ValueRefused:
 
 
 NEVER = Retry(max_attempts=1)
+"""At most once: an attempt that dwf died in is not repeated either; whether it took effect is then unknown."""
+
+AFTER_CRASH = Retry(retry_if=lambda _: False)
+"""What fails is final, but an attempt that dwf or the machine died in is made again, three in all."""
 
 
 def chance_for(nonce: str, command: int, attempt: int) -> float:

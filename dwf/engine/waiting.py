@@ -23,7 +23,7 @@ def wait_for(
     poll_us: int = 200_000,
     sleep: Callable[[float], None] = time.sleep,
 ) -> RunView:
-    """Look until the run is done, or waits ("waiting"), or has completed a step ("step:NAME").
+    """Look until the run is done, or waits ("waiting"), or has completed a step ("step:NAME"); or until it is blocked.
 
     What is answered is on disk. Raises TimedOut (124), NotFound (4), and what makes the history unreadable (65).
     """
@@ -43,10 +43,10 @@ def wait_for(
 def _reached(view: RunView, until: str) -> bool:
     state = view.state
     assert state is not None
-    if state.ended is not None:
-        return True
+    if state.ended is not None or state.status is Status.BLOCKED:
+        return True  # what is blocked does not move before somebody acts
     if until == "waiting":
-        return state.status in (Status.WAITING, Status.BLOCKED)
+        return state.status is Status.WAITING
     if until.startswith("step:"):
         return until.removeprefix("step:") in _completed(view)
     return False

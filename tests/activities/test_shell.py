@@ -45,7 +45,7 @@ def test_a_script_finds_its_arguments_and_no_text_of_them(attempt: Make) -> None
 def test_an_exit_code_that_is_not_ok_fails_the_step(attempt: Make) -> None:
     outcome = sh(attempt(), "echo half; echo why >&2; exit 3")
     assert (outcome.kind, outcome.exit_code, outcome.error_types) == (Kind.FAILED, 3, ("ExitCode",))
-    assert message_of(outcome) == "exit code 3"
+    assert message_of(outcome) == "exit code 3: why"
     assert details_of(outcome) == {"exit_code": 3, "stderr": "why\n", "stdout": "half\n"}
 
 

@@ -224,11 +224,12 @@ def test_a_shell_step_is_tried_once_unless_told_otherwise(house: House) -> None:
         """
         @dwf.workflow
         async def main():
-            await dwf.sh(script='echo no >&2; echo x >> "$1"; exit 3', retry=dwf.Retry(max_attempts=1))
+            await dwf.sh(script="echo no such disk >&2; exit 3")
         """
     )
     failed = house.the(ev.ActivityFailed)
-    assert failed.error.message == "exit code 3"
+    assert failed.error.message == "exit code 3: no such disk"
+    assert house.the(ev.WorkflowFailed).error.message == "echo no such disk >&2; exit 3 failed: exit code 3: no such disk"
     assert json.loads(bytes(failed.error.details))["exit_code"] == 3
 
 

@@ -11,6 +11,7 @@ from dwf.cli.options import RunArgument, RunsArgument, session_of
 from dwf.cli.session import Session
 from dwf.cli.verbs.shared import pick
 from dwf.core import events as ev
+from dwf.core.state import Status
 from dwf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def wait(
     until: Annotated[str, Option("--until", metavar="WHAT", help="done, waiting, or step:NAME")] = "done",
     timeout: Annotated[str | None, Option("--timeout", metavar="DURATION", help="give up after it: 124")] = None,
 ) -> int:
-    """Wait until runs are done; print each with its status.
+    """Wait until runs are done, or blocked; print each with its status.
 
     It waits only: something has to tick. The exit code is the outcome; of several runs, the gravest.
     """
@@ -49,7 +50,7 @@ def wait(
         views.append(view)
         _print_view(session, view)
         session.screen.flush()
-    if until != "done" and not any(view.status.closed for view in views):
+    if until != "done" and not any(view.status.closed or view.status is Status.BLOCKED for view in views):
         return Exit.OK
     return worst(of_run(view.status, view.state) for view in views)
 
