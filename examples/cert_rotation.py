@@ -35,8 +35,6 @@ from pathlib import Path
 
 import dwf
 
-# A command is tried once unless it says that it may be repeated. These may, after a crash; an exit code is an answer.
-REPEATABLE = dwf.Retry(max_attempts=3, retry_codes=())
 DAY_SECONDS = 86_400
 
 
@@ -169,7 +167,7 @@ async def facts_of(cert: str, title: str) -> Facts:
         printf key=
         openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r
     """
-    found = (await dwf.sh(cert, script=text, retry=REPEATABLE, timeout="1m", title=title)).kv()
+    found = (await dwf.sh(cert, script=text, timeout="1m", title=title)).kv()
     ends = int(ssl.cert_time_to_seconds(found["notAfter"]))
     return Facts(found["serial"].lstrip("0"), ends, found["key"].split()[0])
 
@@ -186,7 +184,7 @@ async def key_and_csr(fresh: str, host: str) -> str:
         sync key.pem csr.pem
         openssl pkey -in key.pem -pubout -outform DER | openssl dgst -sha256 -r
     """
-    made = await dwf.sh(fresh, host, script=text, umask=0o077, retry=REPEATABLE, timeout="1m", title="key and csr")
+    made = await dwf.sh(fresh, host, script=text, umask=0o077, timeout="1m", title="key and csr")
     return made.find(r"^[0-9a-f]{64}")
 
 
@@ -201,7 +199,7 @@ async def sign(fresh: str, host: str, serial: str, days: int, ca_cert: str, ca_k
     """
     extensions = f"subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"
     words = (fresh, serial, days, ca_cert, ca_key)
-    await dwf.sh(*words, script=text, stdin=extensions, umask=0o077, retry=REPEATABLE, timeout="1m", title="sign")
+    await dwf.sh(*words, script=text, stdin=extensions, umask=0o077, timeout="1m", title="sign")
 
 
 async def verified(fresh: str, host: str, ca_cert: str) -> Facts:
@@ -213,15 +211,15 @@ async def verified(fresh: str, host: str, ca_cert: str) -> Facts:
         of_key=$(openssl pkey -in "$1/key.pem" -pubout)
         test "$of_cert" = "$of_key" || { echo "key and certificate do not match" >&2; exit 9; }
     """
-    await dwf.sh(fresh, host, ca_cert, script=text, retry=REPEATABLE, timeout="1m", title="verify chain and key")
+    await dwf.sh(fresh, host, ca_cert, script=text, timeout="1m", title="verify chain and key")
     return await facts_of(f"{fresh}/cert.pem", "read the new certificate")
 
 
 async def reload(web: Server) -> None:
     """Test the configuration, then have nginx take it up: it does so without dropping a connection."""
     with_conf = ("-e", "stderr", "-c", web.nginx_conf)
-    await dwf.sh(web.nginx, "-t", *with_conf, retry=REPEATABLE, timeout="1m", title="nginx -t")
-    await dwf.sh(web.nginx, "-s", "reload", *with_conf, retry=REPEATABLE, timeout="1m", title="reload")
+    await dwf.sh(web.nginx, "-t", *with_conf, timeout="1m", title="nginx -t")
+    await dwf.sh(web.nginx, "-s", "reload", *with_conf, timeout="1m", title="reload")
 
 
 async def check(web: Server, serial: str) -> None:

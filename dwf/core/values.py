@@ -170,7 +170,10 @@ def _unknown(value: Any) -> Any:
 def decode(raw: bytes | msgspec.Raw, type: Any = None) -> Any:  # noqa: A002 - the word of the field
     """The inverse of `encode`, as plain JSON or as the annotated `type`. Raises ValueRefused if it does not fit."""
     if type is None or type is Any or type is object:
-        return _typed(lambda _: msgspec.json.decode(raw), type, "stored value")
+        try:
+            return msgspec.json.decode(raw)  # several times a step: the path without a closure
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return _typed(lambda _: msgspec.json.decode(raw), type, "stored value")
     return _typed(lambda kind: msgspec.json.decode(raw, type=kind, dec_hook=_rebuild), type, "stored value")
 
 

@@ -166,7 +166,12 @@ def test_a_second_signal_ends_a_tick_whose_step_will_not_go(dwf: Terminal) -> No
 
         @dwf.workflow
         async def deaf(where: str) -> None:
-            await dwf.sh(where, script='trap "" TERM; echo $$ > "$1/pids"; while :; do sleep 0.05; done', grace="600s")
+            await dwf.sh(
+                where,
+                script='trap "" TERM; echo $$ > "$1/pids"; while :; do sleep 0.05; done',
+                grace="600s",
+                retry=dwf.Retry(max_attempts=1),
+            )
     """, "one", f"where={dwf.where}")  # fmt: skip
     tick = dwf.spawn("tick")
     until(lambda: _pids(dwf.where))
