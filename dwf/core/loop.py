@@ -50,6 +50,9 @@ class TimerHost(guard.Guarded, Protocol):
     def is_script(self, filename: str) -> bool:
         """Whether code of that file is the script's own."""
 
+    def waiting_at(self, tasks: Sequence[WorkflowTask]) -> str:
+        """Where the first of those tasks waits, in the script's own lines."""
+
     def stop_at_bug(self, error: BaseException) -> None:
         """Make the activation void if that exception is a bug by its nature."""
 
@@ -204,7 +207,8 @@ class Loop(NoOutside):
                 continue
             budget -= 1
             if not budget:
-                raise BusyLoop(what=f"{CALLBACK_BUDGET:,} callbacks in one go", where=host.where())
+                where = host.waiting_at(self.live_tasks())
+                raise BusyLoop(what=f"{CALLBACK_BUDGET:,} callbacks in one go", where=where)
             try:
                 handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]
             except BaseException as error:

@@ -104,6 +104,7 @@ def bug_of(error: BaseException, is_script: Callable[[str], bool]) -> ScriptErro
     leaves = leaves_of(error)
     ours = next((leaf for leaf in leaves if isinstance(leaf, ScriptError)), None)
     if ours is not None:
+        ours.facts.setdefault("where", raised_at(ours, is_script, error))
         return ours
     worst = next((leaf for leaf in leaves if not isinstance(leaf, (*_FAILURES, asyncio.CancelledError))), error)
     hint = "mend the script, then: dwf upgrade RUN --to FILE"

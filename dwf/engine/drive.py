@@ -140,7 +140,9 @@ class _Drive:
 
     def _block(self, error: DwfError) -> None:
         if self.journal.block(error):
-            self.news = f"{self._run} is blocked: {error.message}"
+            where = str(error.facts.get("where", ""))
+            at = f" ({where})" if where and where not in error.message else ""
+            self.news = f"{self._run} is blocked: {error.message}{at}"
 
     def _say_unblocked(self) -> None:
         """It was blocked when the history was last written, and is not any more."""

@@ -81,9 +81,9 @@ class Watchdog:
             watched.event, watched.since = watched.replay.last, time.monotonic()
         elif time.monotonic() - watched.since > self._limit:
             error = BusyLoop(what=f"it computes for more than {self._limit:g} s", where=_line(watched))
+            # Between two callbacks the loop sees that it is void, and ends; what is inside one is interrupted next time.
             watched.replay.commands.refuse(error)
             watched.event = OutOfTime
-            raise_in(watched.thread, OutOfTime)
 
 
 class _Watching:
