@@ -161,6 +161,7 @@ class Terminal:
         assert self.status(run) == "blocked"
         assert not self.events(run, "WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled")
         (event,) = self.events(run, "RunBlocked")
+        assert str(event.get("where", "")) in news, "the news does not say where"
         assert self.tick().err == "", "a second tick tells it again"
         return str(event["message"])
 

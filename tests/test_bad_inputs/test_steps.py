@@ -1,4 +1,4 @@
-"""Steps that misbehave: commands that are not there, will not end, print for ever; functions that break their process."""
+"""Steps that misbehave: commands that are not there, print for ever, will not end; functions that break their process."""
 
 from __future__ import annotations
 
