@@ -214,7 +214,10 @@ class Watch:
         elif fd == self._pipes.bell:
             os.eventfd_read(fd)
         else:
-            self._poll.unregister(fd)  # the pidfd: it stays readable, once is enough
+            # The pidfd: it stays readable, once is enough. While somebody traces the process, it tells of an end that
+            # cannot be waited for yet, so from here on we look.
+            self._poll.unregister(fd)
+            self._pidfd = -1
 
     def _read(self, fd: int) -> None:
         try:

@@ -51,7 +51,7 @@ async def main(text: str):
     dwf.status("asking")
     yes = await dwf.approve("Go on?", timeout="5h")
     done += [yes.comment, await work("g"), len(text), dwf.once(lambda: "h", name="once")]
-    await dwf.sleep("1h")
+    await dwf.sleep("{nap}")
     return [*done, await work("i")]
 """
 OUTCOME = ["A", "B", "C", "D", "E", "F", {"n": 1}, "fine", "G", 300_000, "h", "I"]
@@ -63,16 +63,18 @@ Broken = Exception | BaseException
 class Story:
     """The acts in order. Each can be played again if nobody was told that it had succeeded."""
 
-    def __init__(self, path: Path, disk: Disk | None = None) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None, *, real_clock: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.house = House(path)
-        self.house.clock.back("3h")
-        self._script = self.house.script(SCRIPT)
+        self._script = self.house.script(SCRIPT.replace("{nap}", "10ms" if real_clock else "1h"))
         if disk is not None:
             self.house.reopen(disk)
         self.acts: list[Callable[[], object]] = [
-            self.start, self.tick, self.signal, self.tick, self.answer, self.tick, self.wait, self.tick,
+            self.start, self.tick, self.signal, self.tick, self.answer, self.tick,
         ]  # fmt: skip
+        if not real_clock:
+            self.house.clock.back("3h")
+            self.acts += [self.wait, self.tick]
         self._recorded: Counter[str] = Counter()
         self._told: set[str] = set()
 
@@ -94,8 +96,8 @@ class Story:
     def answer(self) -> None:
         try:
             self.house.answer(True, comment="fine")
-        except WrongState as error:
-            assert "already" in error.message or "asks nothing" in error.message
+        except WrongState:
+            pass  # it was there already; whether it counted is seen at the end
         self._told.add("ApprovalAnswered")
 
     def wait(self) -> None:
