@@ -1,4 +1,4 @@
-"""Steps that misbehave: commands that are not there, print for ever, will not end; functions that break their process."""
+"""Steps that misbehave: commands that are not there, print for ever, will not end; functions that break things."""
 
 from __future__ import annotations
 
