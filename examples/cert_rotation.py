@@ -282,9 +282,9 @@ def shake_hands(address: str, host: str, ca_cert: str) -> tuple[str, str]:
 
 
 def why(problem: dwf.ActivityError) -> str:
-    """A failed step in one line, with the end of what it printed."""
-    printed = str(problem.details.get("stderr", "")).strip().splitlines()
-    return ": ".join([problem.activity, problem.reason, *printed[-2:]])
+    """A failed step in one line: its title, and the end of what it complained about."""
+    said = str(problem.details.get("stderr", "")).strip().splitlines()
+    return f"{problem.activity}: {' / '.join(said[-2:]) or problem.reason}"
 
 
 def check_words(host: str, days: int) -> None:

@@ -177,7 +177,7 @@ def test_a_configuration_that_nginx_refuses_is_never_loaded(dwf: Dwf, web: WebSe
     run = asked(dwf, web)
     web.conf.write_text(web.conf.read_text().replace("access_log off;", "acess_log off;"))
     dwf("approve", run)
-    dwf.tick(code=1)
+    assert "acess_log" in dwf.tick(code=1)  # what cron mails names the cause
     assert ("nginx -t", "failed") in steps(dwf, run)[:-3]  # before the switch back
     assert "acess_log" in dwf("show", run)
     assert_taken_back(dwf, web, run, ("nginx -t", "failed"), ("handshake", "completed"))
