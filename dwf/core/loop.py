@@ -15,7 +15,7 @@ import contextvars
 import math
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from types import FrameType
 from typing import Any, Protocol, TypeVarTuple
 

@@ -81,7 +81,7 @@ class Watchdog:
             watched.event, watched.since = watched.replay.last, time.monotonic()
         elif time.monotonic() - watched.since > self._limit:
             error = BusyLoop(what=f"it computes for more than {self._limit:g} s", where=_line(watched))
-            # Between two callbacks the loop sees that it is void, and ends; what is inside one is interrupted next time.
+            # Between two callbacks the loop sees that it is void; what is inside one is interrupted at the next look.
             watched.replay.commands.refuse(error)
             watched.event = OutOfTime
 
