@@ -21,8 +21,8 @@ from dwf.errors import ValueRefused
 from dwf.host import Process
 
 # 125: the gate was never opened. `read` takes no more than its line, so the rest of the pipe is the command's stdin.
-# Characters of the last line on stderr that go into the reason of a failure.
-_COMPLAINT = 200
+# What goes into the reason of a failure: programs often say last that they failed, and just before that why.
+_COMPLAINT_LINES, _COMPLAINT_CHARACTERS = 2, 200
 _GATE = 'read -r _ || exit 125; exec "$@"'
 
 
@@ -73,11 +73,12 @@ class Shell:
 
 
 def _why(ended: Ended) -> str:
-    """The exit code, and the last thing it complained about: what a person wants to know first."""
+    """The exit code, and the last that it complained about: what a person wants to know first."""
     if ended.status in (126, 127):
         return told(ended.status)  # what the shell adds to these is about itself
     lines = [line.strip() for line in ended.err.tail().splitlines() if line.strip()]
-    return f"{told(ended.status)}: {lines[-1][:_COMPLAINT]}" if lines else told(ended.status)
+    last = "; ".join(line[:_COMPLAINT_CHARACTERS] for line in lines[-_COMPLAINT_LINES:])
+    return f"{told(ended.status)}: {last}" if last else told(ended.status)
 
 
 def _gated(spec: ShellSpec) -> list[str]:

@@ -833,7 +833,7 @@ print(" ".join(sorted(set(sys.modules) - before)))
     done = subprocess.run([sys.executable, "-S", "-c", code, layout.home], capture_output=True, text=True, check=True)
     answer, modules = done.stdout.splitlines()
     assert answer == "[] False False"
-    heavy = "msgspec asyncio typing json dataclasses filelock sqlite3 datetime pathlib threading re enum collections"
+    heavy = "msgspec asyncio typing json dataclasses filelock sqlite3 datetime pathlib threading re enum"
     # dwf/__init__.py is not this room's: what it imports is counted in its own test
     allowed = _imported_by("import dwf")
     assert set(heavy.split()) & (set(modules.split()) - allowed) == set()
