@@ -219,7 +219,9 @@ class RunPage:
         facts = self._facts
         advice = commands(facts.run, facts.status, facts.state, facts.waits)
         late = tick_is_late(facts.last_tick_us, self._clock)
-        if late and not facts.status.closed and facts.problem is None:
+        if facts.mail and facts.state is not None and facts.state.blocked is None:
+            advice = [("dwf tick", "takes up what was posted"), advice[-1]]
+        elif late and not facts.status.closed and facts.problem is None:
             advice = [("dwf tick", f"{tick_words(facts.last_tick_us, self._clock)}; dwf help cron"), *advice]
         longest = max((cells_of(line) for line, _ in advice), default=0)
         for i, (line, words) in enumerate(advice):
