@@ -50,8 +50,11 @@ def rounded_up(seconds: float) -> int:
     """Finite seconds as the fewest whole microseconds that are not less.
 
     Never earlier than asked, else `while time() < d: await sleep(d - time())` would hang; and no later than needed, so
-    that 16.1 seconds are 16 100 000 and not one more because of the last bit of a float.
+    that 16.1 seconds are 16 100 000 and not one more because of the last bit of a float. What ends after the year 9999
+    is LAST_MICROS + 1, however much it is.
     """
+    if seconds > LAST_MICROS / SECOND:
+        return LAST_MICROS + 1
     result = math.ceil(seconds * SECOND)
     while result / SECOND < seconds:
         result += 1

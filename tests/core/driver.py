@@ -37,7 +37,7 @@ def started(given: Any = None, run: str = "r", **fields: Any) -> ev.WorkflowStar
         nonce=fields.pop("nonce", "n"),
         workflow="main",
         script="script.py",
-        code="",
+        code="c",
         input=Payload(encode(given)),
         **fields,
     )

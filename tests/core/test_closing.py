@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import subprocess
+import sys
 import weakref
 from typing import Any
 
 import pytest
 
 import dwf
-from dwf.core import closing
 from dwf.errors import InternalError
 from tests.core.driver import Fake, act, program, replayed, started
 
@@ -134,12 +135,30 @@ def test_a_coroutine_that_never_gives_in_is_kept_from_the_collector() -> None:
             except BaseException:
                 turns.append(1)
 
-    kept = len(closing._UNCLOSABLE)
-    with Fake(main):
-        pass
+    with Fake(main) as run:
+        coroutine = weakref.ref(run.replay.stack()[0].get_coro())
     before = len(turns)
+    del run
     gc.collect()
-    assert len(turns) == before and len(closing._UNCLOSABLE) == kept + 1
+    assert len(turns) == before and coroutine() is not None
+
+
+def test_one_that_swallows_everything_does_not_keep_the_process_from_ending() -> None:
+    program = """
+import asyncio
+from tests.core.driver import Fake, act
+async def main():
+    while True:
+        try:
+            async with asyncio.TaskGroup():
+                await act("a")
+        except:
+            pass
+with Fake(main):
+    pass
+"""
+    ended = subprocess.run([sys.executable, "-c", program], timeout=30, check=False, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 async def _in_time() -> None:

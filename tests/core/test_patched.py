@@ -356,10 +356,13 @@ def test_a_timer_behind_the_year_9999_is_refused() -> None:
     async def main() -> None:
         await asyncio.sleep(1e12)
 
+    async def farther() -> None:
+        await asyncio.sleep(1e308)
+
     async def far() -> None:
         await dwf.sleep_until(datetime(9999, 12, 31, 23, 59, tzinfo=UTC))
 
-    assert isinstance(blocked(main), ValueRefused)
+    assert isinstance(blocked(main), ValueRefused) and isinstance(blocked(farther), ValueRefused)
     with Fake(far) as run:
         assert run.openings[0].fire_at.startswith("9999")  # type: ignore[attr-defined]
 
