@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _ROUNDS = 10
 # How often a door raises; `while True: try: await x() except: pass` would never come to an end otherwise.
 _REFUSALS = 100
-_UNCLOSABLE: list[object] = []
-"""Coroutines that no closing ends. Kept for good: the collector would run them inside another run's activation."""
 
 
 class Closed(BaseException):
@@ -68,7 +66,17 @@ def close(coroutine: Any) -> None:
     except BaseException:
         pass  # it ended; whatever it says is of no consequence
     if suspended(coroutine):
-        _UNCLOSABLE.append(coroutine)
+        _keep_for_good(coroutine)
+
+
+def _keep_for_good(coroutine: Any) -> None:
+    """No closing ends it: the collector would run it inside another run's activation, or the process's end for ever.
+
+    A list that it is kept in would be emptied at that end, so it is given a reference that nothing takes back.
+    """
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
 
 
 def suspended(code: Any) -> bool:
