@@ -1,6 +1,7 @@
 """dwf: durable runbooks in plain Python, on files, driven by cron.
 
-What a runbook imports is here; everything else is private. The map of the house, from the ground (imports go down only):
+What a runbook imports is here; everything else is private. The map of the house, from the ground (imports
+go down only):
 
     errors.py     every exception, one tree
     core/         PURE: events, the deterministic loop, replay, state folded from a history

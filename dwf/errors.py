@@ -97,7 +97,13 @@ class ActivityError(DwfError):
         attempts: int = 1,
         details: dict[str, Any] | None = None,
     ) -> None:
-        facts: dict[str, Any] = {"activity": activity, "type": type, "reason": reason, "attempts": attempts, "details": details or {}}
+        facts: dict[str, Any] = {
+            "activity": activity,
+            "type": type,
+            "reason": reason,
+            "attempts": attempts,
+            "details": details or {},
+        }
         # What a command or dwf itself says needs no class name before it.
         what = reason if type in ("ExitCode", "Interrupted") else f"{type}: {reason}"
         super().__init__(times=f" after {attempts} attempts" if attempts > 1 else "", what=what, **facts)

@@ -240,8 +240,9 @@ async def step(
 ) -> Any:
     """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
 
-    By default a failure is final, and only what dwf or the machine died in is run again. A plain function runs in dwf's own process and cannot be ended there, so it may not
-    have a `start_to_close`: declare it with @dwf.activity. Raises ValueRefused.
+    By default a failure is final, and only what dwf or the machine died in is run again. A plain function runs in
+    dwf's own process and cannot be ended there, so it may not have a `start_to_close`: declare it with @dwf.activity.
+    Raises ValueRefused.
     """
     options = Options(start_to_close, retry)
     if isinstance(function, Activity):

@@ -111,7 +111,7 @@ os._exit = tell
 from dwf.__main__ import main
 main()
 """
-HEAVY = {"typing", "re", "typer", "asyncio", "rich", "pydantic", "click", "msgspec", "json", "dataclasses", "logging", "inspect"}
+HEAVY = set("typing re typer asyncio rich pydantic click msgspec json dataclasses logging inspect".split())
 
 
 def imported(home: Path, *words: str) -> tuple[str, set[str]]:

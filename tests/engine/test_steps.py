@@ -229,7 +229,8 @@ def test_a_shell_step_is_tried_once_unless_told_otherwise(house: House) -> None:
     )
     failed = house.the(ev.ActivityFailed)
     assert failed.error.message == "exit code 3: no such disk"
-    assert house.the(ev.WorkflowFailed).error.message == "echo no such disk >&2; exit 3 failed: exit code 3: no such disk"
+    told = house.the(ev.WorkflowFailed).error.message
+    assert told == "echo no such disk >&2; exit 3 failed: exit code 3: no such disk"
     assert json.loads(bytes(failed.error.details))["exit_code"] == 3
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ def dwf(tmp_path: Path) -> Iterator[Terminal]:
     """A terminal; whatever was typed there, a normal run must work afterwards."""
     terminal = Terminal(tmp_path)
     yield terminal
+    assert gc.isenabled(), "something has left the garbage collector off"
     terminal.still_works()
 
 
