@@ -302,7 +302,11 @@ class _Inside:
         # Off while the loop is set: a collected coroutine of another run would otherwise issue its commands here.
         _COLLECTOR.hold()
         self._replay.commands.handled_outside = sys.exc_info()[1]
-        self._before = self._replay.loop.enter()
+        try:
+            self._before = self._replay.loop.enter()
+        except BaseException:
+            _COLLECTOR.let_go()
+            raise
         self._guarded = guard.enter(self._replay.commands)
 
     def __exit__(self, *_: object) -> None:
