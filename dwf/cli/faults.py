@@ -56,7 +56,7 @@ def fault_of(error: BaseException) -> Fault:
         where = f": {error.filename}" if error.filename else ""
         said = error.strerror or str(error) or type(error).__name__
         return Fault("disk", Exit.DISK, f"{said}{where} (errno {error.errno})", _HINTS[Exit.DISK])
-    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _NO_ROOM_FOR_LIBRARY in str(error)):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_ROOM.get(type(error), ())):
         return Fault("memory", Exit.DISK, "out of memory", "raise the limit (ulimit -v), or do less at a time")
     return Fault("internal", Exit.INTERNAL, f"internal: {type(error).__name__}: {error}", _REPORT)
 
@@ -66,7 +66,11 @@ def usage_fault(message: str, hint: str) -> Fault:
     return Fault("usage", Exit.USAGE, message, hint)
 
 
-_NO_ROOM_FOR_LIBRARY = "failed to map segment"
+# How Python says that memory ran out where it does not say MemoryError.
+_NO_ROOM: dict[type[BaseException], tuple[str, ...]] = {
+    ImportError: ("failed to map segment",),
+    SystemError: ("error return without exception set", "returned NULL without setting an exception"),
+}
 _REPORT = "please report it, with what the same command says with --debug"
 _HINTS: dict[int, str] = {
     Exit.FAILED: "dwf history RUN shows what led to it",
