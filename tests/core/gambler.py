@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from dwf.core import events as ev
-from dwf.core.duration import SECOND, stamp, unstamp
+from dwf.core.duration import SECOND, unstamp
 from dwf.core.events import Event, Opening, Payload
 from dwf.core.replay import Program, Replay
 from dwf.core.values import encode
-from dwf.errors import DwfError, WaitsForNothing
+from dwf.errors import DwfError
 from tests.core import programs
-from tests.core.driver import BEGIN_US, Fake, bare, following_openings, started
+from tests.core.driver import Fake, bare, following_openings, started
 from tests.core.programs import SIGNALS, Chance, Machine
 
 _ENOUGH = 70
@@ -28,8 +28,7 @@ class Game:
         self.chance = Chance(f"events {seed}")
         self.machines: list[Machine] = []
         self.fake = Fake(Program(self._begin, is_script=lambda file: file == programs.__file__))
-        self.traces: list[int] = []
-        """For each event: how long the trace was after it."""
+        self.trace: list[str] = []
 
     def _begin(self, _: bytes) -> Any:
         self.machines.append(Machine(self.node))
@@ -136,16 +135,3 @@ class Game:
             replay.live = True
             fresh = replay.apply([events[at]])
             at += 1
-
-
-def stuck(replay: Replay) -> bool:
-    """Whether nothing can happen any more."""
-    try:
-        replay.check_not_stuck()
-    except WaitsForNothing:
-        return True
-    return False
-
-
-def begin_text() -> str:
-    return stamp(BEGIN_US)
