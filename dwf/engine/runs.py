@@ -150,6 +150,18 @@ def pending_mail(store: Store, run: str) -> list[Letter]:
     return store.mailbox.pending(run)
 
 
+def late_mail(store: Store, run: str) -> list[Letter]:
+    """What was posted to a run and came after what it speaks of was over: kept, and never acted on."""
+    return store.mailbox.late(run)
+
+
+def refused_mail(store: Store, run: str | None = None) -> int:
+    """How many files in the mailbox were no messages; for a run: those that bear its name."""
+    if run is None:
+        return store.mailbox.count_bad()
+    return sum(store.mailbox.run_of(bad.name) == run for bad in store.mailbox.bad())
+
+
 def inbox(store: Store) -> list[Need]:
     """Everything that needs a person, what ends first first."""
     needs: list[Need] = []

@@ -71,9 +71,12 @@ def run_in(name: str) -> str | None:
 
 
 def encoded(message: Message) -> bytes:
-    """What is written: JSON in printable ASCII. Raises ValueRefused for a payload that is not JSON."""
+    """What is written: JSON in printable ASCII. Raises ValueRefused for what would be refused when it is read."""
+    whole = msgspec.structs.replace(message, **_whole_characters(message))
+    if too_long := _too_long(whole):
+        raise ValueRefused(what="message", why=too_long, hint="say it shorter, or put it into the payload")
     try:
-        text = msgspec.json.encode(msgspec.structs.replace(message, **_whole_characters(message))).decode()
+        text = msgspec.json.encode(whole).decode()
     except msgspec.MsgspecError as error:
         raise ValueRefused(what="message", why=f"it cannot be stored: {error}") from None
     return _UNPRINTABLE.sub(_escape, text).encode("ascii") + b"\n"
@@ -178,9 +181,15 @@ def _wrong(message: Message, name: str) -> str:
         return f"its kind is {message.kind[:40]!r}; known are {', '.join(KINDS)}"
     if message.kind != SIGNAL and not message.nonce:
         return f"a message of kind {message.kind} must name the instance of the run"
+    if too_long := _too_long(message):
+        return too_long
+    return _wrong_name(message)
+
+
+def _too_long(message: Message) -> str:
     if len(message.key) > _LONGEST_TEXT or len(message.reason) > _LONGEST_TEXT:
         return f"its key or reason is longer than {_LONGEST_TEXT:,} characters"
-    return _wrong_name(message)
+    return ""
 
 
 def _wrong_name(message: Message) -> str:

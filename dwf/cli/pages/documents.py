@@ -6,7 +6,7 @@ from typing import Any
 
 from dwf.cli.pages.advice import commands
 from dwf.cli.pages.history import fields_of
-from dwf.cli.pages.run import Facts
+from dwf.cli.pages.run import Facts, Posted
 from dwf.cli.payloads import plain_value
 from dwf.cli.times import iso
 from dwf.core import events as ev
@@ -28,9 +28,15 @@ def run_document(facts: Facts) -> dict[str, Any]:
     }
     document.update(_state(state) if state is not None else dict.fromkeys(_EMPTY))
     document["waits"] = [_wait(wait) for wait in facts.waits]
-    document["mail"] = [{"what": m.what, "by": m.by, "posted": iso(m.posted_us)} for m in facts.mail]
+    document["mail"] = [_posted(letter) for letter in facts.mail]
+    document["late"] = [_posted(letter) for letter in facts.late]
+    document["refused"] = facts.refused
     document["next"] = [line for line, _ in commands(facts.run, facts.status, state, facts.waits)]
     return document
+
+
+def _posted(letter: Posted) -> dict[str, Any]:
+    return {"what": letter.what, "by": letter.by, "posted": iso(letter.posted_us)}
 
 
 def problem_document(problem: DwfError | None) -> dict[str, Any] | None:

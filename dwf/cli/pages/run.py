@@ -47,6 +47,8 @@ class Facts:
     link: int = 1
     waits: Sequence[Wait] = ()
     mail: Sequence[Posted] = field(default_factory=tuple)
+    late: Sequence[Posted] = field(default_factory=tuple)
+    refused: int = 0
     last_tick_us: int | None = None
 
 
@@ -92,6 +94,7 @@ class RunPage:
     def _now(self, state: RunState) -> Iterator[Line]:
         if state.ended is not None:
             yield from self._end(state)
+            yield from self._unconsumed(state, "never taken by the script")
             return
         if state.cancel is not None:
             by = person(state.cancel.by) or "somebody"
@@ -104,9 +107,12 @@ class RunPage:
             yield from self._item(label, self._wait(wait, state))
         if len(waits) > _MOST_WAITS:
             yield from self._item("", [f"and {len(waits) - _MOST_WAITS} more: -o json shows all"])
+        yield from self._unconsumed(state, "not taken by the script yet")
+
+    def _unconsumed(self, state: RunState, lead: str) -> Iterator[Line]:
         if state.unconsumed:
             names = ", ".join(f"{signal.name} (line {signal.id})" for signal in state.unconsumed.values())
-            yield from self._item("signals", [f"not taken by the script yet: {names}"])
+            yield from self._item("signals", [f"{lead}: {names}"])
 
     def _labels(self) -> Iterator[str]:
         """`waiting` once, then nothing: the column says it for all of them."""
@@ -207,13 +213,20 @@ class RunPage:
     # -- what now ----------------------------------------------------------------------------------------------
 
     def _mail(self) -> Iterator[Line]:
-        mail = self._facts.mail
-        if not mail:
-            return
+        facts = self._facts
+        if facts.mail:
+            yield from self._item("posted", [*self._letters(facts.mail), "taken up by the next tick"])
+        if facts.late:
+            yield from self._item("late", [*self._letters(facts.late), "came too late, and did nothing"])
+        if facts.refused:
+            files = "a file" if facts.refused == 1 else f"{facts.refused} files"
+            yield from self._item("refused", [f"{files} in the mailbox: no message of dwf, see mail/bad"])
+
+    def _letters(self, mail: Sequence[Posted]) -> list[str]:
         told = [f"{m.what}, by {m.by} {self._clock.ago(m.posted_us)}" for m in mail[:_MOST_MAIL]]
         if len(mail) > _MOST_MAIL:
             told.append(f"and {len(mail) - _MOST_MAIL} more")
-        yield from self._item("posted", [*told, "taken up by the next tick"])
+        return told
 
     def _next(self) -> Iterator[Line]:
         facts = self._facts

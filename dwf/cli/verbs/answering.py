@@ -45,8 +45,17 @@ def inbox(context: Context) -> int:
     else:
         screen.say("nothing needs you")
     if store is not None and not session.is_json:
+        _tell_refused(session, store)
         warn_of_no_tick(session, store)
     return Exit.OK
+
+
+def _tell_refused(session: Session, store: Store) -> None:
+    from dwf.engine.runs import refused_mail
+
+    if count := refused_mail(store):
+        files = "1 file was" if count == 1 else f"{count} files were"
+        session.screen.say(f"{files} refused, being no message: see {store.layout.mail_bad}, and tidy it up")
 
 
 def approve(

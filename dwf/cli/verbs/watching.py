@@ -120,7 +120,7 @@ def show(
 def look(store: Store, run: str) -> tuple[RunView, Facts]:
     """A run, and all that its screen is made of."""
     from dwf.cli.pages.run import Facts
-    from dwf.engine.runs import load, pending_mail
+    from dwf.engine.runs import late_mail, load, pending_mail, refused_mail
     from dwf.engine.summary import waits
 
     view = load(store, run)
@@ -134,6 +134,8 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         link=view.link,
         waits=waits(view.state) if is_open and view.state is not None else (),
         mail=tuple(_posted(letter) for letter in pending_mail(store, run)),
+        late=tuple(_posted(letter) for letter in late_mail(store, run)),
+        refused=refused_mail(store, run),
         last_tick_us=store.index.last_tick_us(),
     )
     return view, facts
