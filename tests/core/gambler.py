@@ -64,6 +64,9 @@ class Game:
         if self.chance.happens(0.2):
             fake.now_us += self.chance.below(3 * SECOND)
         fake.deliver(event)
+        state = fake.state()
+        opened = [*state.steps, *state.timers, *state.signal_waits, *state.approvals]
+        assert sorted(opened) == sorted(fake.replay.commands.open_numbers()), "people are told of something else"
 
     def _batch(self) -> list[Event]:
         state, chance = self.fake.state(), self.chance
@@ -105,6 +108,21 @@ class Game:
         """Cut the history behind each event: what is missing comes again, and the rest goes on the same."""
         for length in lengths or range(1, len(self.fake.events) + 1):
             self._prove_from(length)
+
+    def prove_block(self) -> None:
+        """Facts recorded while a run is blocked are reacted to afterwards, with the same commands in the same order."""
+        events = self.fake.events
+        if self.fake.error is not None:
+            return
+        begins = [n for n, event in enumerate(events) if n and not isinstance(event, Opening)]
+        cut = self.chance.pick(begins) if begins else len(events)
+        facts = [event for event in events[cut:] if not isinstance(event, Opening)]
+        blocked = [*events[:cut], ev.RunBlocked(code="bug", message="typo"), *facts, ev.RunUnblocked()]
+        replay = Replay(self.fake.program, started(), [e for e in events[:cut] if isinstance(e, Opening)])
+        fresh = replay.apply(blocked)
+        assert [bare(o) for o in fresh] == [bare(e) for e in events[cut:] if isinstance(e, Opening)]
+        assert replay.outcome == self.fake.outcome
+        replay.close()
 
     def _prove_from(self, length: int) -> None:
         fake = self.fake

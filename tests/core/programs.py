@@ -56,8 +56,10 @@ class _Maker:
 
     def whole(self) -> Node:
         """Most programs survive what their parts come to, so that there is something behind it."""
-        what = self.chance.pick(("failures", "group", "group", "cancel"))
-        return ["seq", *[["catch", self.node(4), self.act(), what] for _ in range(2 + self.chance.below(6))]]
+        what = self.chance.pick(("group", "cancel"))
+        parts = [self.node(4) for _ in range(3 + self.chance.below(7))]
+        handler = ["status", "a part failed"]
+        return ["seq", *[["catch", part, handler, what] if self.chance.happens(0.9) else part for part in parts]]
 
     def body(self, depth: int) -> Node:
         return ["seq", *[self.node(depth) for _ in range(1 + self.chance.below(3))]]
@@ -342,7 +344,7 @@ class Machine:
         caught: tuple[type[BaseException], ...] = (dwf.ActivityError, dwf.Failure, TimeoutError)
         if what == "cancel":
             caught = (*caught, asyncio.CancelledError)
-        if what == "group":
+        if what in ("group", "cancel"):
             caught = (*caught, BaseExceptionGroup)
         try:
             await self.run(body)

@@ -1,0 +1,68 @@
+"""Random programs under random events: a history cut anywhere goes on as if nothing had happened.
+
+DWF_SEED=... repeats a search; without it each run looks in a new place. What fails is named by its seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from random import SystemRandom
+
+import pytest
+
+from tests.core import make_corpus
+from tests.core.gambler import Game
+
+BASE = os.environ.get("DWF_SEED") or str(SystemRandom().randrange(10**9))
+_SECONDS = 15
+_FEWEST = 40
+
+
+def prove(seed: str) -> str:
+    """Play one program and prove every prefix of its history. What is wrong, in words; empty if nothing."""
+    game = Game(seed)
+    try:
+        game.play().prove()
+        game.prove_block()
+    except BaseException as error:
+        return f"DWF_SEED={seed.split(':')[0]}, program {seed!r}: {type(error).__name__}: {error}"[:2000]
+    return ""
+
+
+def test_every_prefix_of_a_random_history_goes_on_the_same(record_property: pytest.Function) -> None:
+    record_property("seed", BASE)  # type: ignore[operator]
+    print(f"DWF_SEED={BASE}")
+    until, number = time.monotonic() + _SECONDS, 0
+    while number < _FEWEST or time.monotonic() < until:
+        wrong = prove(f"{BASE}:{number}")
+        assert not wrong, wrong
+        number += 1
+
+
+@pytest.mark.long
+def test_ten_thousand_programs() -> None:
+    print(f"DWF_SEED={BASE}")
+    with ProcessPoolExecutor() as pool:
+        found = [w for w in pool.map(prove, (f"{BASE}:{n}" for n in range(10_000)), chunksize=50) if w]
+    assert not found, "\n".join(found[:10])
+
+
+def test_programs_of_the_corpus_do_what_they_did_on_the_oldest_python() -> None:
+    digests = json.loads(make_corpus.FILE.read_text(encoding="ascii"))["digests"]
+    assert len(digests) == make_corpus.SIZE
+    changed = [number for number, before in enumerate(digests) if make_corpus.digest(number) != before]
+    assert changed == []
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4294967295", "random"])
+def test_the_hash_seed_of_the_process_changes_nothing(hash_seed: str) -> None:
+    digests = json.loads(make_corpus.FILE.read_text(encoding="ascii"))["digests"]
+    command = [sys.executable, "-m", "tests.core.make_corpus", "0", "60"]
+    environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    printed = subprocess.run(command, env=environ, check=True, capture_output=True, timeout=120).stdout
+    assert json.loads(printed) == digests[:60]
