@@ -61,6 +61,7 @@ class Incoming:
         """
         self._seen, self._taken, self._aside = set(), [], {}
         self._timers, self._again = sorted(timers), True
+        self.look_anew()
 
     @property
     def unsettled(self) -> bool:

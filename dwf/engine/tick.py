@@ -95,9 +95,6 @@ class _Tick:
     def run(self) -> TickReport:
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
-            if not self._store.index.trusted():
-                # Of another boot, or new: what it says of the past may never have reached the disk.
-                self._store.index.rebuild()
         while not self._over():
             idle = not self._active
             started = [self._drive(run) for run in self._due()]
@@ -170,7 +167,7 @@ class _Tick:
         if limit <= 0:
             return []
         if not self._store.index.trusted():
-            # After a boot, and when it was damaged or deleted, it may know of nothing that is due.
+            # Of another boot, or new, or damaged since: what it says of the past may never have reached the disk.
             self._store.index.rebuild()
         return self._store.index.due(self._engine.clock(), min(limit, _BATCH), skip) or []
 

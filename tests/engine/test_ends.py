@@ -127,26 +127,6 @@ async def main():
     assert kinds.index("ActivityCancelRequested") < kinds.index("ActivityCancelled")
 
 
-def test_a_wish_to_cancel_is_on_disk_before_the_step_is_told(house: House) -> None:
-    house.start(
-        house.script(
-            """
-            TEXT = 'trap "cat $2 > $1; exit 0" TERM; touch $3; while :; do sleep 0.02; done'
-
-            @dwf.workflow
-            async def main(history: str):
-                await dwf.sh(LEDGER, history, LEDGER + ".in", script=TEXT)
-            """
-        ),
-        json_input={"history": str(house.store.layout.history_path("r1", 1))},
-    )
-    ticking = in_thread(house.tick)
-    until((house.path / "ledger.in").exists)
-    house.cancel()
-    ticking.join(15)
-    assert '"ActivityCancelRequested"' in house.ledger.read_text()
-
-
 def test_a_step_that_completes_although_it_was_cancelled_keeps_its_result_in_the_history(house: House) -> None:
     house.start(
         house.script(

@@ -64,7 +64,9 @@ def test_members_of_the_step_whose_leader_is_gone_are_found_by_its_key(house: Ho
                      retry=dwf.Retry(max_attempts=2))
     """
     member = killed_tick(house, text)
-    os.kill(house.the(ev.ActivityStarted).pid, signal.SIGKILL)
+    leader = house.the(ev.ActivityStarted).pid
+    assert leader > 1
+    os.kill(leader, signal.SIGKILL)
     assert is_alive(member)
     house.tick()
     assert not is_alive(member) and house.status() is Status.COMPLETED
