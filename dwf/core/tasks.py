@@ -40,6 +40,7 @@ class WorkflowTask(asyncio.Task[Any]):
     """
 
     _asked = 0
+    _asking = False
 
     def __init__(self, coro: Any, *, loop: Loop, name: str | None, context: contextvars.Context | None) -> None:
         self.birth = loop.next_birth()
@@ -50,10 +51,15 @@ class WorkflowTask(asyncio.Task[Any]):
         return self.birth
 
     def cancel(self, msg: Any = None) -> bool:
-        if not super().cancel(msg):
-            return False
-        self._asked += 1
-        return True
+        if self._asking:
+            return True  # tasks that wait for each other in a circle would pass the request on for ever
+        self._asking = True
+        try:
+            asked = super().cancel(msg)
+        finally:
+            self._asking = False
+        self._asked += asked
+        return asked
 
     def uncancel(self) -> int:
         self._asked = max(0, self._asked - 1)

@@ -9,7 +9,7 @@ import pytest
 
 import dwf
 from dwf.core import events as ev
-from dwf.errors import ActivityCancelled, ActivityTimeout, NondeterminismError
+from dwf.errors import ActivityCancelled, ActivityTimeout, NondeterminismError, WaitsForNothing
 from tests.core.driver import Fake, act
 
 
@@ -208,6 +208,27 @@ def test_cancellations_in_groups_are_a_cancellation() -> None:
     with Fake(main) as run:
         run.cancel()
         assert isinstance(run.outcome, ev.WorkflowCancelled)
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+def test_tasks_that_wait_for_each_other_cannot_be_cancelled_but_are_seen_to_be_stuck(gathered: bool) -> None:
+    """asyncio's own would pass the request on from one to the other until the stack is full."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def waits_for(number: int) -> None:
+        await act("a")
+        await (asyncio.gather(tasks[number]) if gathered else tasks[number])
+
+    async def main() -> None:
+        tasks[:] = [asyncio.create_task(waits_for(1)), asyncio.create_task(waits_for(0))]
+        await tasks[0]
+
+    with Fake(main) as run:
+        run.complete(1)
+        run.complete(2)
+        run.cancel()
+        with pytest.raises(WaitsForNothing):
+            run.replay.check_not_stuck()
 
 
 def test_what_came_too_late_for_a_command_does_not_fit() -> None:
