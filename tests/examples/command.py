@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -75,21 +77,17 @@ class Dwf:
         process.wait()
         return process.returncode == -signal.SIGKILL
 
-    def tick_until(self, run: str, *statuses: str, seconds: float = 20) -> str:
-        """Tick as cron does, until the run has one of these statuses."""
+    def tick_until(self, run: str, status: str, seconds: float = 20) -> None:
+        """Tick as cron does, until the run has that status."""
         until = time.monotonic() + seconds
-        while (status := self.status(run)) not in statuses:
-            assert time.monotonic() < until, f"{run} is still {status}\n{self('history', run)}"
+        while (found := self.shown(run)["status"]) != status:
+            assert time.monotonic() < until, f"{run} is still {found}\n{self('history', run)}"
             self.typed("tick")
-            time.sleep(0.05)
-        return status
 
-    def status(self, run: str) -> str:
-        """The run's status word."""
-        import json
-
-        document = json.loads(self("show", run, "--json", code=None))
-        return str(document["status"])
+    def shown(self, run: str) -> dict[str, Any]:
+        """What `dwf show` says, for a program."""
+        document: dict[str, Any] = json.loads(self("show", run, "--json", code=None))
+        return document
 
     def _line(self, words: tuple[object, ...]) -> list[str]:
         return [self._command, *map(str, words), "--home", str(self.home)]

@@ -10,6 +10,7 @@ import json
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 from tests.examples.command import EXAMPLES, Dwf
 from tests.examples.webserver import HOST, OLD_SERIAL, WebServer
@@ -21,7 +22,6 @@ def asked(dwf: Dwf, web: WebServer, *, script: Path = ROTATION, **parameters: ob
     """A run that has made its key and waits for the yes."""
     run = dwf.start(script, *web.parameters(**parameters))
     assert dwf.tick() == ""
-    assert dwf.status(run) == "waiting", dwf("history", run)
     return run
 
 
@@ -36,9 +36,9 @@ def colons(serial: str) -> str:
     return ":".join(re.findall("..", even))
 
 
-def steps(dwf: Dwf, run: str) -> list[tuple[str, str]]:
+def steps(shown: dict[str, Any]) -> list[tuple[str, str]]:
     """Title and outcome of every step, in the order in which they ended."""
-    return [(step["title"], step["outcome"]) for step in json.loads(dwf("show", run, "--json"))["done"]]
+    return [(step["title"], step["outcome"]) for step in shown["done"]]
 
 
 # -- the way it should go ---------------------------------------------------------------------------------------
@@ -50,14 +50,14 @@ def test_start_tick_inbox_approve_tick_soak_and_the_history_tells_the_whole_stor
 
     inbox = dwf("inbox")
     assert run in inbox and colons(serial)[:5] in inbox and HOST in inbox
-    shown = json.loads(dwf("show", run, "--json"))["approvals"][0]
+    shown = dwf.shown(run)["approvals"][0]
     assert colons(OLD_SERIAL) in json.dumps(shown) and re.search(r'"[0-9a-f]{64}"', json.dumps(shown))
     assert not (web.certs / serial / "cert.pem").exists()  # nothing is signed before the yes
     assert web.serial() == OLD_SERIAL
 
     assert colons(serial) in dwf("approve", run, "-m", "compared the fingerprint")
     dwf.tick()
-    assert dwf.status(run) == "waiting"  # it soaks
+    assert "soak" in dwf("list")
     assert web.serial() == serial and web.live() == serial
     dwf.tick_until(run, "completed")
 
@@ -69,7 +69,7 @@ def test_start_tick_inbox_approve_tick_soak_and_the_history_tells_the_whole_stor
     }
     titles = "expiry, key and csr, sign, verify chain and key, read the new certificate, what is live, switch, nginx -t"
     expected = [*titles.split(", "), "reload", "handshake", "handshake"]
-    assert steps(dwf, run) == [(title, "completed") for title in expected]
+    assert steps(dwf.shown(run)) == [(title, "completed") for title in expected]
     history = dwf("history", run)
     for word in ("compared the fingerprint", getpass.getuser(), "soak", "TimerFired", "handshake", "WorkflowCompleted"):
         assert word in history
@@ -111,14 +111,14 @@ def test_a_no_ends_the_run_and_nothing_was_signed(dwf: Dwf, web: WebServer) -> N
     run = asked(dwf, web)
     dwf("reject", run, "-m", "not on a Friday")
     assert "not on a Friday" in dwf.tick(code=1)
-    assert dwf.status(run) == "failed"
+    assert dwf.shown(run)["status"] == "failed"
     assert not (web.certs / new_serial(web) / "cert.pem").exists()
     assert web.live() == OLD_SERIAL and web.serial() == OLD_SERIAL
 
 
 def test_no_answer_in_time_is_a_no(dwf: Dwf, web: WebServer) -> None:
     run = asked(dwf, web, answer_within="1s")
-    assert dwf.tick_until(run, "failed") == "failed"
+    dwf.tick_until(run, "failed")
     assert "no answer before the deadline" in dwf("history", run)
     assert "TimerFired" not in dwf("history", run) or web.live() == OLD_SERIAL
     assert dwf("approve", run, code=7) == ""  # too late, and said so
@@ -135,16 +135,20 @@ def test_only_those_named_may_say_yes(dwf: Dwf, web: WebServer) -> None:
 # -- drills -----------------------------------------------------------------------------------------------------
 
 
-def assert_taken_back(dwf: Dwf, web: WebServer, run: str, *after: tuple[str, str]) -> None:
-    """The old certificate is served, the run has failed and says so; `after` are the steps after the switch back."""
-    assert dwf.status(run) == "failed"
+NGINX_AND_HANDSHAKE = ["nginx -t", "reload", "handshake"]
+
+
+def taken_back(dwf: Dwf, web: WebServer, run: str) -> tuple[str, list[tuple[str, str]], list[tuple[str, str]]]:
+    """The old certificate is served again and the run failed: why, and the steps before and after the switch back."""
     assert web.live() == OLD_SERIAL and web.serial() == OLD_SERIAL
-    assert "the old certificate is served again" in dwf("show", run)
-    done = steps(dwf, run)
+    shown = dwf.shown(run)
+    assert shown["status"] == "failed"
+    reason, done = json.dumps(shown["error"]), steps(shown)
+    assert "the old certificate is served again" in reason
     undone = done.index(("switch back", "completed"))
     assert ("switch", "completed") in done[:undone]
-    assert done[undone + 1 :] == list(after)
     dwf("verify", run)
+    return reason, done[:undone], done[undone + 1 :]
 
 
 def test_a_failed_check_after_the_switch_brings_the_old_certificate_back(dwf: Dwf, web: WebServer) -> None:
@@ -152,25 +156,24 @@ def test_a_failed_check_after_the_switch_brings_the_old_certificate_back(dwf: Dw
     dwf("approve", run)
     news = dwf.tick(code=1)
     assert run in news and "the old certificate is served again" in news
-    assert ("handshake", "failed") in steps(dwf, run)
-    assert f"serves serial {colons(OLD_SERIAL)}, not {colons(new_serial(web))}" in dwf("show", run)
-    assert_taken_back(dwf, web, run, ("nginx -t", "completed"), ("reload", "completed"), ("handshake", "completed"))
+    reason, before, after = taken_back(dwf, web, run)
+    assert f"serves serial {colons(OLD_SERIAL)}, not {colons(new_serial(web))}" in reason
+    assert before[-1] == ("handshake", "failed")
+    assert after == [(title, "completed") for title in NGINX_AND_HANDSHAKE]
+    assert "switch back" in dwf("history", run)
 
 
 def test_a_check_that_fails_after_the_soak_brings_the_old_certificate_back(dwf: Dwf, web: WebServer) -> None:
     run = asked(dwf, web, soak="1s", patience=0.3)
     dwf("approve", run)
     dwf.tick()
-    assert web.serial() == new_serial(web) and dwf.status(run) == "waiting"
+    assert web.serial() == new_serial(web)
     web.configure(OLD_SERIAL)
     web.reload(OLD_SERIAL)
     dwf.tick_until(run, "failed")
-    assert [outcome for title, outcome in steps(dwf, run) if title == "handshake"] == [
-        "completed",
-        "failed",
-        "completed",
-    ]
-    assert_taken_back(dwf, web, run, ("nginx -t", "completed"), ("reload", "completed"), ("handshake", "completed"))
+    _, before, after = taken_back(dwf, web, run)
+    assert [outcome for title, outcome in before if title == "handshake"] == ["completed", "failed"]
+    assert after == [(title, "completed") for title in NGINX_AND_HANDSHAKE]
 
 
 def test_a_configuration_that_nginx_refuses_is_never_loaded(dwf: Dwf, web: WebServer) -> None:
@@ -178,9 +181,10 @@ def test_a_configuration_that_nginx_refuses_is_never_loaded(dwf: Dwf, web: WebSe
     web.conf.write_text(web.conf.read_text().replace("access_log off;", "acess_log off;"))
     dwf("approve", run)
     assert "acess_log" in dwf.tick(code=1)  # what cron mails names the cause
-    assert ("nginx -t", "failed") in steps(dwf, run)[:-3]  # before the switch back
-    assert "acess_log" in dwf("show", run)
-    assert_taken_back(dwf, web, run, ("nginx -t", "failed"), ("handshake", "completed"))
+    reason, before, after = taken_back(dwf, web, run)
+    assert "acess_log" in reason
+    assert before[-1] == ("nginx -t", "failed")
+    assert after == [("nginx -t", "failed"), ("handshake", "completed")]
 
 
 # -- a machine that dies, a script that changes -----------------------------------------------------------------
@@ -196,7 +200,6 @@ def test_ticks_killed_after_every_step_lose_nothing_and_repeat_nothing_that_is_r
     kills += drive_with_kills(dwf, history, "WorkflowCompleted")
     assert kills >= 8  # eleven steps; the last ones may be over before they are seen
 
-    assert dwf.status(run) == "completed"
     assert web.serial() == new_serial(web) == web.live()
     completed: list[int] = []
     for line in history.read_text().splitlines():
