@@ -158,9 +158,10 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
                 create_run(store.disk, store.layout, store.index, _row(event, link, now_us), line)
         except Conflict:
             found = _existing(store, event, request)
-            if found is not None:
+            if isinstance(found, Started):
                 return found
-            link = store.latest_link(event.run) + 1
+            # After the instance that was judged, and not after the newest: that may have been made since, and be open.
+            link = found + 1
             continue
         return Started(event.run, event.nonce, event.workflow, event.script, event.code, True, request.start_at_us)
 
@@ -199,8 +200,8 @@ def _row(event: WorkflowStarted, link: int, now_us: int) -> Row:
     )
 
 
-def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> Started | None:
-    """The answer for an id that is in use; None: a new instance may be made."""
+def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> Started | int:
+    """The answer for an id that is in use; or the number of the closed instance after which a new one may be made."""
     link = store.latest_link(event.run)
     reading = believe_history(store.disk, store.layout.history_path(event.run, link))
     if reading.problem is not None:
@@ -213,10 +214,10 @@ def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> St
             return Started(head.run, head.nonce, head.workflow, head.script, head.code, created=False)
         raise Conflict(what=f"the id {event.run} is in use, with another {differs}", hint="choose another --id")
     if request.if_exists in ("new", "terminate") and state.ended is not None:
-        return None
+        return link
     if request.if_exists == "terminate":
         _end_by_force(store, state.head.run, link, request)
-        return None
+        return link
     how = "is done" if state.ended is not None else f"is {state.status.value}"
     differs = _difference(head, event)
     other = f", started with another {differs}" if differs else ""

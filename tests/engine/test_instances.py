@@ -9,7 +9,10 @@ import pytest
 
 from dwf.core import events as ev
 from dwf.core.state import Status
+from dwf.engine import start as start_module
 from dwf.errors import Busy, Conflict, UsageError
+from dwf.store.files import Disk
+from dwf.store.history import Reading
 from tests.engine.house import House, in_thread, until
 
 BOOK = """
@@ -178,6 +181,25 @@ def test_many_new_instances_at_once_make_one_while_ticks_run(house: House) -> No
     house.tick()
     assert len(made) == 1 and house.view().link == 2
     assert house.status() is Status.WAITING
+
+
+def test_a_new_instance_follows_the_one_that_was_found_closed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one start looks at the closed instance, another makes the next: it is open, and is not passed over."""
+    house.go("@dwf.workflow\nasync def main():\n    return 1\n")
+    path = house.script("@dwf.workflow\nasync def main():\n    return await dwf.wait_signal('go')\n")
+    believe, begun = start_module.believe_history, []
+
+    def overtaken(disk: Disk, history: str) -> Reading:
+        reading = believe(disk, history)
+        if not begun:
+            begun.append(True)
+            house.start(path, if_exists="new")
+        return reading
+
+    monkeypatch.setattr(start_module, "believe_history", overtaken)
+    with pytest.raises(Conflict, match="that run is running"):
+        house.start(path, if_exists="new")
+    assert house.view().link == 2
 
 
 def test_an_id_is_made_up_from_the_workflow_if_none_is_given(house: House) -> None:
