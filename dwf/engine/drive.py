@@ -17,7 +17,17 @@ from dwf.core.duration import SECOND, stamp
 from dwf.core.state import Status
 from dwf.engine.arrivals import CLOSING, TIMER, Arrival, decided, from_time
 from dwf.engine.context import Engine
-from dwf.engine.ending import Driven, Rest, close_with, closed, missing, not_begun, termination, unreadable
+from dwf.engine.ending import (
+    Driven,
+    Rest,
+    close_with,
+    closed,
+    ended_unbegun,
+    missing,
+    not_begun,
+    termination,
+    unreadable,
+)
 from dwf.engine.incoming import Incoming
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
@@ -93,6 +103,8 @@ class _Drive:
             return closed(self._store, self.journal)
         if state.starts_later and stamp(self._engine.clock()) < state.head.start_at:
             return not_begun(self._store, self.journal)
+        if self.journal.history.length == 1 and (ended := ended_unbegun(self._store, self.journal)) is not None:
+            return ended
         self._replay()
         while True:
             if self._engine.stop.is_set():

@@ -83,13 +83,19 @@ def termination(state: RunState, letter: Letter) -> ev.WorkflowTerminated:
     )
 
 
+def ended_unbegun(store: Store, journal: Journal) -> Rest | None:
+    """End a run of which nothing has happened yet, if its mail asks for that: its script never begins."""
+    end = _ended_before(journal.state, store.mailbox.pending(journal.run))
+    return None if end is None else close_with(store, journal, end)
+
+
 def not_begun(store: Store, journal: Journal) -> Rest:
     """Leave a run whose start lies ahead: mail is kept for the script; only an end is taken up now."""
     while True:
         wakes = store.index.wakes_seen(journal.run)
-        end = _ended_before(journal.state, store.mailbox.pending(journal.run))
-        if end is not None:
-            return close_with(store, journal, end)
+        ended = ended_unbegun(store, journal)
+        if ended is not None:
+            return ended
         if store.index.settle(journal.run, wakes, row_of(journal.state, journal.link)):
             return Rest.WAITING
         store.index.mark_due(journal.run)
