@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from dataclasses import dataclass
 
 from dwf.core.duration import unstamp
@@ -26,6 +27,7 @@ from dwf.store.verify import Examined, Finding, examine, findings
 PENDING_FULL = 8 * 1024 * 1024
 PENDING_LIMIT = 128 * 1024 * 1024
 TAIL_BYTES = 4096
+_NO_FILE = "it is a link, a directory or a device, and not a regular file"
 _HEADER_LIMIT = 4 * 1024 * 1024
 
 
@@ -58,6 +60,11 @@ class History:
             fd = disk.open_regular(path, append=True, owner=os.geteuid())
         except FileNotFoundError:
             raise _no_history(path) from None
+        except DwfError as error:
+            if _is_file(path):
+                raise
+            # Nothing of ours, and no history will ever come of it: said once and left alone, like a damaged one.
+            raise HistoryCorrupt(path=path, line=1, offset=0, why=_NO_FILE, kind="foreign") from error
         try:
             found = examine(read_all(fd, path), path)
             if found.finding is not None and not found.mendable:
@@ -325,6 +332,13 @@ def _content(path: str) -> bytes:
         return read_regular(path)
     except FileNotFoundError:
         raise _no_history(path) from None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return True  # the error that brought us here says more
 
 
 def _no_history(path: str) -> NotFound:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HISTORY_SUFFIX = ".jsonl"
 # Between a workflow id and the number of its instance; not allowed in ids.
 LINK_MARK = "~"
+_PUNCTUATION = str.maketrans(dict.fromkeys("._-", "0"))
 _ELSEWHERE = "name another place with --home or DWF_HOME; an empty directory becomes one by the first dwf start"
 _SHARED_BY_ROOT = "/var/lib/dwf"
 # Locks, rename and fsync do not keep their promises between two machines that share one of these.
@@ -82,9 +83,17 @@ def run_of(name: str) -> tuple[str, int] | None:
     if not name.endswith(HISTORY_SUFFIX) or name.startswith("."):
         return None
     run, mark, link = name[: -len(HISTORY_SUFFIX)].partition(LINK_MARK)
+    if not _could_be_run(run):
+        return None
     if not mark:
         return run, 1
     return (run, int(link)) if link.isascii() and link.isdecimal() and int(link) > 1 else None
+
+
+def _could_be_run(run: str) -> bool:
+    """Whether a start would have taken it as an id; in step with `core.messages`, and without what that imports."""
+    plain = run[:1] + run[1:].translate(_PUNCTUATION)
+    return plain.isascii() and plain.isalnum() and len(run) <= 128
 
 
 # -- where it is ------------------------------------------------------------------------------------------------

@@ -348,9 +348,11 @@ def test_links_other_kinds_and_files_that_others_write_are_refused(tmp_path: Pat
     os.mkfifo(tmp_path / "fifo.jsonl")
     (tmp_path / "dir.jsonl").mkdir()
     for name in ("link", "fifo", "dir"):
-        for opening in (open_history, read_history, verify_history, tail):
+        for opening in (read_history, verify_history, tail):
             with pytest.raises((NotPermitted, DiskError)):
                 opening(str(tmp_path / f"{name}.jsonl"))
+        with pytest.raises(HistoryCorrupt, match="not a regular file"):
+            open_history(str(tmp_path / f"{name}.jsonl"))
     Path(real).chmod(0o620)
     with pytest.raises(NotPermitted, match="others may write"):
         open_history(real)

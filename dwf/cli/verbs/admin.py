@@ -34,8 +34,7 @@ def verify(
     """
     session = session_of(context)
     store = session.store_to_read() if run is None else session.existing_store(run)
-    paths = [] if store is None else _histories(session, store, run)
-    findings: list[Finding] = []
+    paths, findings = ([], []) if store is None else _histories(session, store, run)
     for number, path in enumerate(paths):
         _progress(session, number, len(paths))
         findings += _findings(path)
@@ -61,18 +60,21 @@ class Damaged(DwfError):
         )
 
 
-def _histories(session: Session, store: Store, run: str | None) -> list[str]:
+def _histories(session: Session, store: Store, run: str | None) -> tuple[list[str], list[Finding]]:
+    """The files to check; and what bears the suffix of a history and a name that none can have, for all runs only."""
     import os
 
-    from dwf.store.layout import run_of
+    from dwf.store.layout import HISTORY_SUFFIX, run_of
+    from dwf.store.verify import Finding
 
     wanted = None if run is None else pick(session, store, run)
     try:
         names = sorted(os.listdir(store.layout.runs))  # noqa: PTH208
     except FileNotFoundError:
-        return []
-    found = [(run_of(name), name) for name in names]
-    return [f"{store.layout.runs}/{name}" for of, name in found if of is not None and wanted in (None, of[0])]
+        return [], []
+    found = [(run_of(name), f"{store.layout.runs}/{name}") for name in names if name.endswith(HISTORY_SUFFIX)]
+    odd = [Finding(path, 0, 0, "foreign", "no run can have this name") for of, path in found if of is None and not run]
+    return [path for of, path in found if of is not None and wanted in (None, of[0])], odd
 
 
 def _findings(path: str) -> list[Finding]:
