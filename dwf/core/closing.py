@@ -29,6 +29,11 @@ class Doors:
     def __init__(self) -> None:
         self._knocks = 0
 
+    @property
+    def knocked(self) -> bool:
+        """Whether anything was refused."""
+        return self._knocks > 0
+
     def knock(self) -> None:
         """Raises Closed; for one who knocks for ever it comes back, and he is to be left waiting."""
         self._knocks += 1

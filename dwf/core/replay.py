@@ -236,6 +236,10 @@ class Replay:
         self.commands.closing = True
         with _Inside(self):
             self.loop.close_all()
+            if self.loop.doors.knocked:
+                # What was refused may have left coroutines that nobody awaits (the rest of a gather). Collected here
+                # they go without a word; later Python would complain of them, in the middle of somebody else's work.
+                gc.collect()
 
     # -- divergence ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import subprocess
 import sys
+import warnings
 import weakref
 from typing import Any
 
@@ -322,6 +323,31 @@ def test_a_coroutine_that_nobody_awaits_is_named_once_and_only_while_the_run_liv
         ]
         with contextlib.closing(replayed(run.program, run.events)) as again:
             assert again.commands.emissions == []
+
+
+def test_coroutines_left_over_by_a_refusal_go_without_a_word() -> None:
+    """The second half of the gather is never begun; it must not be complained of when others are at work."""
+
+    async def half() -> None:
+        await act("clean up")
+
+    async def main() -> None:
+        kept = []
+        try:
+            await act("change")
+        finally:
+            try:
+                await asyncio.gather(half(), half())
+            except BaseException as error:
+                kept.append(error)  # a cycle: the error holds the frames, and these hold the list
+                raise
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with Fake(main) as run:
+            keep = run.replay
+        gc.collect()
+    assert keep.closed and [str(warning.message) for warning in told] == []
 
 
 def test_a_closed_or_failed_replay_takes_nothing_more() -> None:
