@@ -1,7 +1,8 @@
 """`dwf run`: a run driven in this process while somebody looks on, who may be asked its questions.
 
 Others may drive it at the same time (cron does not stop for us): whatever they record is followed too. Ctrl-C leaves
-the run where it is; the next tick goes on with it.
+the run where it is; the next tick goes on with it. Where nobody can be asked (no terminal, or --no-input), a run that
+waits for a person alone is left in the same way: what it waits for cannot come from here.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ def attend(session: Session, store: Store, started: Started) -> int:
             attended.follower.close()
     if view.state is not None and isinstance(view.state.ended, WorkflowCompleted):
         _print_result(session, store, view.state.ended)
+    elif attended.needs_person:
+        screen.tell(f"left {started.run} where it is: {attended.needs_person}")
+        return Exit.NEEDS_PERSON
     elif stopper.number and not view.status.closed:
         screen.tell(f"left {started.run} where it is; the next tick goes on with it")
         screen.tell(("next: ", "cyan"), f"dwf show {started.run}", ("  where it is", "dim"))
@@ -70,6 +74,28 @@ def _advise(session: Session, view: RunView) -> None:
         session.screen.say(("next: ", "cyan"), line, ("  " + words, "dim"))
 
 
+def _wish(view: RunView) -> str:
+    """What the run waits for, if only a person can give it, and what to type; else nothing.
+
+    A step that will be tried again moves it on. So does a timer beside a signal: it is the time limit of the signal.
+    """
+    from dwf.cli.payloads import brief
+    from dwf.core.messages import quoted
+
+    state, run = view.state, view.run
+    if state is None or state.steps or state.starts_later:
+        return ""
+    if state.approvals:
+        asked = next(iter(state.approvals.values())).requested
+        which = f" {asked.command}" if len(state.approvals) > 1 else ""
+        shown = "" if bytes(asked.show) == b"null" else f" ({brief(asked.show)})"
+        return f'it asks {quoted(asked.prompt, 200)}{shown}; answer with: dwf approve {run}{which} -m "..."'
+    if state.signal_waits and not state.timers:
+        name = next(iter(state.signal_waits.values())).opened.name
+        return f"it waits for signal {name}; send it with: dwf signal {run} {name} [K=V ...]"
+    return ""
+
+
 class _Attended:
     def __init__(self, session: Session, store: Store, run: str, stopper: Stopper) -> None:
         self._session, self._store, self._run, self._stopper = session, store, run, stopper
@@ -78,9 +104,13 @@ class _Attended:
         self._put_off: set[int] = set()
         self._told: set[int] = set()
         self._left_us = 0
+        self.needs_person = ""
 
     def to_rest(self) -> RunView:
-        """Until the run is closed, blocked or unreadable, or a signal came."""
+        """Until the run is closed, blocked or unreadable, or a signal came; or until it needs a person who is not here.
+
+        Then `needs_person` says for what, and what to type.
+        """
         self.follower.learn(_load(self._store, self._run).events)
         while True:
             report = drive(self._store, self._stopper, only={self._run}, watch=self.follower)
@@ -92,6 +122,10 @@ class _Attended:
                 return view
             if self._stopper.number:
                 return view
+            if not self._session.interactive and not self._something_to_do(view):
+                self.needs_person = _wish(view)
+                if self.needs_person:
+                    return view
             self._ask_or_wait(view)
 
     def _look(self) -> RunView:

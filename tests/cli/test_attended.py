@@ -106,6 +106,72 @@ def test_an_answer_from_elsewhere_ends_the_question(dwf: Terminal, spawn: Any) -
     assert ended(child) == 0
 
 
+def test_without_a_terminal_a_question_ends_the_attending_and_not_the_run(dwf: Terminal) -> None:
+    said = dwf("run", f"{dwf.script}:asks", "host=web7", "--id", "a", "-q")
+
+    assert (said.code, said.out, len(said.err.splitlines())) == (5, "", 1)
+    assert 'asks "Switch web7?" ({"serial":"3A:91"})' in said.err and 'dwf approve a -m "..."' in said.err
+    assert dwf("show", "a", "--json").json["status"] == "waiting"
+    assert dwf("approve", "a", "-m", "fine", "--tick").code == 0
+    assert dwf("result", "a").out == '"fine"\n'
+
+
+def test_of_several_questions_the_number_says_which_to_answer(dwf: Terminal) -> None:
+    said = dwf("run", f"{dwf.script}:asks_two", "--id", "a", "-q")
+    assert said.code == 5 and "dwf approve a 1 -m" in said.err
+
+
+def test_without_a_terminal_a_signal_ends_the_attending_and_not_the_run(dwf: Terminal) -> None:
+    said = dwf("run", f"{dwf.script}:waits", "--id", "w", "-q")
+
+    assert (said.code, len(said.err.splitlines())) == (5, 1)
+    assert "waits for signal go" in said.err and "dwf signal w go" in said.err
+    dwf("signal", "w", "go", "7", "--tick")
+    assert dwf("result", "w").out == "7\n"
+
+
+def test_no_input_ends_the_attending_on_a_terminal_too(spawn: Any, dwf: Terminal) -> None:
+    child = spawn("run", f"{dwf.script}:asks", "--id", "a", "--no-input")
+    child.expect("left a where it is: it asks")
+    assert ended(child) == 5
+
+
+MOVES_ON = """
+import asyncio, dwf
+
+@dwf.activity(retry=dwf.Retry(initial="300ms", max_attempts=2))
+def flaky() -> int:
+    if dwf.activity_info().attempt == 1:
+        raise OSError("not yet")
+    return 7
+
+@dwf.workflow
+async def limited() -> object:
+    return await dwf.wait_signal("go", timeout="10ms", default="nobody came")
+
+@dwf.workflow
+async def retries() -> object:
+    waits = asyncio.create_task(dwf.wait_signal("go"))
+    found = await flaky()
+    waits.cancel()
+    return found
+
+@dwf.workflow
+async def sleeps() -> str:
+    await dwf.sleep("10ms")
+    return "done"
+"""
+
+
+@pytest.mark.parametrize(("workflow", "result"), [("limited", '"nobody came"'), ("retries", "7"), ("sleeps", '"done"')])
+def test_without_a_terminal_what_time_moves_on_is_attended_to_its_end(
+    dwf: Terminal, workflow: str, result: str
+) -> None:
+    dwf.script.write_text(MOVES_ON)
+    said = dwf("run", f"{dwf.script}:{workflow}")
+    assert (said.code, said.out) == (0, f"{result}\n"), said.err
+
+
 def test_ctrl_c_leaves_the_run_and_says_how_to_go_on(dwf: Terminal, spawn: Any) -> None:
     child = spawn("run", f"{dwf.script}:waits", "--id", "w")
     child.expect("waits for signal go")

@@ -189,7 +189,9 @@ def test_a_second_signal_ends_a_tick_whose_step_will_not_go(dwf: Terminal) -> No
 
 
 def test_ctrl_c_leaves_a_run_that_was_driven_here_to_the_next_tick(dwf: Terminal) -> None:
-    process = dwf.spawn("run", dwf.script(WAITS), "--id", "one")
+    # Without a time limit it would leave by itself: there is nobody here to send a signal.
+    limited = WAITS.replace("wait_signal(name)", 'wait_signal(name, timeout="1h")')
+    process = dwf.spawn("run", dwf.script(limited), "--id", "one")
     until(lambda: dwf.history("one").exists() and dwf.events("one", "SignalWaitOpened"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
