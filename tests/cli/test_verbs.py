@@ -429,3 +429,20 @@ def test_a_run_gives_its_result_and_its_outcome(dwf: Terminal) -> None:
     said = dwf("run", f"{dwf.script}:stumbles")
     assert (said.code, said.out) == (5, "")
     assert "next: dwf upgrade" in said.err
+
+
+@pytest.mark.parametrize("verb", ["start", "run"])
+def test_live_and_pinned_code_exclude_each_other(dwf: Terminal, verb: str) -> None:
+    said = dwf(verb, f"{dwf.script}:quick", "--live", "--code", "pinned")
+    assert said.code == 2 and "--live and --code pinned" in said.error
+    assert not dwf.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [((), "pinned"), (("--code", "pinned"), "pinned"), (("--live",), "live"), (("--live", "--code", "live"), "live")],
+    ids=["neither", "pinned", "live", "twice live"],
+)
+def test_code_is_pinned_unless_it_is_asked_to_be_live(dwf: Terminal, words: tuple[str, ...], mode: str) -> None:
+    run = dwf.started("quick", *words)
+    assert dwf("show", run, "--json").json["code_mode"] == mode

@@ -36,8 +36,8 @@ IfExistsOption = Annotated[
     Option("--if-exists", help="if the id is in use: fail, use that run, new after it ended, terminate it"),
 ]
 CodeOption = Annotated[
-    Literal["pinned", "live"],
-    Option("--code", help="pinned: the script as it is now; live: as it is at each tick"),
+    Literal["pinned", "live"] | None,
+    Option("--code", help="pinned (the default): the script as it is now; live: as it is at each tick"),
 ]
 LiveOption = Annotated[bool, Option("--live", help="the same as --code live")]
 HelpOption = Annotated[bool, Option("--help", "-h", help="this, or with SCRIPT its parameters")]
@@ -53,7 +53,7 @@ def start(
     at: AtOption = None,
     in_: InOption = None,
     if_exists: IfExistsOption = "fail",
-    code: CodeOption = "pinned",
+    code: CodeOption = None,
     live: LiveOption = False,
     reason: ReasonOption = "",
     tick: TickOption = False,
@@ -74,7 +74,7 @@ def start(
     if timeout is not None and not wait:
         raise UsageError(what="--timeout is for --wait", hint="give --wait too")
     request = _request(
-        session, script, values, id_, input_, tag, _when(session, at, in_), if_exists, live or code == "live", reason
+        session, script, values, id_, input_, tag, _when(session, at, in_), if_exists, _is_live(code, live), reason
     )
     store, started = _begin(session, request)
     _tell_started(session, store, started, here=tick)
@@ -93,7 +93,7 @@ def run(
     input_: InputOption = None,
     tag: TagOption = None,
     if_exists: IfExistsOption = "fail",
-    code: CodeOption = "pinned",
+    code: CodeOption = None,
     live: LiveOption = False,
     reason: ReasonOption = "",
     help_: HelpOption = False,
@@ -107,7 +107,7 @@ def run(
     session = session_of(context)
     if help_:
         return _explain(context, session, script)
-    request = _request(session, script, values, id_, input_, tag, None, if_exists, live or code == "live", reason)
+    request = _request(session, script, values, id_, input_, tag, None, if_exists, _is_live(code, live), reason)
     store, started = _begin(session, request)
     from dwf.cli.attended import attend
 
@@ -176,6 +176,11 @@ def _request(
         live=live,
         if_exists=if_exists,
     )
+
+
+def _is_live(code: str | None, live: bool) -> bool:
+    refuse_both(live, code == "pinned", "--live and --code pinned")
+    return live or code == "live"
 
 
 def _when(session: Session, at: str | None, in_: str | None) -> int | None:
