@@ -147,7 +147,9 @@ def _post(store: Store, view: RunView, message: Message, what: str) -> Posted:
             what=f"run {view.run} was over before this came; it is kept as late", hint=f"dwf show {view.run}"
         )
     if fate == "bad":
-        raise WrongState(what=f"run {view.run} could not take this; the reason is kept with it", hint="dwf doctor")
+        raise WrongState(
+            what=f"run {view.run} could not take this; the reason is kept with it", hint=f"see {store.layout.mail_bad}"
+        )
     return Posted(posted, view.run, view.state.head.nonce, what)
 
 

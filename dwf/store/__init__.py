@@ -6,6 +6,7 @@ that would make a waiting run cost more than one small file.
 
 Floors inside, from the ground; each imports only what stands before it:
 
+    row        one row of the index, as data
     files      the system calls that change the disk; the seam where tests inject faults
     layout     where things lie; where the state directory is; whether it may be used
     record     one line of a history: its form, its hash, its chain
@@ -13,7 +14,17 @@ Floors inside, from the ground; each imports only what stands before it:
     mend       cutting off a torn tail, without losing a byte of it
     history    the writer of a run's history, and its readers
     content    files named by the hash of what is in them
-    code blobs locks mailbox index creation outputs
+    blobs      large payloads; after them code (stored scripts) and outputs (what steps printed)
+    code outputs
+    locks      at most one process works on a run
+    letters    a message as it lies on disk, checked
+    refused    what was found in the mailbox and is no message
+    mailbox    posting and reading messages
+    indexfile  the file of the index: tables, statements, and what SQLite's errors mean
+    rebuild    the index made anew from the histories
+    index      what `list` shows, and which runs are due; derived, may be deleted at any time
+    creation   a run is there for good, or not at all
+    room       all of these as one object, for the rooms above
 
 Rules of the room:
 

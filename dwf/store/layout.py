@@ -199,7 +199,11 @@ def open_home(
 
 
 def adopt_home(disk: Disk, layout: Layout) -> None:
-    """Bind the state directory to this machine, knowingly: it was moved here and is not used elsewhere."""
+    """Bind the state directory to this machine, knowingly: it was moved here and is not used elsewhere.
+
+    Raises NotPermitted if it is not the caller's own.
+    """
+    _require_private(layout.home, os.stat(layout.home), True)
     alone = _enter_alone(layout.home)
     try:
         fresh = f"{layout.machine}.new"
@@ -233,7 +237,7 @@ def _enter_alone(home: str) -> int:
 def refuse_network(path: str) -> None:
     """Raise BadConfiguration if the directory lies on a network or user-space file system.
 
-    Not asked on an idle tick: it reads the list of mounts. Writers ask once, before they begin.
+    Not asked on an idle tick: it reads the list of mounts. Writers ask once, when they open the store.
     """
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
@@ -247,7 +251,7 @@ def refuse_network(path: str) -> None:
             what=f"{path} is on a {kind} file system, where locks and fsync cannot be relied on",
             path=path,
             kind=kind,
-            hint="choose a local disk with DWF_HOME; --allow-network-fs if you know that one machine alone uses it",
+            hint="name a directory on a local disk with --home or DWF_HOME",
         )
 
 

@@ -8,7 +8,7 @@ from dwf.store.blobs import Blobs
 from dwf.store.code import CodeStore
 from dwf.store.files import Disk
 from dwf.store.index import Index
-from dwf.store.layout import Layout, open_home
+from dwf.store.layout import Layout, adopt_home, open_home, refuse_network
 from dwf.store.locks import RunLocks
 from dwf.store.mailbox import Mailbox
 from dwf.store.outputs import Outputs
@@ -33,7 +33,15 @@ class Store:
     def open(cls, home: str, *, create: bool = False, parents: bool = False, write: bool = True) -> Store:
         """The state directory at `home`, checked, and made if `create` is given. Raises what `open_home` raises."""
         disk = Disk()
-        return cls(disk, open_home(disk, home, create, parents=parents, write=write))
+        layout = open_home(disk, home, create, parents=parents, write=write)
+        if write:
+            # It may have been moved, or mounted over, since it was made.
+            refuse_network(layout.home)
+        return cls(disk, layout)
+
+    def adopt(self) -> None:
+        """Bind the state directory to this machine. Right only if nothing uses it elsewhere. Raises NotPermitted."""
+        adopt_home(self.disk, self.layout)
 
     def latest_link(self, run: str) -> int:
         """The number of the newest instance of a workflow id, 1 if there is none yet."""

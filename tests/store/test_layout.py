@@ -367,7 +367,7 @@ def test_a_network_file_system_is_refused_when_it_is_made(
     home = tmp_path / "home"
     with pytest.raises(BadConfiguration, match=kind) as refused:
         open_home(Disk(), str(home), create=True)
-    assert "--allow-network-fs" in str(refused.value.hint)
+    assert "local disk" in str(refused.value.hint)
     assert tree(home) == []
     with pytest.raises(BadConfiguration):
         refuse_network(str(home))
