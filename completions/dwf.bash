@@ -29,7 +29,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate upgrade stack verify whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate upgrade stack verify adopt whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -57,6 +57,7 @@ _dwf_verb() {
     upgrade) options='--to -m --reason'; first=runs; rest=runs ;;
     stack) options=''; first=runs; rest=- ;;
     verify) options=''; first=runs; rest=- ;;
+    adopt) options='-y --yes'; first=-; rest=- ;;
     whoami) options=''; first=-; rest=- ;;
     completion) options=''; first=shells; rest=- ;;
     help) options=''; first=topics; rest=- ;;

@@ -32,6 +32,7 @@ complete -c dwf -n __dwf_no_verb -f -a terminate -d 'end a run now, without any 
 complete -c dwf -n __dwf_no_verb -f -a upgrade -d 'move runs to a mended script, if their history fits it'
 complete -c dwf -n __dwf_no_verb -f -a stack -d 'where in the script each task of a run waits'
 complete -c dwf -n __dwf_no_verb -f -a verify -d 'check histories line by line: hashes, chain, order'
+complete -c dwf -n __dwf_no_verb -f -a adopt -d 'bind a state directory that was moved or restored to this machine'
 complete -c dwf -n __dwf_no_verb -f -a whoami -d 'as whom dwf would record you'
 complete -c dwf -n __dwf_no_verb -f -a completion -d 'print the completion for bash, zsh or fish'
 complete -c dwf -n __dwf_no_verb -f -a help -d 'explain a topic or a verb'
@@ -116,6 +117,8 @@ complete -c dwf -n '__dwf_verb upgrade' -l to -r -d 'the mended script'
 complete -c dwf -n '__dwf_verb upgrade' -s m -l reason -x -d 'why; recorded with your name'
 complete -c dwf -n '__dwf_verb stack' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb verify' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
+complete -c dwf -n '__dwf_verb adopt' -f
+complete -c dwf -n '__dwf_verb adopt' -s y -l yes -d 'do not ask'
 complete -c dwf -n '__dwf_verb whoami' -f
 complete -c dwf -n '__dwf_verb completion' -f -a 'bash zsh fish'
 complete -c dwf -n '__dwf_verb help' -f -a '(dwf __complete topics (commandline -ct) 2>/dev/null)'

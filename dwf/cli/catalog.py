@@ -121,6 +121,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf verify rotate-web1 --json", "one, for a program")),
     ),
     Verb(
+        "adopt", "Admin", "admin", "bind a state directory that was moved or restored to this machine",
+        (("dwf adopt", "asks first: is it really used nowhere else?"),
+         ("dwf adopt --home /srv/dwf --yes", "for a restore script, without the question")),
+    ),
+    Verb(
         "whoami", "Admin", "admin", "as whom dwf would record you",
         (("dwf whoami", "uid, login, and what else is known"),
          ("sudo dwf whoami", "the user behind a sudo is kept")),

@@ -446,3 +446,25 @@ def test_live_and_pinned_code_exclude_each_other(dwf: Terminal, verb: str) -> No
 def test_code_is_pinned_unless_it_is_asked_to_be_live(dwf: Terminal, words: tuple[str, ...], mode: str) -> None:
     run = dwf.started("quick", *words)
     assert dwf("show", run, "--json").json["code_mode"] == mode
+
+
+def test_a_directory_of_another_machine_is_used_again_when_it_is_adopted(dwf: Terminal) -> None:
+    run = dwf.started("quick")
+    (dwf.home / "machine").write_text("0123456789abcdef0123456789abcdef\n")
+    refused = dwf("start", f"{dwf.script}:quick")
+    assert refused.code == 78 and refused.hint.endswith("dwf adopt")
+
+    asked = dwf("adopt")
+    assert asked.code == 2 and "nobody to ask" in asked.error
+    assert dwf("tick").code == 78
+
+    assert dwf("adopt", "-y").code == 0
+    assert dwf("tick").code == 0
+    assert dwf("result", run).code == 0
+
+
+def test_what_is_no_state_directory_is_not_adopted(dwf: Terminal) -> None:
+    assert dwf("adopt", "-y").code == 73
+    dwf.home.mkdir()
+    assert dwf("adopt", "-y").code == 73
+    assert list(dwf.home.iterdir()) == []

@@ -1,11 +1,11 @@
-"""Admin: verify, whoami, completion, help, version."""
+"""Admin: verify, adopt, whoami, completion, help, version."""
 
 from __future__ import annotations
 
 import platform
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Context
+from typer import Argument, Context, Option
 
 from dwf import __version__
 from dwf.cli.catalog import BY_NAME, VERBS, nearest
@@ -109,6 +109,26 @@ def _print_findings(session: Session, findings: list[Finding], checked: int) -> 
         screen.line(f"{f.path}: line {f.line}, byte {f.offset}: ", (f.kind, style), f": {f.why}")
     if not findings:
         screen.line(f"{checked} {'history' if checked == 1 else 'histories'} checked, nothing is wrong")
+
+
+# -- the state directory ----------------------------------------------------------------------------------------
+
+
+def adopt(context: Context, yes: Annotated[bool, Option("-y", "--yes", help="do not ask")] = False) -> int:
+    """Bind a state directory to this machine: it was moved here, or restored from a backup.
+
+    Locks do not reach over machines. If anything still drives these runs elsewhere, their steps are done twice.
+    """
+    session = session_of(context)
+    store = session.store(write=False)
+    if not yes:
+        if not session.interactive:
+            raise UsageError(what="there is nobody to ask whether it is used elsewhere", hint="say so with -y")
+        if not session.screen.confirm(f"is {store.layout.home} used on no other machine any more?"):
+            raise UsageError(what="nothing was changed", hint="stop its ticks there first")
+    store.adopt()
+    session.screen.say(f"{store.layout.home} is bound to this machine")
+    return Exit.OK
 
 
 # -- words ------------------------------------------------------------------------------------------------------
