@@ -72,7 +72,7 @@ _dwf_value() {
     --input) kind=files ;;
     --if-exists) kind='fail use new terminate' ;;
     --code) kind='pinned live' ;;
-    --status) kind='running waiting blocked completed failed cancelled terminated corrupt newer' ;;
+    --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --to) kind=files ;;
     --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key) kind=- ;;
   esac

@@ -75,7 +75,7 @@ complete -c dwf -n '__dwf_verb tick' -l max-seconds -x -d 'stop taking work afte
 complete -c dwf -n '__dwf_verb list ls' -f
 complete -c dwf -n '__dwf_verb list ls' -l open -d 'only runs that have not ended'
 complete -c dwf -n '__dwf_verb list ls' -l workflow -x -d 'only runs of this workflow'
-complete -c dwf -n '__dwf_verb list ls' -l status -x -a 'running waiting blocked completed failed cancelled terminated corrupt newer' -d 'only these: waiting, failed ...; may be repeated'
+complete -c dwf -n '__dwf_verb list ls' -l status -x -a 'running waiting blocked completed failed cancelled terminated moved imported corrupt newer' -d 'only these: waiting, failed ...; may be repeated'
 complete -c dwf -n '__dwf_verb list ls' -s n -l limit -x -d 'at most so many, newest first'
 complete -c dwf -n '__dwf_verb show status' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb show status' -l exit-status -d 'exit by the runs state: 0 done, 1 failed, 3 not finished, 5 needs a person ...'

@@ -29,7 +29,9 @@ _BY_METAVAR = {
 _EVERYWHERE_CHOICES = {
     "--output": ("table", "wide", "json", "jsonl", "name"),
     "--color": ("auto", "always", "never"),
-    "--status": tuple("running waiting blocked completed failed cancelled terminated corrupt newer".split()),
+    "--status": tuple(
+        "running waiting blocked completed failed cancelled terminated moved imported corrupt newer".split()
+    ),
 }
 
 

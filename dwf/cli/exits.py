@@ -45,7 +45,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.NOT_FOUND: "there is no such run, script, workflow, step or topic",
     Exit.NEEDS_PERSON: "the run waits for a person: an approval, or it is blocked",
     Exit.CANCELLED: "the run was cancelled or terminated",
-    Exit.WRONG_STATE: "too late or too early: the run is closed, the question answered or not asked",
+    Exit.WRONG_STATE: "too late or too early: the run is closed or moved away, the question answered or not asked",
     Exit.CONFLICT: "the id is in use",
     Exit.DAMAGED: "a history is damaged, written by a newer dwf, or no longer fits its script",
     Exit.INTERNAL: "a fault of dwf itself; please report it",
@@ -89,10 +89,12 @@ _BY_STATUS = {
     "failed": Exit.FAILED,
     "cancelled": Exit.CANCELLED,
     "terminated": Exit.CANCELLED,
+    "moved": Exit.WRONG_STATE,
+    "imported": Exit.WRONG_STATE,
     "blocked": Exit.NEEDS_PERSON,
     "corrupt": Exit.DAMAGED,
     "newer": Exit.DAMAGED,
     "running": Exit.UNFINISHED,
     "waiting": Exit.UNFINISHED,
 }
-_GRAVEST_FIRST = (Exit.DAMAGED, Exit.FAILED, Exit.CANCELLED, Exit.NEEDS_PERSON, Exit.UNFINISHED)
+_GRAVEST_FIRST = (Exit.DAMAGED, Exit.FAILED, Exit.CANCELLED, Exit.WRONG_STATE, Exit.NEEDS_PERSON, Exit.UNFINISHED)

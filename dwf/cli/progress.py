@@ -44,6 +44,9 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.RunUnblocked: "goes on",
     ev.CodeUpgraded: "upgraded to",
     ev.HistoryRepaired: "repaired",
+    ev.RunMoved: "moved",
+    ev.RunAdopted: "taken up",
+    ev.RunImported: "imported",
 }
 _FAILED = (ev.ActivityFailed, ev.ActivityTimedOut, ev.ActivityAttemptFailed, ev.WorkflowFailed, ev.RunBlocked)
 _DONE = (ev.ActivityCompleted, ev.WorkflowCompleted, ev.TimerFired, ev.ApprovalResolved)

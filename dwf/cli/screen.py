@@ -39,6 +39,8 @@ STATUS_STYLES = {
     "failed": "red",
     "cancelled": "dim",
     "terminated": "dim",
+    "moved": "dim",
+    "imported": "dim",
     "corrupt": "red bold",
     "newer": "red bold",
 }

@@ -168,6 +168,16 @@ def _answered(e: ev.ApprovalAnswered, thread: Thread) -> Told:
     return Told(f"{yes} to {thread.title(e.command)}{_why(e.comment)}", person(e.by, uid=True))
 
 
+def _moving(e: Any, thread: Thread) -> Told:
+    return Told(f"{place(e)}{_why(e.reason)}", person(e.by))
+
+
+def place(e: ev.RunMoved | ev.RunAdopted | ev.RunImported) -> str:
+    """Where a run went, or where it was taken up: the file or the host, and the mark of the machine."""
+    machine = f"{e.host or 'a host'} (machine {e.machine[:8] or 'unknown'})"
+    return f"into {e.to}, from {machine}" if isinstance(e, ev.RunMoved) else f"on {machine}"
+
+
 def _ended(e: Any) -> str:
     return f"  ({len(e.open)} still open)" if e.open else ""
 
@@ -218,6 +228,9 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.RunUnblocked: lambda e, t: Told(""),
     ev.CodeUpgraded: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7]}{_why(e.reason)}", person(e.by)),
     ev.HistoryRepaired: lambda e, t: Told(f"{e.dropped_bytes} bytes of an unfinished record were cut off"),
+    ev.RunMoved: _moving,
+    ev.RunAdopted: _moving,
+    ev.RunImported: _moving,
 }
 
 

@@ -375,7 +375,39 @@ class HistoryRepaired(Progress, frozen=True, kw_only=True):
     sha256: str
 
 
+class _Moving(Progress, frozen=True, kw_only=True):
+    """The script never learns of it: it goes on elsewhere as if nothing had been.
+
+    `machine` is derived from the machine's id and tells two machines apart; `host` is its name, for people.
+    """
+
+    by: Identity | None = None
+    reason: str = ""
+    host: str = ""
+    machine: str = ""
+
+
+class RunMoved(_Moving, frozen=True, kw_only=True):
+    """This copy goes no further: the run was put into the bundle `to`, and goes on where that is taken up."""
+
+    to: str = ""
+
+
+class RunAdopted(_Moving, frozen=True, kw_only=True):
+    """A moved run goes on in this copy. `head` is the hash of the line that its bundle ended with."""
+
+    head: str = ""
+
+
+class RunImported(_Moving, frozen=True, kw_only=True):
+    """This is a copy for inspection: nothing is done with it from here on."""
+
+    head: str = ""
+
+
 TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated)
+STANDING = (*TERMINAL, RunMoved, RunAdopted, RunImported)
+"""What decides whether a history is open: folded in order, these alone say so."""
 
 
 def _leaves(cls: type[Event]) -> list[type[Event]]:

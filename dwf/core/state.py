@@ -28,12 +28,15 @@ class Status(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     TERMINATED = "terminated"
+    MOVED = "moved"
+    IMPORTED = "imported"
     CORRUPT = "corrupt"
     NEWER = "newer"
 
     @property
     def closed(self) -> bool:
-        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TERMINATED)
+        """Whether nothing happens to it any more: it has ended, or this copy of it goes no further."""
+        return self in _CLOSED
 
 
 @dataclass(slots=True)
@@ -98,7 +101,9 @@ class RunState:
 
     def __init__(self) -> None:
         self.started: ev.WorkflowStarted | None = None
-        self.ended: ev.Lifecycle | None = None
+        self.ended: ev.Event | None = None
+        """What says that nothing happens here any more: an end, or that the run goes on elsewhere."""
+        self.moved: ev.RunMoved | ev.RunAdopted | ev.RunImported | None = None
         self.begun = False
         """Whether the script has run: anything but news was recorded behind line 1."""
         self.last_id = 0
@@ -174,6 +179,19 @@ class RunState:
     def _end(self, event: ev.Lifecycle) -> None:
         self.ended = event
         self.blocked = None
+
+    def _leave(self, event: ev.RunMoved | ev.RunImported) -> None:
+        self.moved = event
+        # An end is an end in every copy; of an open run everything else stays as it was, for it may go on.
+        if not isinstance(self.ended, ev.TERMINAL):
+            self.ended = event
+
+    def _adopt(self, event: ev.RunAdopted) -> None:
+        self.moved = event
+        if not isinstance(self.ended, ev.TERMINAL):
+            self.ended = None
+        # Whoever takes it up vouches for its code; the owner that was recorded is a user of another machine.
+        self.code_owner = event.by.uid if event.by is not None else -1
 
     def _schedule(self, event: ev.ActivityScheduled) -> None:
         self.steps[event.command] = OpenStep(event)
@@ -272,7 +290,10 @@ _ENDS: dict[type[ev.Event], Status] = {
     ev.WorkflowFailed: Status.FAILED,
     ev.WorkflowCancelled: Status.CANCELLED,
     ev.WorkflowTerminated: Status.TERMINATED,
+    ev.RunMoved: Status.MOVED,
+    ev.RunImported: Status.IMPORTED,
 }
+_CLOSED = frozenset(_ENDS.values())
 _STEP_ENDS: dict[type[ev.Event], str] = {
     ev.ActivityCompleted: "completed",
     ev.ActivityFailed: "failed",
@@ -281,7 +302,10 @@ _STEP_ENDS: dict[type[ev.Event], str] = {
 }
 _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.WorkflowStarted: RunState._start,
-    **dict.fromkeys(_ENDS, RunState._end),
+    **dict.fromkeys(ev.TERMINAL, RunState._end),
+    ev.RunMoved: RunState._leave,
+    ev.RunImported: RunState._leave,
+    ev.RunAdopted: RunState._adopt,
     ev.ActivityScheduled: RunState._schedule,
     ev.ActivityStarted: RunState._attempt,
     ev.ActivityAttemptFailed: RunState._attempt_failed,

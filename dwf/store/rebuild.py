@@ -21,7 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dwf.core.duration import unstamp
-from dwf.core.events import TERMINAL
+from dwf.core.events import STANDING
 from dwf.core.state import fold
 from dwf.errors import DiskError, DwfError
 from dwf.store import indexfile as sql
@@ -262,15 +262,16 @@ def _glance(run: str, link: int, path: str) -> Row:
         return Row(run, link=link)
     begun = unstamp(ends.started.ts)
     last = ends.last[-1] if ends.last else ends.started
-    ending = next((event for event in reversed(ends.last) if isinstance(event, TERMINAL)), None)
+    standing = fold([ends.started, *(event for event in ends.last if isinstance(event, STANDING))])
+    is_open = standing.ended is None
     return Row(
         run,
         nonce=ends.started.nonce,
         link=link,
         workflow=ends.started.workflow,
-        status=fold([ends.started, ending]).status.value if ending else "running",
-        open=ending is None,
-        due_at=DUE_NOW if ending is None else None,
+        status="running" if is_open else standing.status.value,
+        open=is_open,
+        due_at=DUE_NOW if is_open else None,
         since_us=unstamp(last.ts),
         started_us=begun,
         updated_us=unstamp(last.ts),

@@ -125,6 +125,8 @@ def test_a_bug_says_where_and_how_to_go_on() -> None:
         (ENDS[0], ["completed", 'result {"serial":"3A:91"}', "next dwf result cert-rotation-7f3k9"]),
         (ENDS[1], ["failed", "error Failure: not served book.py:3 in rotate: raise", "dwf history"]),
         (ENDS[2], ["terminated", 'by anna via ssh 10.0.0.7 "host is gone"', "dwf history"]),
+        (ENDS[3], ["moved", "moved into /tmp/r1.dwf, from bastion1 (machine abababab)", '"web1 retires"']),
+        (ENDS[4], ["imported", "imported on bastion2 (machine cdcdcdcd) by bela", "dwf history"]),
     ],
 )
 def test_an_end_says_how_and_after_what_time(end: ev.Event, words: list[str]) -> None:
@@ -190,7 +192,7 @@ def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
 KEYS = {
     "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "nonce", "workflow", "script", "code",
     "code_mode", "input", "tags", "reason", "by", "started", "start_at", "updated", "ended", "events", "status_text",
-    "result", "error", "blocked", "cancel", "steps_done", "done", "signals", "approvals", "waits", "mail", "late",
+    "result", "error", "blocked", "cancel", "moved", "steps_done", "done", "signals", "approvals", "waits", "mail", "late",
     "refused", "next",
 }  # fmt: skip
 

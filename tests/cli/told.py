@@ -118,6 +118,8 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.CodeUpgraded(code="77" * 32, script="/srv/books/cert_rotation.py", by=ANNA, reason="bug 4711"),
     ev.RunUnblocked(),
     ev.HistoryRepaired(dropped_bytes=12, sha256="00" * 32),
+    ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", host="bastion1", machine="ab" * 8),
+    ev.RunAdopted(head="77" * 16, by=BELA, host="bastion2", machine="cd" * 8),
     ev.CancelRequested(reason="wrong host", by=ANNA),
     ev.WorkflowCancelled(reason="wrong host", open=[4]),
 )
@@ -125,4 +127,6 @@ ENDS: list[ev.Event] = [
     ev.WorkflowCompleted(result=raw({"serial": "3A:91"})),
     ev.WorkflowFailed(error=ev.ErrorInfo(type="Failure", message="not served", traceback="book.py:3 in rotate: raise")),
     ev.WorkflowTerminated(by=ANNA, reason="host is gone"),
+    ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", host="bastion1", machine="ab" * 8),
+    ev.RunImported(head="77" * 16, by=BELA, host="bastion2", machine="cd" * 8),
 ]

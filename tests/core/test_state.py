@@ -202,7 +202,10 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "ApprovalAnswered",
             "CodeUpgraded",
             "HistoryRepaired",
+            "RunAdopted",
             "RunBlocked",
+            "RunImported",
+            "RunMoved",
             "RunUnblocked",
         ],
     }

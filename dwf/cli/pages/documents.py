@@ -70,6 +70,7 @@ def _state(state: RunState) -> dict[str, Any]:
         "error": fields_of_error(ended.error) if isinstance(ended, ev.WorkflowFailed) else None,
         "blocked": _without(state.blocked) if state.blocked is not None else None,
         "cancel": _without(state.cancel) if state.cancel is not None else None,
+        "moved": fields_of(state.moved) if state.moved is not None else None,
         "steps_done": state.steps_done,
         "done": [_done(step) for step in state.done],
         "signals": [_without(signal) for signal in state.unconsumed.values()],
@@ -82,7 +83,7 @@ def _state(state: RunState) -> dict[str, Any]:
 
 _EMPTY = (
     "nonce workflow script code code_mode input tags reason by started start_at updated ended events status_text "
-    "result error blocked cancel steps_done done signals approvals"
+    "result error blocked cancel moved steps_done done signals approvals"
 ).split()
 
 

@@ -12,7 +12,7 @@ from dwf.cli.payloads import brief, call
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
 from dwf.cli.table import cells_of, fitting, wrapped
 from dwf.cli.times import Clock
-from dwf.cli.words import failure, person, script_name
+from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
 from dwf.core.duration import spoken, unstamp
 from dwf.core.state import OpenApproval, RunState, Status
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LABEL = 9
 _MOST_WAITS = 12
 _MOST_MAIL = 8
+_MOVED: dict[type[ev.Event], str] = {ev.RunMoved: "moved", ev.RunAdopted: "taken up", ev.RunImported: "imported"}
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class RunPage:
             yield from self._item("status", [state.status_text])
 
     def _now(self, state: RunState) -> Iterator[Line]:
+        if state.moved is not None:
+            yield from self._moving(state.moved)
         if state.ended is not None:
             yield from self._end(state)
             yield from self._unconsumed(state, "never taken by the script")
@@ -127,7 +130,8 @@ class RunPage:
         assert ended is not None
         at = unstamp(ended.ts)
         took = spoken(max(at - unstamp(state.head.ts), 0))
-        yield from self._item("ended", [f"{self._clock.ago(at)}, {self._clock.full(at)}, after {took}"])
+        label = "ended" if isinstance(ended, ev.TERMINAL) else "left"
+        yield from self._item(label, [f"{self._clock.ago(at)}, {self._clock.full(at)}, after {took}"])
         if isinstance(ended, ev.WorkflowCompleted):
             yield from self._item("result", [brief(ended.result, 400)])
         if isinstance(ended, ev.WorkflowFailed):
@@ -142,6 +146,12 @@ class RunPage:
             notes.append(f"{len(left)} commands had no outcome yet: {', '.join(map(str, left[:20]))}")
         for note in notes:
             yield from self._item("note", [note])
+
+    def _moving(self, moved: ev.RunMoved | ev.RunAdopted | ev.RunImported) -> Iterator[Line]:
+        label = _MOVED[type(moved)]
+        by = f" by {person(moved.by)}" if moved.by else ""
+        why = [f'"{moved.reason}"'] if moved.reason else []
+        yield from self._item(label, [f"{place(moved)}{by}, {self._clock.ago(unstamp(moved.ts))}", *why])
 
     # -- what it waits for -------------------------------------------------------------------------------------
 
