@@ -126,6 +126,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf adopt --home /srv/dwf --yes", "for a restore script, without the question")),
     ),
     Verb(
+        "doctor", "Admin", "health", "find what is wrong, and say what to type",
+        (("dwf doctor", "the directory, the disk, the clock, cron, histories, stuck runs"),
+         ("dwf doctor --fix", "mend what is safe to mend, and keep the evidence")),
+    ),
+    Verb(
         "whoami", "Admin", "admin", "as whom dwf would record you",
         (("dwf whoami", "uid, login, and what else is known"),
          ("sudo dwf whoami", "the user behind a sudo is kept")),

@@ -11,6 +11,7 @@ from dwf.core.duration import unstamp
 from dwf.core.events import Event, WorkflowStarted
 from dwf.core.messages import check_run_id
 from dwf.core.state import RunState, Status
+from dwf.engine.stuck import why_stuck
 from dwf.engine.summary import Wait, addressees, row_of, waits
 from dwf.errors import DwfError, HistoryCorrupt, NotFound, UsageError
 from dwf.store.history import read_history
@@ -60,7 +61,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that needs a person. kind: APPROVE or FIX; `then`: what happens without an answer."""
+    """Something that needs a person. kind: APPROVE, FIX or STUCK; `then`: what happens without an answer."""
 
     kind: str
     run: str
@@ -169,11 +170,11 @@ def inbox(store: Store) -> list[Need]:
         if summary.status is Status.CORRUPT or summary.status is Status.NEWER:
             needs.append(Need("FIX", summary.run, summary.waiting, "whoever keeps the disk", summary.updated_us))
         elif summary.status is Status.BLOCKED or summary.step == "approve":
-            needs += _needs_of(load(store, summary.run))
+            needs += _needs_of(store, load(store, summary.run))
     return sorted(needs, key=lambda need: (need.until_us is None, need.until_us or need.since_us))
 
 
-def _needs_of(view: RunView) -> list[Need]:
+def _needs_of(store: Store, view: RunView) -> list[Need]:
     state = view.state
     if state is None:
         return []
@@ -182,6 +183,9 @@ def _needs_of(view: RunView) -> list[Need]:
         return [
             Need("FIX", view.run, blocked.message, "whoever keeps the script", unstamp(blocked.ts), detail=blocked.hint)
         ]
+    stuck = why_stuck(state, os.stat(store.layout.home).st_uid, shared=store.shared)  # noqa: PTH116
+    if stuck is not None:
+        return [Need("STUCK", view.run, stuck, "whoever started it", unstamp(state.last_ts))]
     return [_question(state, wait) for wait in waits(state) if wait.kind == "approval"]
 
 

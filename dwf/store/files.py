@@ -154,6 +154,10 @@ class Disk:
         self._do("mkdir", path, os.mkdir, path, mode)
         self._do("chmod", path, os.chmod, path, mode)
 
+    def chmod(self, path: str, mode: int) -> None:
+        """Links are not followed into: only to be called for what is known to be none."""
+        self._do("chmod", path, os.chmod, path, mode)
+
     def rmdir(self, path: str) -> None:
         self._do("rmdir", path, os.rmdir, path)
 

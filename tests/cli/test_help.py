@@ -22,6 +22,7 @@ TOPICS = [
     "durability",
     "exit-codes",
     "file-format",
+    "health",
     "limits",
     "replay",
     "stuck",

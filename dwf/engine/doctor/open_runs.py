@@ -1,0 +1,81 @@
+"""Open runs: does each have a way to go on? Steps that nobody watches, code that is gone, questions without answer."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from dwf import host
+from dwf.core.state import OpenStep, RunState
+from dwf.engine.doctor.finding import Finding, bad, several, warn
+from dwf.engine.doctor.patient import Patient, Seen
+from dwf.engine.stuck import why_stuck
+from dwf.errors import CodeMissing, DwfError
+
+
+def steps(patient: Patient) -> list[Finding]:
+    """Steps that were begun and have no end, while nobody drives their run."""
+    told = []
+    for seen, state in patient.open_runs:
+        begun = [step for step in state.steps.values() if step.started is not None]
+        if begun and not patient.held(seen.run):
+            told += [_orphan(seen, step) for step in begun]
+    return told
+
+
+def _orphan(seen: Seen, step: OpenStep) -> Finding:
+    started = step.started
+    assert started is not None
+    # A step that was performed in dwf's own process died with it.
+    if started.pid and host.same_process_alive(started.pid, started.pid_start, started.boot):
+        what = f"{step.title} of {seen.name} still runs (pid {started.pid}), and nobody drives the run: dwf was killed"
+        return warn("steps", what, "dwf tick   (it ends the process first)")
+    what = f"{step.title} of {seen.name} was cut off in attempt {started.attempt}: whether it was done is not known"
+    return warn("steps", what, "dwf tick   (it is tried again, as its retry says)")
+
+
+def code(patient: Patient) -> list[Finding]:
+    """Whether the script of every open run can be loaded as it was stored."""
+    told, known = [], dict[str, str]()
+    for seen, state in patient.open_runs:
+        if state.head.code_mode == "live":
+            why = "" if os.path.exists(state.script) else f"its script {state.script} is gone"  # noqa: PTH110
+        else:
+            if state.code not in known:
+                known[state.code] = _why_missing(patient, state)
+            why = known[state.code]
+        if why:
+            told.append(bad("code", f"{seen.name}: {why}", f"dwf upgrade {seen.run} --to {shlex.quote(state.script)}"))
+    return told
+
+
+def _why_missing(patient: Patient, state: RunState) -> str:
+    try:
+        patient.store.code.load(state.code, state.head.run)
+    except CodeMissing as error:
+        return f"its code is not there: {error.facts['why']}"
+    except DwfError as error:
+        return error.message
+    return ""
+
+
+def stuck(patient: Patient) -> list[Finding]:
+    """Runs that nothing can move on."""
+    told = []
+    for seen, state in patient.open_runs:
+        why = why_stuck(state, patient.owner, shared=patient.store.shared)
+        if why is not None:
+            told.append(bad("stuck", f"{seen.name} is stuck: {why}", f'dwf cancel {seen.run} -m "..."'))
+    return told
+
+
+def blocked(patient: Patient) -> list[Finding]:
+    """Runs whose script cannot go on before somebody mends it."""
+    found = [(seen, state.blocked) for seen, state in patient.open_runs if state.blocked is not None]
+    if not found:
+        return []
+    first, why = found[0]
+    assert why is not None
+    if len(found) == 1:
+        return [warn("blocked", f"{first.name} is blocked: {why.message}", f"dwf show {first.run}")]
+    return [warn("blocked", f"{several(len(found), 'run is', 'runs are')} blocked, first {first.name}", "dwf inbox")]
