@@ -29,7 +29,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate upgrade stack verify adopt whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate upgrade stack verify adopt doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -58,6 +58,7 @@ _dwf_verb() {
     stack) options=''; first=runs; rest=- ;;
     verify) options=''; first=runs; rest=- ;;
     adopt) options='-y --yes'; first=-; rest=- ;;
+    doctor) options='--fix --rebuild-index'; first=-; rest=- ;;
     whoami) options=''; first=-; rest=- ;;
     completion) options=''; first=shells; rest=- ;;
     help) options=''; first=topics; rest=- ;;

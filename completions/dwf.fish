@@ -33,6 +33,7 @@ complete -c dwf -n __dwf_no_verb -f -a upgrade -d 'move runs to a mended script,
 complete -c dwf -n __dwf_no_verb -f -a stack -d 'where in the script each task of a run waits'
 complete -c dwf -n __dwf_no_verb -f -a verify -d 'check histories line by line: hashes, chain, order'
 complete -c dwf -n __dwf_no_verb -f -a adopt -d 'bind a state directory that was moved or restored to this machine'
+complete -c dwf -n __dwf_no_verb -f -a doctor -d 'find what is wrong, and say what to type'
 complete -c dwf -n __dwf_no_verb -f -a whoami -d 'as whom dwf would record you'
 complete -c dwf -n __dwf_no_verb -f -a completion -d 'print the completion for bash, zsh or fish'
 complete -c dwf -n __dwf_no_verb -f -a help -d 'explain a topic or a verb'
@@ -119,6 +120,9 @@ complete -c dwf -n '__dwf_verb stack' -f -a '(dwf __complete runs (commandline -
 complete -c dwf -n '__dwf_verb verify' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb adopt' -f
 complete -c dwf -n '__dwf_verb adopt' -s y -l yes -d 'do not ask'
+complete -c dwf -n '__dwf_verb doctor' -f
+complete -c dwf -n '__dwf_verb doctor' -l fix -d 'mend what is safe to mend; evidence is kept'
+complete -c dwf -n '__dwf_verb doctor' -l rebuild-index -d 'make the index anew from the histories'
 complete -c dwf -n '__dwf_verb whoami' -f
 complete -c dwf -n '__dwf_verb completion' -f -a 'bash zsh fish'
 complete -c dwf -n '__dwf_verb help' -f -a '(dwf __complete topics (commandline -ct) 2>/dev/null)'
