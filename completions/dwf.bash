@@ -29,7 +29,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate upgrade stack verify adopt doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock upgrade stack verify adopt doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -54,6 +54,8 @@ _dwf_verb() {
     signal) options='-m --reason --key --tick'; first=runs; rest=- ;;
     cancel) options='-m --reason --tick'; first=runs; rest=- ;;
     terminate) options='-m --reason -y --yes --tick'; first=runs; rest=- ;;
+    step) options='--result -m --reason --tick'; first=-; rest=- ;;
+    unblock) options='-m --reason --tick'; first=runs; rest=- ;;
     upgrade) options='--to -m --reason'; first=runs; rest=runs ;;
     stack) options=''; first=runs; rest=- ;;
     verify) options=''; first=runs; rest=- ;;
@@ -74,6 +76,7 @@ _dwf_value() {
     --if-exists) kind='fail use new terminate' ;;
     --code) kind='pinned live' ;;
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
+    --result) kind=files ;;
     --to) kind=files ;;
     --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key) kind=- ;;
   esac

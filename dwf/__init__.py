@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # typing costs 10 ms, which is much for an idle tick
     from dwf.activities.info import activity_info
     from dwf.authoring import (
         Approval,
+        Done,
         Shell,
         activity,
         approve,
@@ -62,6 +63,7 @@ __all__ = [
     "ActivityTimeout",
     "Approval",
     "ApprovalRejected",
+    "Done",
     "DwfError",
     "Failure",
     "Retry",

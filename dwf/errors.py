@@ -184,6 +184,13 @@ class BusyLoop(ScriptError):
     sentence = "workflow code did not come to a wait: {what} at {where}"
 
 
+class Poison(ScriptError):
+    """Every process that took the run up died over it."""
+
+    code = "poison"
+    sentence = "dwf died {times} times in a row while it drove this run"
+
+
 class WaitsForNothing(ScriptError):
     """The workflow is not done, and nothing that could wake it is open."""
 
@@ -279,6 +286,14 @@ class BadConfiguration(OperatorError):
 
     code = "configuration"
     exit_code = 78
+
+
+class BundleRefused(OperatorError):
+    """A file is no bundle of a run, or not whole, or not what `dwf export` makes. Nothing was taken from it."""
+
+    code = "bundle-refused"
+    exit_code = 2
+    sentence = "{path} is refused: {why}"
 
 
 class TimedOut(OperatorError):

@@ -13,7 +13,7 @@
     telling.py         ... and what is told of it then
     output.py          captured output, within bounds
     session.py         which processes belong to a step; ending them, with proof
-    orphans.py         ends what a killed tick has left behind
+    orphans.py         ends what a killed tick has left behind; waited.py waits for it
 
 Everything is loaded when first used: an idle `dwf tick` comes by here and must not pay.
 """

@@ -4,6 +4,7 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 """
 
 from dwf.authoring.activity import Activity, activity, step
+from dwf.authoring.crash import Done
 from dwf.authoring.shell import Shell, sh
 from dwf.authoring.waits import (
     Approval,
@@ -26,6 +27,7 @@ from dwf.authoring.workflow import Workflow, workflow
 __all__ = [
     "Activity",
     "Approval",
+    "Done",
     "Shell",
     "Workflow",
     "activity",

@@ -16,6 +16,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from msgspec.structs import replace as replace_fields
 
+from dwf.authoring.crash import OnCrash, Orphan, function_probe, recorded
 from dwf.authoring.hints import hints_of
 from dwf.core.duration import micros
 from dwf.core.events import Payload
@@ -39,6 +40,10 @@ class Options:
     retry: when and how often it is tried again. isolate: True runs it in a process of its own, False in dwf's; by
     default a step with `start_to_close` gets a process, because only a process can be ended. grace: how long it may
     take to end after it was asked to. title: what people see; the function's name if empty.
+    on_crash: what follows an attempt whose end nobody saw: "retry" (default) makes it again, "ask" waits for a person
+    (`dwf step`), "verify" asks `verify`, a function called with the same arguments: True or dwf.Done(result), it took
+    effect; False, it did not; an exception, it cannot tell, and a person is asked. orphan: a process that a killed dwf
+    left running is ended first ("kill"), or waited for ("wait").
     """
 
     start_to_close: Duration | None = None
@@ -46,9 +51,13 @@ class Options:
     isolate: bool | None = None
     grace: Duration = "5s"
     title: str = ""
+    on_crash: OnCrash | None = None
+    verify: Callable[..., Any] | None = None
+    orphan: Orphan = "kill"
 
     def __post_init__(self) -> None:
         text(self.title, "the title of a step")
+        recorded(self.on_crash, self.verify, self.orphan, self.title or "a step")
         micros(self.grace)
         if self.start_to_close is not None and not micros(self.start_to_close):
             raise ValueRefused(
@@ -94,6 +103,7 @@ class Activity(Generic[P, R]):
         """A call without its input: everything else is the same each time."""
         options = self.settings
         self._check_can_be_ended()
+        on_crash, orphan = recorded(options.on_crash, options.verify, options.orphan, self.name)
         return ActivityCall(
             name=self.name,
             kind=self.kind,
@@ -106,7 +116,17 @@ class Activity(Generic[P, R]):
             timeout_us=0 if options.start_to_close is None else micros(options.start_to_close),
             isolate=options.isolate,
             grace_us=micros(options.grace),
+            on_crash=on_crash,
+            orphan=orphan,
+            probe=self._probe(),
         )
+
+    def _probe(self) -> ActivityCall | None:
+        verify = self.settings.verify
+        if verify is None:
+            return None
+        plain = verify.function if isinstance(verify, Activity) else verify
+        return function_probe(Activity(plain, self.name, Options()).perform, plain, self.name)
 
     def _check_can_be_ended(self) -> None:
         """Only a process or a coroutine can be ended: a limit that nobody could keep is refused at the call."""
@@ -200,6 +220,9 @@ def activity(
     isolate: bool | None = None,
     grace: Duration = "5s",
     title: str = "",
+    on_crash: OnCrash | None = None,
+    verify: Callable[..., Any] | None = None,
+    orphan: Orphan = "kill",
 ) -> Callable[[Callable[P, Any]], Activity[P, Any]]: ...
 def activity(
     function: Callable[..., Any] | None = None,
@@ -211,12 +234,16 @@ def activity(
     isolate: bool | None = None,
     grace: Duration = "5s",
     title: str = "",
+    on_crash: OnCrash | None = None,
+    verify: Callable[..., Any] | None = None,
+    orphan: Orphan = "kill",
 ) -> Any:
     """Declare a step: `@dwf.activity` or `@dwf.activity(start_to_close="30s", retry=dwf.Retry(max_attempts=5))`.
 
     The options are explained at `Options`. Raises ValueRefused for a duration that makes no sense.
     """
-    options = Options(start_to_close, retry if retry is not None else _USUAL, isolate, grace, title)
+    policy = retry if retry is not None else _USUAL
+    options = Options(start_to_close, policy, isolate, grace, title, on_crash, verify, orphan)
     if function is not None:
         return Activity(function, name or _name_of(function), options)
     return lambda f: Activity(f, name or _name_of(f), options)
@@ -236,6 +263,8 @@ async def step(
     *args: Any,
     retry: Retry = AFTER_CRASH,
     start_to_close: Duration | None = None,
+    on_crash: OnCrash | None = None,
+    verify: Callable[..., Any] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
@@ -244,7 +273,7 @@ async def step(
     dwf's own process and cannot be ended there, so it may not have a `start_to_close`: declare it with @dwf.activity.
     Raises ValueRefused.
     """
-    options = Options(start_to_close, retry)
+    options = Options(start_to_close, retry, on_crash=on_crash, verify=verify)
     if isinstance(function, Activity):
         inline: Activity[..., Any] = Activity(function.function, name, options, "step")
         inline._target = function._target

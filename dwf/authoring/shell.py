@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from dwf.authoring.crash import OnCrash, Orphan, recorded, shell_probe
 from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.retry import AFTER_CRASH, Duration, Retry
@@ -71,6 +72,9 @@ async def sh(
     grace: Duration = "5s",
     max_output: int = 64 * 1024,
     title: str = "",
+    on_crash: OnCrash | None = None,
+    verify: str | Sequence[object] | None = None,
+    orphan: Orphan = "kill",
 ) -> Shell:
     """Run a command as a durable step.
 
@@ -79,8 +83,10 @@ async def sh(
     timeout: limit of one attempt, enforced on the whole process group (TERM, after `grace` KILL). cwd, env (added to a
     clean environment), stdin (text), umask: as for any process. ok_codes: exit codes that are no failure. max_output:
     bytes of output and of error output kept in the result.
-    By default a failure is final, and only what dwf or the machine died in is run again. For a command that must never
-    run twice: `retry=dwf.Retry(max_attempts=1)`. Raises ActivityError.
+    By default a failure is final, and only what dwf or the machine died in is run again. For a command that must not
+    run twice: on_crash="ask" asks a person whether it took effect, and `verify` a command (its words, or a text for
+    /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
+    killed dwf left running of it is ended first ("kill"), or waited for ("wait"). Raises ActivityError.
     """
     words = [_word(word) for word in argv]
     _check_words(words, script)
@@ -97,6 +103,7 @@ async def sh(
     if max_output != 64 * 1024:
         given["max_output"] = max_output
     name = _name(words, script)
+    crash, left = recorded(on_crash, verify, orphan, name)
     call = ActivityCall(
         name=name,
         kind="shell",
@@ -106,6 +113,9 @@ async def sh(
         retry=retry,
         timeout_us=0 if timeout is None else micros(timeout),
         grace_us=micros(grace),
+        on_crash=crash,
+        orphan=left,
+        probe=None if verify is None else shell_probe(verify, given, name),
     )
     result: Shell = await current("sh").activity(call)
     return result

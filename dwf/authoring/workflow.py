@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import EnumType
 from functools import cached_property, update_wrapper
 from typing import Any, Literal, overload
@@ -90,7 +91,9 @@ class Workflow:
         given: dict[str, Any] = {}
         for name, value in {**(values or {}), **texts}.items():
             if name not in known:
-                raise UsageError(what=f"{self.name} has no parameter {name!r}", hint=self._usage())
+                raise UsageError(
+                    what=f"{self.name} has no parameter {name!r}", hint=self._nearest(name) + self._usage()
+                )
             given[name] = self._typed(known[name], value, name in texts)
         missing = [p.name for p in self.parameters if p.required and p.name not in given]
         if missing:
@@ -101,16 +104,34 @@ class Workflow:
         try:
             return from_text(value, parameter.type) if is_text else convert(value, parameter.type)
         except ValueRefused as error:
-            raise UsageError(
-                what=f"{parameter.name}={value!r:.80} is no {parameter.type_name}: {error.facts['why']}",
-                hint=self._usage(),
-            ) from None
+            if value == "":
+                what = f"{parameter.name}= is empty, and not {_a(parameter.type_name)}"
+            else:
+                what = f"{parameter.name}={value!r:.80} is not {_a(parameter.type_name)}" + _why(error, is_text)
+            raise UsageError(what=what, hint=self._usage()) from None
+
+    def _nearest(self, name: str) -> str:
+        by_lower = {p.name.lower(): p.name for p in self.parameters}
+        meant = get_close_matches(name.lower().replace("-", "_"), by_lower, 1)
+        return f"did you mean {by_lower[meant[0]]}=? " if meant else ""
 
     def _usage(self) -> str:
         words = []
         for p in self.parameters:
             words.append(f"{p.name}={p.type_name}" if p.required else f"[{p.name}={p.default!r}]")
         return "parameters: " + (" ".join(words) or "none")
+
+
+def _a(type_name: str) -> str:
+    return f"{'an' if type_name[:1] in 'aeiou' else 'a'} {type_name}"
+
+
+def _why(error: ValueRefused, is_text: bool) -> str:
+    """What is not said by value and type alone."""
+    why = str(error.facts["why"])
+    if is_text and why.endswith("got `str`"):
+        return ""
+    return ": " + (why.partition(": ")[2] if why.startswith("it does not fit ") else why)
 
 
 def from_text(word: str, kind: Any) -> Any:

@@ -173,7 +173,7 @@ def load(verb: Verb) -> VerbCommand:
 
 
 def _report(error: BaseException, argv: Sequence[str], session: Session) -> int:
-    fault = _parser_fault(error) if isinstance(error, ClickException) else fault_of(error)
+    fault = _parser_fault(error, argv) if isinstance(error, ClickException) else fault_of(error)
     # The parser may have stopped before it came to these two.
     as_json, debug = _glimpse(argv)
     if debug or session.debug:
@@ -194,7 +194,7 @@ def _glimpse(argv: Sequence[str]) -> tuple[bool, bool]:
     return "--json" in words or follows or any(word in formats for word in words), "--debug" in words
 
 
-def _parser_fault(error: ClickException) -> Fault:
+def _parser_fault(error: ClickException, argv: Sequence[str]) -> Fault:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "dwf"
     message = " ".join(error.format_message().split()).rstrip(".")
@@ -204,6 +204,11 @@ def _parser_fault(error: ClickException) -> Fault:
         known = [name for p in context.command.params for name in p.opts] if context is not None else []
         meant = next(iter(error.possibilities or []), None) or nearest(error.option_name, known)
         hint = f"did you mean {meant}?" if meant else hint
+        if context is not None and getattr(context.command, "name", "") in ("start", "run"):
+            from dwf.cli.guesses import parameter_meant
+
+            given = parameter_meant(argv, error.option_name)
+            hint = f"parameters of the script are given without dashes: {given}" if given else hint
     elif isinstance(error, ParserError):
         message = message[:1].lower() + message[1:]
     return usage_fault(message, hint)

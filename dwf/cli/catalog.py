@@ -106,6 +106,16 @@ VERBS: tuple[Verb, ...] = (
          ("dwf terminate rotate-web1 -y -m 'host is gone'", "for scripts, without the question")),
     ),
     Verb(
+        "step", "Repair", "repairing", "say what became of a step: complete, retry or fail it",
+        (("dwf step complete failover 4 --result '{\"code\": 0}' -m 'the address has moved'", "as if it had said so"),
+         ("dwf step retry failover -m 'nothing had happened'", "once more, and at once")),
+    ),
+    Verb(
+        "unblock", "Repair", "repairing", "let a run go on that was set aside",
+        (("dwf unblock rotate-web1 -m 'more memory'", "after dwf died over it again and again"),
+         ("dwf unblock rotate-web1 -m 'mount is back' --tick", "and drive it here at once")),
+    ),
+    Verb(
         "upgrade", "Repair", "ending", "move runs to a mended script, if their history fits it",
         (("dwf upgrade rotate-web1 --to rotate.py", "refused if it would diverge; nothing is changed then"),
          ("dwf upgrade web1 web2 --to rotate.py -m 'bug 4711'", "several at once")),

@@ -7,6 +7,7 @@ fault of dwf.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from dwf.cli.escape import one_line
@@ -48,6 +49,8 @@ def fault_of(error: BaseException) -> Fault:
     """An exception in the words of the command line."""
     if isinstance(error, DwfError):
         hint = error.hint or _HINTS.get(error.exit_code, _REPORT)
+        if isinstance(run := error.facts.get("run"), str):
+            hint = re.sub(r"\bRUN\b", lambda _: run, hint)
         message = error.message if error.exit_code != Exit.INTERNAL else f"internal: {error.message}"
         return Fault(error.code, error.exit_code, message, hint)
     if isinstance(error, KeyboardInterrupt):

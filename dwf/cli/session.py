@@ -110,8 +110,18 @@ class Session:
         return Store.open(self.home, create=create, parents=parents, write=write)
 
     def store_to_read(self) -> Store | None:
-        """The state directory for reading, anybody's; None if nothing was ever started there."""
-        return self.store(write=False) if os.path.lexists(self.home) else None
+        """The state directory for reading, anybody's; None if nothing was ever started there.
+
+        Raises NotFound if it was named with --home and is not there: a mistyped name is not an empty place.
+        """
+        if os.path.lexists(self.home):
+            return self.store(write=False)
+        if self.options.get("home") is not None:
+            raise NotFound(
+                what=f"there is no state directory {self.home}",
+                hint="the first dwf start makes it; without --home it is the default place",
+            )
+        return None
 
     def existing_store(self, run: str, *, write: bool = False) -> Store:
         """The state directory that must hold this run. Raises UsageError for no id, NotFound if there is none yet."""

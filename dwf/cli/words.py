@@ -147,10 +147,20 @@ def _activity(e: ev.ActivityScheduled, thread: Thread) -> Told:
 
 def _over(e: ev.ActivityCompleted, thread: Thread) -> Told:
     step = thread.step(e.command)
+    if e.decided is not None:
+        return _decided(step.title + result(e.result, step.kind), "done", e.decided)
     return Told(step.title + result(e.result, step.kind), thread.took(e))
 
 
+def _decided(what: str, word: str, decided: ev.Decision) -> Told:
+    """A step's fate as a person, or its probe, has said it."""
+    by = person(decided.by, uid=True) if decided.by else "by its probe"
+    return Told(f"{what}  {word}{_why(decided.reason)}", by)
+
+
 def _failed(e: ev.ActivityFailed, thread: Thread) -> Told:
+    if e.decided is not None:
+        return _decided(thread.title(e.command), "failed", e.decided)
     return Told(f"{thread.title(e.command)}  {failure(e.error)}{_tries(e.attempts)}", thread.took(e))
 
 
@@ -174,7 +184,8 @@ def _moving(e: Any, thread: Thread) -> Told:
 
 def place(e: ev.RunMoved | ev.RunAdopted | ev.RunImported) -> str:
     """Where a run went, or where it was taken up: the file or the host, and the mark of the machine."""
-    machine = f"{e.host or 'a host'} (machine {e.machine[:8] or 'unknown'})"
+    host = e.by.host if e.by is not None else ""
+    machine = f"{host or 'a host'} (machine {e.machine[:8] or 'unknown'})"
     return f"into {e.to}, from {machine}" if isinstance(e, ev.RunMoved) else f"on {machine}"
 
 
@@ -206,6 +217,8 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
         f"{t.title(e.command)}  attempt {e.attempt}", f"pid {e.pid}" if e.pid else ""
     ),
     ev.ActivityAttemptFailed: _attempt_failed,
+    ev.ActivityUnknown: lambda e, t: Told(f"{t.title(e.command)}  attempt {e.attempt} may have taken effect: {e.why}"),
+    ev.ActivityRetryRequested: lambda e, t: _decided(t.title(e.command), "again", e.decided),
     ev.ActivityCompleted: _over,
     ev.ActivityFailed: _failed,
     ev.ActivityTimedOut: _timed_out,
@@ -225,7 +238,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.StatusChanged: lambda e, t: Told(e.text),
     ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
     ev.RunBlocked: _blocked,
-    ev.RunUnblocked: lambda e, t: Told(""),
+    ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),
     ev.CodeUpgraded: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7]}{_why(e.reason)}", person(e.by)),
     ev.HistoryRepaired: lambda e, t: Told(f"{e.dropped_bytes} bytes of an unfinished record were cut off"),
     ev.RunMoved: _moving,

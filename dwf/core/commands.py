@@ -106,6 +106,8 @@ class Commands(Ledger):
                 title=call.title,
                 timeout=call.timeout_us,
                 max_attempts=call.retry.max_attempts or 0,
+                on_crash=call.on_crash,
+                orphan=call.orphan,
             )
         )
         future = ActivityFuture(number, call, self)

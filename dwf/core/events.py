@@ -13,16 +13,22 @@ Names and fields are persisted: they are added to, never renamed or renumbered. 
 so a line holds only what is worth reading. `Payload` fields hold any JSON value (core/values.py).
 """
 
+# ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
+
 from __future__ import annotations
 
 from enum import Enum
 from typing import ClassVar
 
-import msgspec
+from dwf.core.parts import NOTHING as NOTHING
+from dwf.core.parts import Decision as Decision
+from dwf.core.parts import ErrorInfo as ErrorInfo
+from dwf.core.parts import Identity as Identity
+from dwf.core.parts import Output as Output
+from dwf.core.parts import Part
+from dwf.core.parts import Payload as Payload
 
 FORMAT = 1
-Payload = msgspec.Raw
-NOTHING = msgspec.Raw(b"null")
 
 
 class Role(Enum):
@@ -33,46 +39,7 @@ class Role(Enum):
     PROGRESS = "progress"
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What all persisted records share: immutable, named fields, defaults left out."""
-
-
-# -- parts ------------------------------------------------------------------------------------------------------
-
-
-class Identity(_Struct, frozen=True, kw_only=True):
-    """Who did something. `uid` comes from the kernel; the rest are claims of the sender's environment."""
-
-    uid: int
-    login: str = ""
-    sudo_user: str = ""
-    tty: str = ""
-    ssh_client: str = ""
-    host: str = ""
-    pid: int = 0
-
-
-class ErrorInfo(_Struct, frozen=True, kw_only=True):
-    """An exception as data: `type` is its class name, `details` are facts a script may act on."""
-
-    type: str
-    message: str
-    details: Payload = NOTHING
-    traceback: str = ""
-
-
-class Output(_Struct, frozen=True, kw_only=True):
-    """What a step printed. `tail` and `err_tail` are the last part, decoded; all of it is in the file named `ref`."""
-
-    ref: str = ""
-    size: int = 0
-    sha256: str = ""
-    tail: str = ""
-    err_tail: str = ""
-    truncated: bool = False
-
-
-class Event(_Struct, frozen=True, kw_only=True, tag_field="type"):
+class Event(Part, frozen=True, kw_only=True, tag_field="type"):
     """`id` is the line number from 1; `ts` is UTC, RFC 3339, six decimals. Zero and empty: not recorded yet."""
 
     role: ClassVar[Role]
@@ -164,6 +131,10 @@ class ActivityScheduled(Opening, frozen=True, kw_only=True):
     """start-to-close of one attempt, microseconds; 0 is none"""
     max_attempts: int = 0
     """0 is without limit"""
+    on_crash: str = ""
+    """what follows an attempt whose end nobody saw: "" it is made again, "verify" a probe is asked, "ask" a person"""
+    orphan: str = ""
+    """what a killed dwf left running of it is ended (""), or waited for ("wait")"""
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):
@@ -247,14 +218,18 @@ class Closing(Event, frozen=True, kw_only=True):
 
 
 class ActivityCompleted(Closing, frozen=True, kw_only=True):
+    """`decided`: by a person, or (without one) by the step's probe after a crash; else the step itself said so."""
+
     result: Payload = NOTHING
     output: Output | None = None
+    decided: Decision | None = None
 
 
 class ActivityFailed(Closing, frozen=True, kw_only=True):
     error: ErrorInfo
     attempts: int = 1
     output: Output | None = None
+    decided: Decision | None = None
 
 
 class ActivityTimedOut(Closing, frozen=True, kw_only=True):
@@ -335,6 +310,22 @@ class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
     output: Output | None = None
 
 
+class ActivityUnknown(Progress, frozen=True, kw_only=True):
+    """Nobody saw how an attempt ended, so it may have taken effect. `probed`: its probe could not tell either."""
+
+    command: int
+    attempt: int
+    why: str
+    probed: bool = False
+
+
+class ActivityRetryRequested(Progress, frozen=True, kw_only=True):
+    """A person has decided that a step is to be tried again, now."""
+
+    command: int
+    decided: Decision
+
+
 class ApprovalAnswered(Progress, frozen=True, kw_only=True):
     """One person's answer. Enough of them resolve the approval."""
 
@@ -357,7 +348,9 @@ class RunBlocked(Progress, frozen=True, kw_only=True):
 
 
 class RunUnblocked(Progress, frozen=True, kw_only=True):
-    pass
+    """`decided`: a person let it go on; else it goes on because what was in its way is gone."""
+
+    decided: Decision | None = None
 
 
 class CodeUpgraded(Progress, frozen=True, kw_only=True):
@@ -376,43 +369,30 @@ class HistoryRepaired(Progress, frozen=True, kw_only=True):
 
 
 class _Moving(Progress, frozen=True, kw_only=True):
-    """The script never learns of it: it goes on elsewhere as if nothing had been.
-
-    `machine` is derived from the machine's id and tells two machines apart; `host` is its name, for people.
-    """
-
     by: Identity | None = None
     reason: str = ""
-    host: str = ""
-    machine: str = ""
+    machine: str = ""  # derived from the machine's id
 
 
 class RunMoved(_Moving, frozen=True, kw_only=True):
-    """This copy goes no further: the run was put into the bundle `to`, and goes on where that is taken up."""
+    """This copy goes no further; the run goes on where the bundle `to` is taken up."""
 
     to: str = ""
 
 
 class RunAdopted(_Moving, frozen=True, kw_only=True):
-    """A moved run goes on in this copy. `head` is the hash of the line that its bundle ended with."""
-
-    head: str = ""
+    """A moved run goes on in this copy."""
 
 
 class RunImported(_Moving, frozen=True, kw_only=True):
-    """This is a copy for inspection: nothing is done with it from here on."""
-
-    head: str = ""
+    """This is a copy for inspection: nothing is done with it."""
 
 
 TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated)
-STANDING = (*TERMINAL, RunMoved, RunAdopted, RunImported)
-"""What decides whether a history is open: folded in order, these alone say so."""
 
 
 def _leaves(cls: type[Event]) -> list[type[Event]]:
-    below = [leaf for child in cls.__subclasses__() for leaf in _leaves(child)]
-    return below or [cls]
+    return [leaf for child in cls.__subclasses__() for leaf in _leaves(child)] or [cls]
 
 
 EVENT_TYPES: dict[str, type[Event]] = {

@@ -18,13 +18,17 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT = "signal", "cancel", "terminate", "approve", "reject"
-KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT)
+STEP, UNBLOCK = "step", "unblock"
+KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK)
+# What a person may decide about a step: the `name` of a STEP message.
+COMPLETE, RETRY, FAIL = "complete", "retry", "fail"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One posted message. `nonce` names the run instance that the sender saw; only a signal may leave it out.
 
-    `question` and `fingerprint` bind an answer to the approval (event id, what was shown) that the sender saw.
+    `question` and `fingerprint` bind an answer to the approval (event id, what was shown) that the sender saw;
+    `command` and `attempt` bind a decision to the step, and to the last attempt of it that he knew of.
     """
 
     schema: str = "dwf.mail/1"
@@ -37,6 +41,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     key: str = ""
     question: int = 0
     fingerprint: str = ""
+    command: int = 0
+    attempt: int = 0
     reason: str = ""
     by: Identity | None = None
 

@@ -28,7 +28,9 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     kind: function, step or shell. perform: from the recorded input to the result, None for a shell step (a coroutine
     function if `is_async`). target: (module, qualified name) by which another process finds the function, if it can.
     timeout_us: start-to-close of one attempt, 0 for none. isolate: run it in a process of its own; None: the engine's
-    choice. grace_us: how long it may take to end after it was asked to.
+    choice. grace_us: how long it may take to end after it was asked to. on_crash, orphan: as ActivityScheduled has
+    them. probe: what is called to learn whether an attempt took effect whose end nobody saw; its result is
+    {"done": bool, "result": any}, or a shell step's: exit code 0 is done, 1 is not.
     """
 
     name: str
@@ -43,6 +45,9 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     timeout_us: int = 0
     isolate: bool | None = None
     grace_us: int = 5_000_000
+    on_crash: str = ""
+    orphan: str = ""
+    probe: ActivityCall | None = None
 
 
 @dataclass(frozen=True, slots=True)

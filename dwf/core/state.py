@@ -49,6 +49,8 @@ class OpenStep:
     retry_at: str = ""
     last_error: ev.ErrorInfo | None = None
     cancel_requested: bool = False
+    unknown: ev.ActivityUnknown | None = None
+    """Nobody saw the end of its last attempt, and nobody has said yet what is to become of it."""
 
     @property
     def command(self) -> int:
@@ -57,6 +59,16 @@ class OpenStep:
     @property
     def title(self) -> str:
         return self.scheduled.title or self.scheduled.name
+
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for a person's word on whether it took effect."""
+        return self.unknown is not None and (self.unknown.probed or self.scheduled.on_crash != "verify")
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing of it runs, and nothing of it can begin now: it waits for its time or for a person."""
+        return self.started is None and (bool(self.retry_at) or self.asks)
 
 
 @dataclass(slots=True)
@@ -146,7 +158,7 @@ class RunState:
             return _ENDS[type(self.ended)]
         if self.blocked is not None:
             return Status.BLOCKED
-        if any(step.started is not None or not step.retry_at for step in self.steps.values()):
+        if not all(step.rests for step in self.steps.values()):
             return Status.RUNNING
         if self.steps or self.timers or self.signal_waits or self.approvals or self.starts_later:
             return Status.WAITING
@@ -165,10 +177,6 @@ class RunState:
     def starts_later(self) -> bool:
         """Whether its start was put off, and nothing has come of it yet."""
         return bool(self.head.start_at) and not self.begun
-
-    def runnable(self) -> list[OpenStep]:
-        """Steps of which no attempt is running and none is to be waited for."""
-        return [step for step in self.steps.values() if step.started is None and not step.retry_at]
 
     # -- changes, one per event that matters --------------------------------------------------------------------
 
@@ -198,17 +206,28 @@ class RunState:
 
     def _attempt(self, event: ev.ActivityStarted) -> None:
         step = self.steps[event.command]
-        step.started, step.attempts, step.retry_at = event, event.attempt, ""
+        step.started, step.attempts, step.retry_at, step.unknown = event, event.attempt, "", None
 
     def _attempt_failed(self, event: ev.ActivityAttemptFailed) -> None:
         step = self.steps[event.command]
-        step.started, step.retry_at, step.last_error = None, event.retry_at, event.error
+        step.started, step.retry_at, step.last_error, step.unknown = None, event.retry_at, event.error, None
+
+    def _unknown(self, event: ev.ActivityUnknown) -> None:
+        step = self.steps[event.command]
+        step.started, step.retry_at, step.unknown = None, "", event
+
+    def _retry_asked(self, event: ev.ActivityRetryRequested) -> None:
+        self._heed(event.decided)
+        step = self.steps[event.command]
+        step.retry_at, step.unknown = "", None
 
     def _ask_cancel(self, event: ev.ActivityCancelRequested) -> None:
         if event.activity in self.steps:
             self.steps[event.activity].cancel_requested = True
 
     def _step_over(self, event: ev.Closing) -> None:
+        if isinstance(event, ev.ActivityCompleted | ev.ActivityFailed) and event.decided is not None:
+            self._heed(event.decided)
         step = self.steps.pop(event.command)
         self.steps_done += 1
         began = step.started.ts if step.started is not None else step.scheduled.ts
@@ -264,6 +283,10 @@ class RunState:
         if event.message:
             self.messages.add(event.message)
 
+    def _heed(self, decided: ev.Decision) -> None:
+        if decided.message:
+            self.messages.add(decided.message)
+
     def _status(self, event: ev.StatusChanged) -> None:
         self.status_text = event.text
 
@@ -272,6 +295,8 @@ class RunState:
 
     def _unblock(self, event: ev.RunUnblocked) -> None:
         self.blocked = None
+        if event.decided is not None:
+            self._heed(event.decided)
 
     def _upgrade(self, event: ev.CodeUpgraded) -> None:
         self.code, self.script, self.code_owner = event.code, event.script, event.code_owner
@@ -294,6 +319,8 @@ _ENDS: dict[type[ev.Event], Status] = {
     ev.RunImported: Status.IMPORTED,
 }
 _CLOSED = frozenset(_ENDS.values())
+# What decides whether a history is open: folded in order, these alone say so.
+STANDING = (*ev.TERMINAL, ev.RunMoved, ev.RunAdopted, ev.RunImported)
 _STEP_ENDS: dict[type[ev.Event], str] = {
     ev.ActivityCompleted: "completed",
     ev.ActivityFailed: "failed",
@@ -309,6 +336,8 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.ActivityScheduled: RunState._schedule,
     ev.ActivityStarted: RunState._attempt,
     ev.ActivityAttemptFailed: RunState._attempt_failed,
+    ev.ActivityUnknown: RunState._unknown,
+    ev.ActivityRetryRequested: RunState._retry_asked,
     ev.ActivityCancelRequested: RunState._ask_cancel,
     **dict.fromkeys(_STEP_ENDS, RunState._step_over),
     ev.TimerStarted: RunState._timer,

@@ -162,11 +162,41 @@ def _answer(letter: Letter, state: RunState) -> list[ev.Event]:
     return [given]
 
 
+def _decision(letter: Letter) -> ev.Decision:
+    message = letter.message
+    return ev.Decision(by=sender_of(letter), reason=message.reason, message=message.id, posted=stamp(letter.posted_us))
+
+
+def _step(letter: Letter, state: RunState) -> list[ev.Event]:
+    """A person's word on a step that rests. What has begun since he looked is not his to decide."""
+    message = letter.message
+    step = state.steps.get(message.command)
+    if step is None or step.started is not None or step.attempts != message.attempt:
+        raise Late
+    decided = _decision(letter)
+    if message.name == mail.RETRY:
+        return [ev.ActivityRetryRequested(command=step.command, decided=decided)]
+    if message.name == mail.COMPLETE:
+        return [ev.ActivityCompleted(command=step.command, result=message.payload, decided=decided)]
+    if message.name == mail.FAIL:
+        error = ev.ErrorInfo(type="FailedByHand", message=message.reason)
+        return [ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, decided=decided)]
+    raise Unfit(f"there is no decision {quoted(message.name)}")
+
+
+def _unblock(letter: Letter, state: RunState) -> list[ev.Event]:
+    if state.blocked is None:
+        raise Late
+    return [ev.RunUnblocked(decided=_decision(letter))]
+
+
 _MAKE: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
     mail.SIGNAL: _signal,
     mail.CANCEL: _cancel,
     mail.APPROVE: _answer,
     mail.REJECT: _answer,
+    mail.STEP: _step,
+    mail.UNBLOCK: _unblock,
 }
 
 

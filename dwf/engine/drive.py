@@ -33,12 +33,14 @@ from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
 from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
-from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, ScriptError
+from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, Poison, ScriptError
+from dwf.store.locks import RunLock
 
 _LOOK_SECONDS = 1.0
 _LANE_SECONDS = 0.05
 _LAST_LOOKS = 3
 _STOP_SECONDS = 10.0
+_DEATHS = 5
 
 
 def drive(engine: Engine, run: str) -> Driven:
@@ -53,28 +55,30 @@ def drive(engine: Engine, run: str) -> Driven:
             return missing(store, run)
         # Rows are written under the lock only; if this one cannot be, no work begins.
         store.index.mark_due(run)
-        return _Drive(engine, run, link).to_rest()
+        return _Drive(engine, run, link, lock).to_rest()
     finally:
         lock.release()
 
 
 class _LookAgain(Exception):
-    """Mail came in time, just before the script was done: it is delivered first."""
+    """Mail came in time, just before the script was done: it is delivered first. Or a person let the run go on."""
 
 
 class _Drive:
     """ready: what has happened and was not delivered yet. batch: what was delivered and is not on disk yet."""
 
-    def __init__(self, engine: Engine, run: str, link: int) -> None:
+    def __init__(self, engine: Engine, run: str, link: int, lock: RunLock) -> None:
         self._engine = engine
+        self._lock = lock
         self._store = engine.store
         self._run, self._link = run, link
         self._reports: SimpleQueue[Report] = SimpleQueue()
-        self._mail = Incoming(engine.store, run)
+        self._mail = Incoming(engine.store, run, self._misfit)
         self._ready: list[Arrival] = []
         self._batch: list[Arrival] = []
         self._waits_for_lane = False
         self._looks = 0
+        self._let_go = False
         self.news = ""
 
     # -- the whole ----------------------------------------------------------------------------------------------
@@ -142,6 +146,7 @@ class _Drive:
         try:
             if left is not None:
                 raise left
+            self._refuse_poison()
             self.journal.replay_all(self._engine.codes.of(self.journal.state))
         except DiskError:
             raise
@@ -150,7 +155,17 @@ class _Drive:
         for event in interrupted:
             self._deliver(event)
 
+    def _refuse_poison(self) -> None:
+        """Not once more, if process after process has died over this run: it would keep all others from their turn."""
+        blocked = self.journal.state.blocked
+        if self._lock.deaths >= _DEATHS or (blocked is not None and blocked.code == Poison.code):
+            hint = f"look for the cause (dmesg: out of memory?), mend it, then: dwf unblock {self._run} -m WHY"
+            raise Poison(times=_DEATHS, hint=hint)
+
     def _block(self, error: DwfError) -> None:
+        if error.hint:
+            # Core does not know of whom it speaks.
+            error.hint = error.hint.replace(" RUN ", f" {self._run} ")
         if self.journal.block(error):
             where = str(error.facts.get("where", ""))
             at = f" ({where})" if where and where not in error.message else ""
@@ -191,6 +206,7 @@ class _Drive:
         self._batch.append(arrival)
         for event in arrival.make(self.journal.state):
             self._deliver(event)
+            self._let_go = self._let_go or isinstance(event, ev.RunUnblocked)
 
     def _deliver(self, event: ev.Event) -> None:
         if self._done():
@@ -208,6 +224,12 @@ class _Drive:
             outcome = decided(self.journal.state, event.command)
             if outcome is not None:
                 self._deliver(outcome)
+
+    def _misfit(self, command: int, result: bytes) -> str | None:
+        """Why a result that a person gives cannot be taken for that step's; None if it can."""
+        if self.journal.call(command) is None:
+            return "the script has to be asked whether it fits, and the run is blocked: mend that first"
+        return self.journal.misfit(command, result)
 
     def _finished(self) -> list[Arrival]:
         found = []
@@ -232,6 +254,10 @@ class _Drive:
         self._say_unblocked()
         if self.journal.blocked:
             self._commit()
+            if self._let_go:
+                self._let_go = False
+                self._lock.forgive()
+                raise _LookAgain
             return False
         lone = None if self.steps.in_flight else self.steps.lone_function()
         if lone is not None and self._engine.lanes.take(1):

@@ -24,7 +24,9 @@ class Incoming:
     terminated: the letter that ends the run by force, once its turn has come.
     """
 
-    def __init__(self, store: Store, run: str) -> None:
+    def __init__(self, store: Store, run: str, misfit: Callable[[int, bytes], str | None]) -> None:
+        """`misfit`: why a result given by hand does not fit a step, or None."""
+        self._misfit = misfit
         self._mailbox, self._directory, self._run = store.mailbox, store.layout.mail_new, run
         self.terminated: Letter | None = None
         self._seen: set[str] = set()
@@ -105,6 +107,7 @@ class Incoming:
             try:
                 if nonce and nonce != state.head.nonce:
                     raise Late
+                self._refuse_misfit(letter)
                 return make(state)
             except Late:
                 self._aside[letter.name] = lambda: self._mailbox.to_late(letter.name)
@@ -114,6 +117,14 @@ class Incoming:
             return []
 
         return judged
+
+    def _refuse_misfit(self, letter: Letter) -> None:
+        message = letter.message
+        if message.kind != mail.STEP or message.name != mail.COMPLETE:
+            return
+        why = self._misfit(message.command, bytes(message.payload))
+        if why is not None:
+            raise Unfit(f"that result does not fit: {why}")
 
     def _taking(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
         def taking(state: RunState) -> list[ev.Event]:

@@ -16,6 +16,7 @@ from dwf.core.events import ApprovalRequested, Event, Opening, RunBlocked, Workf
 from dwf.core.replay import Replay
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
+from dwf.core.values import decode
 from dwf.engine.context import Engine, Loaded
 from dwf.engine.runs import folded
 from dwf.engine.watchdog import OutOfTime
@@ -54,6 +55,17 @@ class Journal:
     def call(self, command: int) -> ActivityCall | None:
         """An open step as the script asked for it; None if the script cannot be asked."""
         return None if self._replay is None else self._replay.commands.calls.get(command)
+
+    def misfit(self, command: int, result: bytes) -> str | None:
+        """Why a result does not fit what the script has annotated; None if it does, or nobody can say."""
+        call = self.call(command)
+        if call is None or call.result_type is None:
+            return None
+        try:
+            decode(result, call.result_type)
+        except ValueRefused as error:
+            return error.message
+        return None
 
     # -- the script ---------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ def signal(store: Store, run: str, name: str, payload: bytes, by: Identity, reas
     The same `key` a second time posts nothing (`duplicate`); with another name or payload it is a Conflict (9).
     """
     check_signal_name(name)
-    view = _open_run(store, run)
+    view = open_run(store, run)
     message = Message(
         id="", run=view.run, kind=mail.SIGNAL, name=name, payload=Payload(payload), key=key, reason=reason, by=by
     )
@@ -45,7 +45,7 @@ def signal(store: Store, run: str, name: str, payload: bytes, by: Identity, reas
     if before is not None:
         assert view.state is not None
         return Posted(before, view.run, view.state.head.nonce, f"signal {name}, as before", duplicate=True)
-    return _post(store, view, message, f"signal {name}")
+    return post(store, view, message, f"signal {name}")
 
 
 def _known(store: Store, view: RunView, message: Message) -> str | None:
@@ -71,14 +71,14 @@ def _known(store: Store, view: RunView, message: Message) -> str | None:
 
 def cancel(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
     """Ask a run to end, with its cleanup. Raises NotFound (4), WrongState (7)."""
-    view = _open_run(store, run)
-    return _post(store, view, _to(view, mail.CANCEL, by, reason), "cancellation")
+    view = open_run(store, run)
+    return post(store, view, _to(view, mail.CANCEL, by, reason), "cancellation")
 
 
 def terminate(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
     """End a run without cleanup. Raises NotFound (4), WrongState (7)."""
-    view = _open_run(store, run)
-    return _post(store, view, _to(view, mail.TERMINATE, by, reason), "termination")
+    view = open_run(store, run)
+    return post(store, view, _to(view, mail.TERMINATE, by, reason), "termination")
 
 
 def answer(
@@ -96,7 +96,7 @@ def answer(
     Raises WrongState (7) if nothing is asked, or this user has answered; NotPermitted (77) if the question is not for
     this user; UsageError (2) if several questions fit.
     """
-    view = _open_run(store, run)
+    view = open_run(store, run)
     assert view.state is not None
     approval = _asked(view.state, view.run, step)
     asked = approval.requested
@@ -116,10 +116,11 @@ def answer(
         by=by,
     )
     count = f" ({len(approval.given(mail.APPROVE)) + 1} of {asked.need})" if yes and asked.need > 1 else ""
-    return _post(store, view, message, f"{'yes' if yes else 'no'} to {quoted(asked.prompt, 200)}{count}")
+    return post(store, view, message, f"{'yes' if yes else 'no'} to {quoted(asked.prompt, 200)}{count}")
 
 
-def _open_run(store: Store, run: str) -> RunView:
+def open_run(store: Store, run: str) -> RunView:
+    """The latest instance of a run, if something may be posted to it. Raises NotFound, WrongState, or its damage."""
     view = load(store, run)
     if view.state is None or (view.problem is not None and view.problem.exit_code == 65):
         assert view.problem is not None
@@ -137,7 +138,8 @@ def _to(view: RunView, kind: str, by: Identity, reason: str) -> Message:
     return Message(id="", run=view.run, kind=kind, nonce=view.state.head.nonce, reason=reason, by=by)
 
 
-def _post(store: Store, view: RunView, message: Message, what: str) -> Posted:
+def post(store: Store, view: RunView, message: Message, what: str) -> Posted:
+    """Store a message for a run, and look what became of it. Raises WrongState (7) if it came too late after all."""
     posted = store.mailbox.post(message)
     store.index.wake(view.run)
     assert view.state is not None

@@ -61,7 +61,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that needs a person. kind: APPROVE, FIX or STUCK; `then`: what happens without an answer."""
+    """Something that needs a person. kind: APPROVE, DECIDE, FIX or STUCK; `then`: what happens without an answer."""
 
     kind: str
     run: str
@@ -169,7 +169,7 @@ def inbox(store: Store) -> list[Need]:
     for summary in summaries(store, open_only=True):
         if summary.status is Status.CORRUPT or summary.status is Status.NEWER:
             needs.append(Need("FIX", summary.run, summary.waiting, "whoever keeps the disk", summary.updated_us))
-        elif summary.status is Status.BLOCKED or summary.step == "approve":
+        elif summary.status is Status.BLOCKED or summary.step in ("approve", "decide"):
             needs += _needs_of(store, load(store, summary.run))
     return sorted(needs, key=lambda need: (need.until_us is None, need.until_us or need.since_us))
 
@@ -186,7 +186,16 @@ def _needs_of(store: Store, view: RunView) -> list[Need]:
     stuck = why_stuck(state, os.stat(store.layout.home).st_uid, shared=store.shared)  # noqa: PTH116
     if stuck is not None:
         return [Need("STUCK", view.run, stuck, "whoever started it", unstamp(state.last_ts))]
-    return [_question(state, wait) for wait in waits(state) if wait.kind == "approval"]
+    return [
+        _question(state, wait) if wait.kind == "approval" else _unknown(state, wait)
+        for wait in waits(state)
+        if wait.kind in ("approval", "decide")
+    ]
+
+
+def _unknown(state: RunState, wait: Wait) -> Need:
+    who = "whoever can look whether it took effect"
+    return Need("DECIDE", state.head.run, wait.what, who, wait.since_us, detail=wait.detail, command=wait.command)
 
 
 def _question(state: RunState, wait: Wait) -> Need:

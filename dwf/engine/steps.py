@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from queue import SimpleQueue
 
+from msgspec.structs import replace
+
 from dwf.activities import end_orphan, prepare_async, prepare_isolated, prepare_shell
 from dwf.activities.function import InProcess
 from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, Target
+from dwf.activities.waited import Waited
 from dwf.core import events as ev
-from dwf.core.duration import stamp
-from dwf.core.events import Payload
-from dwf.core.retry import AttemptFailure, Retry, chance_for, retry_at
+from dwf.core.duration import stamp, unstamp
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import OpenStep
 from dwf.core.values import decode
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
-from dwf.engine.lanes import Report
-from dwf.errors import DiskError, StepStillRuns, ValueRefused
+from dwf.engine.lanes import Ended, Report, played
+from dwf.engine.outcomes import ended, interrupted, probed
+from dwf.errors import DiskError, StepStillRuns
+from dwf.host import Process, same_process_alive, start_thread
 from dwf.scripts.perform import PERFORMER, packed
 
 # A lane is loaded with more quick functions at a time as long as a whole load takes less than this.
@@ -46,6 +49,8 @@ class Steps:
         self._reserved = 0
         self._quick_lanes = 0
         self._begun_here: set[int] = set()
+        self._probing: set[int] = set()
+        self._waited: dict[int, Waited] = {}
         self.in_flight: dict[int, Performance] = {}
 
     # -- beginning ----------------------------------------------------------------------------------------------
@@ -60,7 +65,7 @@ class Steps:
         lanes, seats = self._reserved, 0
         for step in waiting:
             call = self._call(step.command)
-            quick = is_quick(call)
+            quick = step.unknown is None and is_quick(call)
             if quick and seats:
                 seats -= 1
             elif not lanes:
@@ -89,7 +94,7 @@ class Steps:
         if len(state.steps) != 1 or state.timers or state.approvals or state.signal_waits:
             return None
         (step,) = self._ready() or (None,)
-        return step if step is not None and is_quick(self._call(step.command)) else None
+        return step if step is not None and step.unknown is None and is_quick(self._call(step.command)) else None
 
     def begin_lone(self, step: OpenStep) -> Performance:
         """Prepare the only step and stage its ActivityStarted."""
@@ -124,17 +129,25 @@ class Steps:
 
     def _ready(self) -> list[OpenStep]:
         resting = [
-            step for step in self.journal.state.steps.values() if step.started is None and not step.cancel_requested
+            step
+            for step in self.journal.state.steps.values()
+            if step.started is None and not step.cancel_requested and not self._sits(step)
         ]
         if not any(step.retry_at for step in resting):
             return resting
         now = stamp(self._engine.clock())
         return [step for step in resting if step.retry_at <= now]
 
+    def _sits(self, step: OpenStep) -> bool:
+        """Whether nobody knows what became of it, and a person or its probe has to say so first."""
+        return step.unknown is not None and (step.asks or step.command in self._probing)
+
     def _call(self, command: int) -> ActivityCall:
         return self.journal.replay.commands.calls[command]
 
     def _prepare(self, step: OpenStep, call: ActivityCall) -> tuple[int, Performance]:
+        if step.unknown is not None:
+            return self._prepare_probe(step, call)
         number = step.attempts + 1
         performance = self._performance(call, self._attempt(step, call, number))
         self._begun_here.add(step.command)
@@ -145,6 +158,15 @@ class Steps:
             )
         )
         return step.command, performance
+
+    def _prepare_probe(self, step: OpenStep, call: ActivityCall) -> tuple[int, Performance]:
+        """A probe only looks, so nothing is recorded before it."""
+        self._probing.add(step.command)
+        probe = call.probe or ActivityCall(name=call.name, kind="function", perform=_no_probe)
+        if probe.kind != "shell":
+            probe = replace(probe, input=call.input)
+        attempt = replace(self._attempt(step, probe, step.attempts), out_prefix=None)
+        return step.command, self._performance(probe, attempt)
 
     def _attempt(self, step: OpenStep, call: ActivityCall, number: int) -> Attempt:
         head, link = self.journal.state.head, self.journal.link
@@ -179,37 +201,53 @@ class Steps:
         target = Target(loader=PERFORMER, source=source, activity=":".join(call.target), input=given)
         return prepare_isolated(target, attempt)
 
+    def _wait_for(self, step: OpenStep, started: ev.ActivityStarted, key: str) -> bool:
+        """Wait for a process of an earlier dwf, if the step wants that and it still runs."""
+        pid, start, boot = started.pid, started.pid_start, started.boot
+        if step.scheduled.orphan != "wait" or not same_process_alive(pid, start, boot):
+            return False
+        limit = step.scheduled.timeout
+        until_us = unstamp(started.ts) + limit if limit else None
+        waited = Waited(Process(pid, start, boot), key, _ORPHAN_GRACE_US, until_us)
+        self._waited[step.command] = self.in_flight[step.command] = waited
+        self._begun_here.add(step.command)
+        start_thread(f"dwf-orphan-{pid}", lambda: self._reports.put(Ended(step.command, played(waited))))
+        return True
+
     # -- ending -------------------------------------------------------------------------------------------------
 
     def ended(self, command: int, outcome: Outcome) -> list[ev.Event]:
-        """An attempt's end as events: a closing, or the news that it will be tried again."""
+        """An attempt's end as events, or what its probe has found out."""
+        was_probe = command in self._probing
+        self._probing.discard(command)
         step = self.journal.state.steps.get(command)
-        if step is None:
-            return []
-        if outcome.kind is Kind.INTERRUPTED:
-            return [self._interrupted(step, "dwf was told to stop while it ran", outcome.output)]
-        if outcome.kind is Kind.COMPLETED:
-            outcome = self._checked(command, outcome)
-        if outcome.kind is Kind.COMPLETED:
-            return [ev.ActivityCompleted(command=command, result=Payload(outcome.result), output=outcome.output)]
-        if step.cancel_requested or outcome.kind is Kind.CANCELLED:
-            reason = "cancelled" if outcome.error is None else outcome.error.message
-            return [ev.ActivityCancelled(command=command, reason=reason, output=outcome.output)]
-        return [self._failed(step, outcome)]
+        if step is None or (was_probe and (step.unknown is None or outcome.kind is Kind.INTERRUPTED)):
+            return []  # somebody has decided meanwhile; or the next tick asks again
+        waited = self._waited.pop(command, None)
+        if waited is not None and waited.left_running:
+            return []  # the next tick waits for it
+        if waited is not None and outcome.kind is Kind.INTERRUPTED:
+            why = f"dwf was killed while attempt {step.attempts} ran, and it ended unseen"
+            return [interrupted(self._engine, step, why)]
+        tell = probed if was_probe else ended
+        return [tell(self._engine, self.journal, step, outcome)]
 
     def called_off(self) -> list[ev.Event]:
         """Steps that were cancelled before an attempt began, or between two."""
         return [
-            ev.ActivityCancelled(command=step.command, reason="cancelled before it began")
+            ev.ActivityCancelled(
+                command=step.command,
+                reason="cancelled before it began" if step.unknown is None else f"cancelled; {step.unknown.why}",
+            )
             for step in self.journal.state.steps.values()
-            if step.cancel_requested and step.started is None
+            if step.cancel_requested and step.started is None and step.command not in self._probing
         ]
 
     def cancel_asked(self) -> None:
         """Pass on the wish to end to the attempts that run."""
         for command, performance in self.in_flight.items():
             step = self.journal.state.steps.get(command)
-            if step is not None and step.cancel_requested:
+            if step is None or step.cancel_requested:
                 performance.cancel("cancelled by the run")
 
     def end_all(self, reason: str) -> None:
@@ -234,8 +272,11 @@ class Steps:
             if started is None or step.command in self._begun_here:
                 continue
             key = self._key(step.command)
+            if self._wait_for(step, started, key):
+                continue
             if end_orphan(started.pid, started.pid_start, started.boot, _ORPHAN_GRACE_US, key):
-                events.append(self._interrupted(step, f"dwf was killed while attempt {started.attempt} ran"))
+                why = f"dwf was killed while attempt {started.attempt} ran"
+                events.append(interrupted(self._engine, step, why))
             else:
                 left = left or StepStillRuns(
                     step=step.title,
@@ -244,57 +285,9 @@ class Steps:
                 )
         return events, left
 
-    def _checked(self, command: int, outcome: Outcome) -> Outcome:
-        """A result that does not fit the function's annotation is that attempt's failure, not the run's riddle."""
-        call = self.journal.call(command)
-        if call is None or call.result_type is None:
-            return outcome
-        try:
-            decode(outcome.result, call.result_type)
-        except ValueRefused as error:
-            info = ev.ErrorInfo(type="ResultType", message=f"its result is not what is annotated: {error.message}")
-            return Outcome(Kind.FAILED, outcome.ended_us, error=info, error_types=("ResultType",))
-        return outcome
 
-    def _failed(self, step: OpenStep, outcome: Outcome) -> ev.Event:
-        error = outcome.error or ev.ErrorInfo(type="TimeoutError", message="no end within its time")
-        retry = self._policy(step)
-        text = f"{outcome.output.tail}\n{outcome.output.err_tail}" if outcome.output else ""
-        failure = AttemptFailure(error, outcome.error_types, outcome.exit_code, text)
-        if not retry.gives_up(step.attempts, failure):
-            return self._again(step, retry, error, outcome)
-        if outcome.kind is Kind.TIMED_OUT:
-            call = self.journal.call(step.command)
-            limit = step.scheduled.timeout if call is None else call.timeout_us
-            return ev.ActivityTimedOut(
-                command=step.command, timeout=limit, attempts=step.attempts, output=outcome.output
-            )
-        return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=outcome.output)
-
-    def _policy(self, step: OpenStep) -> Retry:
-        """As the script has it now; what was recorded, if the script cannot be asked."""
-        call = self.journal.call(step.command)
-        return Retry(max_attempts=step.scheduled.max_attempts or None) if call is None else call.retry
-
-    def _again(self, step: OpenStep, retry: Retry, error: ev.ErrorInfo, outcome: Outcome) -> ev.Event:
-        chance = chance_for(self.journal.state.head.nonce, step.command, step.attempts)
-        due = retry_at(self._engine.clock(), retry, step.attempts, chance, outcome.retry_after_us)
-        return ev.ActivityAttemptFailed(
-            command=step.command, attempt=step.attempts, error=error, retry_at=stamp(due), output=outcome.output
-        )
-
-    def _interrupted(self, step: OpenStep, how: str, output: ev.Output | None = None) -> ev.Event:
-        if step.cancel_requested:
-            return ev.ActivityCancelled(command=step.command, reason=f"cancelled; {how}", output=output)
-        limit = step.scheduled.max_attempts
-        if limit and step.attempts >= limit:
-            error = ev.ErrorInfo(type="Interrupted", message=f"{how}; whether it took effect is unknown")
-            return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=output)
-        error = ev.ErrorInfo(type="Interrupted", message=how)
-        now = stamp(self._engine.clock())
-        return ev.ActivityAttemptFailed(
-            command=step.command, attempt=step.attempts, error=error, retry_at=now, output=output
-        )
+def _no_probe(_: bytes) -> None:
+    raise LookupError("the code that the run was moved to has no probe for it")
 
 
 def is_quick(call: ActivityCall) -> bool:

@@ -13,7 +13,10 @@ from dwf.store.row import DUE_NOW, Row
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One thing that a run waits for. kind: approval, signal, retry, step, timer or start. Times: microseconds UTC."""
+    """One thing that a run waits for. Times: microseconds UTC.
+
+    kind: approval, decide (a step that may have run), signal, retry, step, timer or start.
+    """
 
     command: int
     kind: str
@@ -25,7 +28,7 @@ class Wait:
 
 
 # What a person can act on comes first.
-_RANK = {"approval": 0, "step": 1, "retry": 2, "signal": 3, "timer": 4, "start": 5}
+_RANK = {"approval": 0, "decide": 0, "step": 1, "retry": 2, "signal": 3, "timer": 4, "start": 5}
 
 
 def waits(state: RunState) -> list[Wait]:
@@ -57,6 +60,8 @@ def _approval(approval: OpenApproval) -> Wait:
 
 
 def _step(step: OpenStep) -> Wait:
+    if step.unknown is not None and step.asks:
+        return Wait(step.command, "decide", step.title, unstamp(step.unknown.ts), detail=step.unknown.why)
     if step.retry_at and step.started is None:
         error = step.last_error
         told = f"after attempt {step.attempts}: {error.message}" if error else ""
@@ -89,7 +94,7 @@ def step_of(state: RunState) -> str:
     first = next(iter(waits(state)), None)
     if first is None:
         return state.status_text or "-"
-    return {"approval": "approve", "signal": "signal", "start": "start"}.get(first.kind, first.what)
+    return {"approval": "approve", "decide": "decide", "signal": "signal", "start": "start"}.get(first.kind, first.what)
 
 
 def waiting_for(state: RunState) -> str:
@@ -103,6 +108,8 @@ def waiting_for(state: RunState) -> str:
         return addressees(state.approvals[first.command].requested)
     if first.kind == "signal":
         return f"signal {first.what}"
+    if first.kind == "decide":
+        return f"you: did {first.what} take effect?"
     if first.kind in ("step", "retry"):
         return first.detail
     return first.what

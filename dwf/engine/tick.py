@@ -87,17 +87,19 @@ class _Tick:
         self._names: dict[str, set[str]] = {}
         self._looking: dict[str, set[str]] = {}
         self._left_lying: set[str] = set()
+        self._suspects: set[str] = set()
         self._first = True
         self.driven = 0
         self.news: list[str] = []
         self.errors: list[DwfError] = []
 
     def run(self) -> TickReport:
+        self._suspects = self._store.locks.left_by_dead()
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
         while not self._over():
             idle = not self._active
-            started = [self._drive(run) for run in self._due()]
+            started = [self._drive(run) for run in self._one_suspect(self._due())]
             if idle and not started:
                 break
             self._take_ended()
@@ -116,7 +118,7 @@ class _Tick:
         """Remove what killed processes have left: normally two directories without anything in them."""
         try:
             self._store.mailbox.sweep(self._engine.clock())
-            self._store.locks.sweep()
+            self._store.locks.sweep(self._is_due)
         except DwfError as error:
             self.errors.append(error)
 
@@ -129,11 +131,27 @@ class _Tick:
         if self._engine.lanes.any_free():
             self._unparked, self._parked = self._unparked | self._parked, set()
         skip = self._active | self._parked | self._broken | self._locked()
+        if not self._suspects.isdisjoint(self._active):
+            skip |= self._suspects
         posted = [run for run in self._posted() if run not in skip]
         if self._only is not None:
             return self._of_the_chosen(self._only, set(posted), skip)
         found = posted[:free]
         return found + self._indexed(free - len(found), skip | self._resting | set(found))
+
+    def _one_suspect(self, due: list[str]) -> list[str]:
+        """Of the runs over which a process died, one at a time: if it dies again, it is known over which."""
+        if not self._suspects:
+            return due
+        busy = not self._suspects.isdisjoint(self._active)
+        chosen = []
+        for run in due:
+            if run not in self._suspects:
+                chosen.append(run)
+            elif not busy:
+                chosen.append(run)
+                busy = True
+        return chosen
 
     def _locked(self) -> set[str]:
         """Runs that another process works on. It will look at their mail itself; we look again after a while."""
@@ -215,6 +233,7 @@ class _Tick:
             self._elsewhere[run] = time.monotonic()
             return
         self.driven += 1
+        self._suspects.discard(run)
         # Mail that a run has seen and left (it has not begun, it is unreadable) is no reason to drive it again.
         self._left_lying |= self._looking.pop(run, set())
         if result.rest is Rest.PARKED:

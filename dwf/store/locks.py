@@ -23,7 +23,7 @@ from dwf.store.files import Disk, disk_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dwf.store.layout import Layout
 
@@ -50,13 +50,17 @@ class Holder:
 
 
 class RunLock:
-    """A lock that is held. Leave it with `release`, or use it in a `with`."""
+    """A lock that is held. Leave it with `release`, or use it in a `with`.
 
-    __slots__ = ("__weakref__", "_fd", "_locks", "path", "run")
+    deaths: how many holders before this one, in this boot, died holding it, without one that gave it up between them.
+    """
+
+    __slots__ = ("__weakref__", "_fd", "_locks", "deaths", "path", "run")
 
     def __init__(self, locks: RunLocks, run: str, path: str, fd: int) -> None:
         # The reference to `locks` keeps alive what closes the copies of forked children.
         self._locks, self.run, self.path, self._fd = locks, run, path, fd
+        self.deaths = 0
 
     def __enter__(self) -> RunLock:
         return self
@@ -67,6 +71,11 @@ class RunLock:
     def intact(self) -> bool:
         """Whether it still keeps others out: held, and its file not removed by hand."""
         return self._fd >= 0 and is_at(self._fd, self.path)
+
+    def forgive(self) -> None:
+        """Forget the deaths: a person has let the run go on."""
+        self.deaths = 0
+        self._locks._sign(self)
 
     def release(self) -> None:
         """Give it up. Asking twice is harmless; nothing is raised, for a file left behind locks nobody out."""
@@ -127,7 +136,8 @@ class RunLocks:
             lock._forget()  # its last holder unlinked the file between our open and our lock
         self._held.add(lock)
         try:
-            self._sign(lock._fd, path)
+            lock.deaths = self._deaths(path)
+            self._sign(lock)
         except BaseException:
             lock.release()
             raise
@@ -156,11 +166,18 @@ class RunLocks:
             if not run.startswith(".") and (found := self.holder(run)):
                 yield found
 
-    def sweep(self) -> int:
-        """Remove the files that killed holders left; how many locks were free. Harmless at any time."""
+    def left_by_dead(self) -> set[str]:
+        """Runs whose last holder died holding the lock: the file he made is still there."""
+        return {run for run in self._names() if not run.startswith(".") and self.holder(run) is None}
+
+    def sweep(self, spare: Callable[[str], bool] = lambda _: False) -> int:
+        """Remove the files that killed holders left; how many locks were free. Harmless at any time.
+
+        spare: runs that will be taken up again, whose deaths are to be remembered until then.
+        """
         free = 0
         for run in self._names():
-            if lock := self.take(run):
+            if not spare(run) and (lock := self.take(run)):
                 lock.release()
                 free += 1
         return free
@@ -200,15 +217,26 @@ class RunLocks:
         except FileNotFoundError as error:
             raise disk_error("create", self._directory, error) from error
 
-    def _sign(self, fd: int, path: str) -> None:
+    def _deaths(self, path: str) -> int:
+        """How many died in a row, in this boot, holding the lock: as many as the last one wrote, and he."""
+        fields = dict(word.partition("=")[::2] for word in _read(path).split())
+        if fields.get("boot") != host.boot_id():
+            return 0
+        told = fields.get("deaths", "0")
+        return 1 + (int(told) if told.isascii() and told.isdecimal() else 0)
+
+    def _sign(self, lock: RunLock) -> None:
         """Say who holds it. The lock holds without it, so a full disk is no reason to stop."""
         from dwf.errors import DwfError
 
-        text = f"{self._me()} since={time.time_ns() // 1000}\n"
+        fd, path = lock._fd, lock.path
+        deaths = f" deaths={lock.deaths}" if lock.deaths else ""
+        text = f"{self._me()} since={time.time_ns() // 1000}{deaths}\n"
         try:
             # Only if a killed holder left something: ext4 flushes a file that was truncated to 0, which costs 0.2 ms.
             if os.fstat(fd).st_size:
                 self._disk.truncate(fd, 0, path)
+                os.lseek(fd, 0, os.SEEK_SET)
             self._disk.write_all(fd, text.encode("ascii", "replace"), path)
         except DwfError:
             pass

@@ -236,7 +236,7 @@ def test_trouble_is_left_to_the_whole_program(tmp_path: Path) -> None:
 
 def test_cron_without_any_environment_works(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["/usr/bin/env", "-i", sys.executable, "-m", "dwf", "--home", str(tmp_path / "h"), "list"],
+        ["/usr/bin/env", "-i", sys.executable, "-m", "dwf", "--home", str(tmp_path / "h"), "tick"],
         cwd=ROOT,
         capture_output=True,
         check=False,

@@ -33,6 +33,8 @@ def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
         return [(f"dwf result {run}", "what it returned"), (f"dwf history {run}", "how it came to it")]
     failed = next((step for step in reversed(state.done) if step.outcome in ("failed", "timed-out")), None)
     found = [(f"dwf history {run}", "what led to it")]
+    if status in (Status.MOVED, Status.IMPORTED):
+        return [*found, ("dwf help moving", "why nothing can be done with it here")]
     if failed is not None:
         found.append((f"dwf logs {run} {shlex.quote(failed.title)}", "what the step printed"))
     if status is Status.FAILED:
@@ -41,6 +43,12 @@ def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
 
 
 def _blocked(run: str, blocked: ev.RunBlocked, script: str) -> list[Advice]:
+    if blocked.code == "poison":
+        return [
+            (f"dwf history {run}", "where it was when dwf died"),
+            (f'dwf unblock {run} -m "..."', "when the cause is mended"),
+            (f'dwf terminate {run} -m "..."', "give it up; nothing is cleaned up"),
+        ]
     path = shlex.quote(script)
     found = [(f"dwf upgrade {run} --to {path}", "when the script is mended")]
     if blocked.code != "code-missing":
@@ -52,6 +60,13 @@ def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
     if wait.kind == "approval":
         which = f" {wait.command}" if several else ""
         return [(f'dwf approve {run}{which} -m "..."', "yes"), (f'dwf reject {run}{which} -m "..."', "no")]
+    if wait.kind == "decide":
+        which = f"{run} {wait.command}"
+        return [
+            (f'dwf step complete {which} --result JSON -m "..."', "it did take effect: go on with this result"),
+            (f'dwf step retry {which} -m "..."', "it did not, or twice is harmless: once more"),
+            (f'dwf step fail {which} -m "..."', "it failed: let the script handle that"),
+        ]
     if wait.kind == "signal":
         return [(f"dwf signal {run} {wait.what} [K=V ...]", "send what it waits for")]
     if wait.kind in ("step", "retry"):

@@ -83,7 +83,7 @@ def summary_document(run: Summary) -> dict[str, Any]:
 
 _INBOX = (Column("KIND"), Column("RUN"), Column("WHAT", 14), Column("LEFT"), Column("WHO", 6))
 _INBOX_WIDE = (*_INBOX, Column("AGE", right=True), Column("DETAIL"))
-_KIND_STYLES = {"APPROVE": "yellow", "FIX": "red bold", "STUCK": "red bold"}
+_KIND_STYLES = {"APPROVE": "yellow", "DECIDE": "yellow", "FIX": "red bold", "STUCK": "red bold"}
 
 
 def inbox_lines(
@@ -127,6 +127,7 @@ def inbox_next(needs: Sequence[Need]) -> list[Line]:
     """What to type now, once for each kind."""
     commands = {
         "APPROVE": 'dwf approve {run} -m "..."',
+        "DECIDE": "dwf show {run}",
         "FIX": "dwf show {run}",
         "STUCK": 'dwf cancel {run} -m "..."',
     }

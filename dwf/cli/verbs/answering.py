@@ -118,7 +118,7 @@ def signal(
     from dwf.engine.post import signal as post
 
     session = session_of(context)
-    data = encode(_payload(payload or []), "the payload")
+    data = encode(_payload(payload or [], f"dwf signal {run} {name}"), "the payload")
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
     awaited = _awaited(store, run)
@@ -138,12 +138,14 @@ def _awaited(store: Store, run: str) -> list[str]:
     return [] if state is None else [wait.opened.name for wait in state.signal_waits.values()]
 
 
-def _payload(words: list[str]) -> Any:
+def _payload(words: list[str], lead: str) -> Any:
     if not words:
         return None
+    hint = f"""{lead} serial=3A:91, or one JSON value, quoted: '"text"', '{{"serial": "3A:91"}}'; or @FILE"""
     if len(words) == 1 and ("=" not in words[0] or words[0][:1] in '{["@-'):
-        return given_json(words[0], "the payload")
-    return {key: _json_or_text(value) for key, value in pairs(words, "a K=V word, and not the only word").items()}
+        return given_json(words[0], "the payload", hint)
+    given = pairs(words, "of the form name=value, as several words of a payload must be", hint)
+    return {key: _json_or_text(value) for key, value in given.items()}
 
 
 def _json_or_text(text: str) -> Any:

@@ -10,7 +10,7 @@ from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, RunsArgument, TickOption, session_of
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import pick, say_tick
-from dwf.errors import UsageError
+from dwf.errors import UsageError, WrongState
 
 
 def cancel(context: Context, run: RunArgument, reason: ReasonOption = "", tick: TickOption = False) -> int:
@@ -40,12 +40,14 @@ def terminate(
     session = session_of(context)
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
+    _, facts = look(store, run)
+    if facts.status.closed:
+        raise WrongState(what=f"run {run} is {facts.status.value} already", hint=f"see how it ended: dwf show {run}")
     if not reason:
         raise UsageError(
             what="terminating needs a reason", hint=f"dwf terminate {run} -m '...'; dwf cancel lets it clean up"
         )
     if not yes:
-        _, facts = look(store, run)
         left = ", ".join(wait.what for wait in facts.waits if wait.kind in ("step", "retry"))
         question = f"end {run} without cleanup?" + (f" not finished: {left}." if left else "")
         if not session.interactive:

@@ -13,6 +13,8 @@ from dwf.errors import NotFound, NotPermitted, UsageError, ValueRefused
 if TYPE_CHECKING:
     from dwf.store.room import Store
 
+_JSON = """quote it for the shell: '{"host": "web1"}'; or put it into a file: @input.json"""
+
 
 def pick(session: Session, store: Store, text: str, *, changes: bool = False) -> str:
     """The run that is meant: an id, or a unique beginning of one.
@@ -34,21 +36,25 @@ def pick(session: Session, store: Store, text: str, *, changes: bool = False) ->
     return run
 
 
-def pairs(words: list[str], what: str) -> dict[str, str]:
-    """`K=V` words as a dict. Raises UsageError."""
+def pairs(words: list[str], what: str, hint: str | None = None) -> dict[str, str]:
+    """`K=V` words as a dict. Raises UsageError, with `hint` if a word is none."""
     found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key.replace("-", "_").replace(".", "_").isidentifier():
-            raise UsageError(what=f"{word!r} is not {what}", hint="write it as name=value, without blanks around the =")
+            otherwise = "write it as name=value, without blanks around the ="
+            raise UsageError(what=f"{word!r} is not {what}", hint=hint or otherwise)
         if key in found:
             raise UsageError(what=f"{key} is given twice", hint="give every name once")
         found[key] = value
     return found
 
 
-def given_json(text: str, what: str) -> Any:
-    """JSON from the command line, from `@file`, or from stdin with `-`. Raises UsageError, NotFound, NotPermitted."""
+def given_json(text: str, what: str, hint: str = _JSON) -> Any:
+    """JSON from the command line, from `@file`, or from stdin with `-`. Raises UsageError, NotFound, NotPermitted.
+
+    `hint`: how it is written, for text that is no JSON.
+    """
     from dwf.core.values import parse_json
 
     raw = _raw(text, what)
@@ -57,8 +63,7 @@ def given_json(text: str, what: str) -> Any:
     try:
         return parse_json(raw, what)
     except ValueRefused as error:
-        hint = error.hint or """quote it for the shell: '{"host": "web1"}'; or put it into a file: @input.json"""
-        raise UsageError(what=error.message, hint=hint) from None
+        raise UsageError(what=error.message, hint=error.hint or hint) from None
 
 
 def _raw(text: str, what: str) -> str | bytes:

@@ -1,0 +1,91 @@
+"""What a killed dwf left running, waited for: an attempt whose end is seen, and whose outcome nobody will know.
+
+The process is not ours, so there is no exit status to be had. See orphans.py for how one is ended.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from dwf import host
+from dwf.activities.function import dropped, now_us
+from dwf.activities.orphans import end_orphan
+from dwf.activities.plan import Kind, Outcome
+
+# Only where the kernel cannot tell the end of a process through a descriptor.
+_LOOK_MS = 200
+
+
+class Waited:
+    """A Performance. left_running: waiting was given up because dwf is stopping, and the process goes on."""
+
+    def __init__(self, process: host.Process, key: str, grace_us: int, until_us: int | None) -> None:
+        """`until_us`: when it must be over, microseconds since the epoch; None is without limit."""
+        self._process, self._key, self._grace_us, self._until_us = process, key, grace_us, until_us
+        self.left_running = False
+        self._asked: tuple[Kind, str] | None = None
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    @property
+    def process(self) -> host.Process:
+        return self._process
+
+    def go(self) -> None:
+        """It has been running all the while."""
+
+    def finish(self) -> Outcome:
+        try:
+            self._wait()
+        finally:
+            bell, self._bell = self._bell, -1
+            os.close(bell)
+        kind, reason = self._asked or (Kind.INTERRUPTED, "it ended unseen")
+        if self._asked is not None and kind is Kind.INTERRUPTED:
+            self.left_running = True
+            return dropped(kind, reason)
+        process = self._process
+        if not end_orphan(process.pid, process.start, process.boot, self._grace_us, self._key):
+            reason += "; something of it still runs"
+        return dropped(kind, reason)
+
+    def cancel(self, reason: str) -> None:
+        self._ask(Kind.CANCELLED, reason)
+
+    def interrupt(self, reason: str) -> None:
+        self._ask(Kind.INTERRUPTED, reason)
+
+    def _ask(self, kind: Kind, reason: str) -> None:
+        self._asked = self._asked or (kind, reason)
+        if self._bell >= 0:
+            os.eventfd_write(self._bell, 1)
+
+    def _wait(self) -> None:
+        """Until the process has ended, its time is over, or somebody asks."""
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        try:
+            pidfd = os.pidfd_open(self._process.pid)
+            poll.register(pidfd, select.POLLIN)
+        except OSError:
+            pidfd = -1  # it has ended, or this kernel has none
+        try:
+            while self._asked is None and self._lives():
+                poll.poll(self._patience_ms(pidfd))
+                self._look_at_clock()
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def _lives(self) -> bool:
+        return host.same_process_alive(self._process.pid, self._process.start, self._process.boot)
+
+    def _patience_ms(self, pidfd: int) -> float | None:
+        waits = [] if pidfd >= 0 else [float(_LOOK_MS)]
+        if self._until_us is not None:
+            waits.append(max(self._until_us - now_us(), 0) / 1000)
+        return min(waits, default=None)
+
+    def _look_at_clock(self) -> None:
+        if self._until_us is not None and now_us() >= self._until_us and self._lives():
+            self._asked = self._asked or (Kind.TIMED_OUT, "it ran longer than it may")

@@ -1,0 +1,56 @@
+"""What events are made of: who did something, what went wrong, what was printed, what a person decided.
+
+Persisted like the events themselves (events.py): names and fields are added to, never renamed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+Payload = msgspec.Raw
+NOTHING = msgspec.Raw(b"null")
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all persisted records share: immutable, named fields, defaults left out."""
+
+
+class Identity(Part, frozen=True, kw_only=True):
+    """Who did something. `uid` comes from the kernel; the rest are claims of the sender's environment."""
+
+    uid: int
+    login: str = ""
+    sudo_user: str = ""
+    tty: str = ""
+    ssh_client: str = ""
+    host: str = ""
+    pid: int = 0
+
+
+class ErrorInfo(Part, frozen=True, kw_only=True):
+    """An exception as data: `type` is its class name, `details` are facts a script may act on."""
+
+    type: str
+    message: str
+    details: Payload = NOTHING
+    traceback: str = ""
+
+
+class Output(Part, frozen=True, kw_only=True):
+    """What a step printed. `tail` and `err_tail` are the last part, decoded; all of it is in the file named `ref`."""
+
+    ref: str = ""
+    size: int = 0
+    sha256: str = ""
+    tail: str = ""
+    err_tail: str = ""
+    truncated: bool = False
+
+
+class Decision(Part, frozen=True, kw_only=True):
+    """A person's word on a step, in place of what the step itself would have said. `message`: the letter's id."""
+
+    by: Identity | None = None
+    reason: str = ""
+    message: str = ""
+    posted: str = ""

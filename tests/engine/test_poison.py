@@ -1,0 +1,88 @@
+"""A run over which every process dies is set aside and told of; it keeps nobody else from his turn."""
+
+from __future__ import annotations
+
+from dwf.core import events as ev
+from dwf.core.state import Status
+from dwf.engine import stepping
+from tests.engine.house import ME, House
+from tests.engine.processes import begin_tick
+
+POISON = """
+@dwf.workflow
+async def main(sick: bool = True):
+    if not os.path.exists(LEDGER + ".cured"):
+        os._exit(139)
+    return "well"
+"""
+GOOD = """
+@dwf.workflow
+async def good():
+    return await dwf.step("one", lambda: 1)
+"""
+
+
+def dying_tick(house: House) -> int:
+    process = begin_tick(house.store.layout.home)
+    process.communicate(timeout=30)
+    return process.returncode
+
+
+def poisoned(house: House) -> None:
+    house.start(house.script(POISON.replace("os.path.exists", "__import__('posix').access").replace(
+        '+ ".cured")', '+ ".cured", 0)')))  # fmt: skip
+    for _ in range(5):
+        assert dying_tick(house) == 139
+
+
+def test_a_run_that_kills_its_tick_five_times_is_set_aside_and_said_once(house: House) -> None:
+    poisoned(house)
+    report = house.tick()
+    assert house.status() is Status.BLOCKED and len(report.news) == 1
+    blocked = house.the(ev.RunBlocked)
+    assert blocked.code == "poison" and "5 times" in blocked.message and "unblock r1" in blocked.hint
+    assert house.tick().news == [] and not house.store.index.anything_due(house.clock())
+    house.check()
+
+
+def test_others_have_their_turn_beside_it(house: House) -> None:
+    house.start(house.script(GOOD, "good.py"), "a-good")
+    house.start(house.script(GOOD, "good.py"), "z-good")
+    poisoned(house)
+    house.tick()
+    assert house.status("a-good") is house.status("z-good") is Status.COMPLETED
+    assert house.status() is Status.BLOCKED
+
+
+def test_a_person_lets_it_go_on_and_it_is_set_aside_again_if_nothing_was_mended(house: House) -> None:
+    poisoned(house)
+    house.tick()
+    stepping.unblock(house.store, "r1", ME, "try again")
+    for _ in range(5):
+        assert dying_tick(house) == 139
+    assert len(house.tick().news) == 1 and house.status() is Status.BLOCKED
+    house.ledger.with_name(house.ledger.name + ".cured").touch()
+    stepping.unblock(house.store, "r1", ME, "cured")
+    house.tick()
+    assert house.result() == "well"
+    decided = house.all(ev.RunUnblocked)[-1].decided
+    assert decided is not None and (decided.by, decided.reason) == (ME, "cured")
+
+
+def test_a_run_that_comes_to_rest_in_between_is_no_poison(house: House) -> None:
+    house.start(house.script(POISON.replace("os.path.exists", "__import__('posix').access").replace(
+        '+ ".cured")', '+ ".cured", 0)')))  # fmt: skip
+    for _ in range(4):
+        assert dying_tick(house) == 139
+    cured = house.ledger.with_name(house.ledger.name + ".cured")
+    cured.touch()
+    house.tick()
+    assert house.result() == "well"
+
+
+def test_a_run_that_is_blocked_for_another_reason_is_looked_at_anew_when_it_is_let_go_on(house: House) -> None:
+    house.go("@dwf.workflow\nasync def main():\n    {}['k']\n")
+    assert house.status() is Status.BLOCKED
+    stepping.unblock(house.store, "r1", ME, "I think it is well")
+    assert len(house.tick().news) == 1 and house.status() is Status.BLOCKED
+    assert house.kinds().count("RunBlocked") == 2
