@@ -12,7 +12,7 @@ from dwf.errors import DwfError
 
 
 def parameter_meant(words: Sequence[str], option: str) -> str | None:
-    """`host=web1` for `--host web1`, if a script on the line has such a parameter. Loads the script, as a start does."""
+    """`host=web1` for `--host web1`, if the script has such a parameter. Loads the script, as a start does."""
     name = option.lstrip("-").replace("-", "_")
     known = _parameters(words)
     if name in known:
