@@ -6,6 +6,7 @@ the event that refers to it can be.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from types import MappingProxyType
 
@@ -81,6 +82,16 @@ def same_payload(recorded: msgspec.Raw, given: msgspec.Raw) -> bool:
     """Whether a payload as it stands in a history, perhaps as a reference, is the value that is given."""
     reference = as_blob(recorded)
     return same(recorded, given) if reference is None else reference.sha256 == sha256(bytes(given)).hexdigest()
+
+
+def references(event: Event) -> Iterator[BlobRef]:
+    """The blobs that an event stands for values with."""
+    payloads = [getattr(event, name) for name in _PAYLOADS[type(event)]]
+    error = getattr(event, "error", None)
+    for payload in payloads if error is None else [*payloads, error.details]:
+        reference = as_blob(payload)
+        if reference is not None:
+            yield reference
 
 
 # Which fields of an event hold values of scripts; the details of an error are the one that lies deeper.

@@ -24,7 +24,7 @@ from dwf.store.layout import run_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from dwf.errors import Conflict
     from dwf.store.index import Index
@@ -80,6 +80,56 @@ def recover_intents(disk: Disk, layout: Layout, index: Index) -> int:
     return found
 
 
+class Together:
+    """All instances of one workflow id, made elsewhere: they appear together, or not at all.
+
+    Their intents bear one nonce. The first instance's link decides; from there on whoever finds the intents finishes
+    what is missing. Used under the run's lock, as a context: what was not committed goes.
+    """
+
+    def __init__(self, disk: Disk, layout: Layout, run: str) -> None:
+        self._disk, self._layout, self._run = disk, layout, run
+        self._nonce = os.urandom(8).hex()
+        self._intents: dict[int, _Intent] = {}
+
+    def __enter__(self) -> Together:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        from contextlib import ExitStack
+
+        # Once the first is linked, the others are what is left to do.
+        begun = 1 in self._intents and self._intents[1].linked
+        with ExitStack() as stack:
+            for intent in self._intents.values():
+                stack.callback(intent.close if begun else intent.give_up)
+
+    def add(self, link: int, pieces: Iterable[bytes]) -> None:
+        """The history of one instance, in pieces; on disk when this returns. Raises DiskError, NotPermitted."""
+        intent = self._intents[link] = _Intent.begin(self._disk, self._layout, (self._run, link), self._nonce)
+        intent.write(pieces)
+
+    def commit(self, index: Index, row: Row) -> None:
+        """Let them appear; when this returns they are there for good. `row` is the newest instance's.
+
+        Raises Conflict if the id is in use; DiskError: then all of it is there with the next tick, or nothing is.
+        """
+        # Whoever sees the first history must be able to rely on finding the other intents.
+        self._disk.fsync_dir(self._layout.intents)
+        first, *others = (self._intents[link] for link in sorted(self._intents))
+        if not first.link():
+            raise _conflict(self._disk, first)
+        if others:
+            # Names survive a power cut in any order, and without the first the others are not to be finished.
+            self._disk.fsync_dir(self._layout.runs)
+        for intent in others:
+            intent.link()
+        self._disk.fsync_dir(self._layout.runs)
+        index.insert_new(row)
+        for intent in (*others, first):
+            intent.remove()
+
+
 def sync_if_new(disk: Disk, layout: Layout, run: str, link: int = 1) -> None:
     """Before a history is opened that was reached by its name (by mail) and not by its row: make its name durable.
 
@@ -100,14 +150,14 @@ class _Intent:
         self.run, self.target = run, target
 
     @classmethod
-    def begin(cls, disk: Disk, layout: Layout, run: tuple[str, int]) -> _Intent:
-        """A new one, empty."""
+    def begin(cls, disk: Disk, layout: Layout, run: tuple[str, int], nonce: str = "") -> _Intent:
+        """A new one, empty. `nonce`: of others that belong to it."""
         from dwf.store.locks import is_at, lock_now
 
         target = layout.history_path(*run)
         name = target.rpartition("/")[2]
         while True:
-            path = f"{layout.intents}/{os.urandom(8).hex()}.{name}"
+            path = f"{layout.intents}/{nonce or os.urandom(8).hex()}.{name}"
             try:
                 intent = cls(disk, path, disk.open_new(path), run, target)
             except FileNotFoundError as error:
@@ -149,10 +199,11 @@ class _Intent:
     def linked(self) -> bool:
         from dwf.store.locks import is_at
 
-        return is_at(self._fd, self.target)
+        return self._fd >= 0 and is_at(self._fd, self.target)
 
-    def write(self, lines: bytes) -> None:
-        self._disk.write_all(self._fd, lines, self.path)
+    def write(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._disk.write_all(self._fd, piece, self.path)
         self._disk.fsync(self._fd, self.path)
 
     def link(self) -> bool:
@@ -194,7 +245,7 @@ def _create_batch(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wan
             intent = _Intent.begin(disk, layout, (row.run, row.link))
             stack.callback(intent.give_up)
             intents.append(intent)
-            intent.write(lines)
+            intent.write((lines,))
             answers.append(None if intent.link() else _conflict(disk, intent))
         disk.fsync_dir(layout.runs)
         pairs = zip(wanted, answers, strict=True)
@@ -213,14 +264,42 @@ def _recover_batch(disk: Disk, layout: Layout, index: Index, names: list[str]) -
             if intent := _Intent.take_over(disk, layout, name):
                 stack.callback(intent.close)
                 intents.append(intent)
+        for intent in intents:
+            if _belongs_to_linked(layout, intent):
+                intent.link()
         linked = [intent.run for intent in intents if intent.linked]
         if linked:
             # From here on these runs are believed in. Their makers may have died before their sync.
             disk.fsync_dir(layout.runs)
             index.insert_new(*(_due(*run) for run in linked))
         for intent in intents:
-            intent.remove()
+            if not _is_needed(layout, intent, intents):
+                intent.remove()
     return len(intents)
+
+
+def _belongs_to_linked(layout: Layout, intent: _Intent) -> bool:
+    """Whether it is one of several instances that appear together, and the first of them has appeared."""
+    run, link = intent.run
+    first = f"{layout.intents}/{_nonce_of(intent.path)}.{layout.history_path(run).rpartition('/')[2]}"
+    try:
+        return link > 1 and os.path.samefile(first, layout.history_path(run))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise disk_error("look at", first, error) from error
+
+
+def _is_needed(layout: Layout, intent: _Intent, mine: list[_Intent]) -> bool:
+    """Whether others go by this one: as long as it lies there, who finds the rest of its run knows what to do."""
+    if intent.run[1] > 1 or not intent.linked:
+        return False
+    nonce, known = _nonce_of(intent.path), {one.path.rpartition("/")[2] for one in mine}
+    return any(name.startswith(f"{nonce}.") and name not in known for name in _listed(layout.intents))
+
+
+def _nonce_of(path: str) -> str:
+    return path.rpartition("/")[2].partition(".")[0]
 
 
 def _conflict(disk: Disk, intent: _Intent) -> Conflict:

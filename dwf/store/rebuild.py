@@ -21,8 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dwf.core.duration import unstamp
-from dwf.core.events import STANDING
-from dwf.core.state import fold
+from dwf.core.state import STANDING, fold
 from dwf.errors import DiskError, DwfError
 from dwf.store import indexfile as sql
 from dwf.store.files import Disk, disk_error

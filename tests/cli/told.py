@@ -13,8 +13,8 @@ from dwf.core.state import RunState, fold
 from dwf.core.values import encode
 
 BEGAN = unstamp("2026-11-22T15:02:11.000000Z")
-ANNA = ev.Identity(uid=1003, login="anna", ssh_client="10.0.0.7")
-BELA = ev.Identity(uid=1004, login="bela", ssh_client="10.0.0.9")
+ANNA = ev.Identity(uid=1003, login="anna", ssh_client="10.0.0.7", host="bastion1")
+BELA = ev.Identity(uid=1004, login="bela", ssh_client="10.0.0.9", host="bastion2")
 
 
 def raw(value: Any) -> ev.Payload:
@@ -118,8 +118,8 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.CodeUpgraded(code="77" * 32, script="/srv/books/cert_rotation.py", by=ANNA, reason="bug 4711"),
     ev.RunUnblocked(),
     ev.HistoryRepaired(dropped_bytes=12, sha256="00" * 32),
-    ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", host="bastion1", machine="ab" * 8),
-    ev.RunAdopted(head="77" * 16, by=BELA, host="bastion2", machine="cd" * 8),
+    ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", machine="ab" * 8),
+    ev.RunAdopted(by=BELA, machine="cd" * 8),
     ev.CancelRequested(reason="wrong host", by=ANNA),
     ev.WorkflowCancelled(reason="wrong host", open=[4]),
 )
@@ -127,6 +127,6 @@ ENDS: list[ev.Event] = [
     ev.WorkflowCompleted(result=raw({"serial": "3A:91"})),
     ev.WorkflowFailed(error=ev.ErrorInfo(type="Failure", message="not served", traceback="book.py:3 in rotate: raise")),
     ev.WorkflowTerminated(by=ANNA, reason="host is gone"),
-    ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", host="bastion1", machine="ab" * 8),
-    ev.RunImported(head="77" * 16, by=BELA, host="bastion2", machine="cd" * 8),
+    ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", machine="ab" * 8),
+    ev.RunImported(by=BELA, machine="cd" * 8),
 ]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from dwf.core import events as ev
-from dwf.core.state import Status, fold
+from dwf.core.state import STANDING, Status, fold
 from tests.core.driver import Fake, act
 
 ME = ev.Identity(uid=1000, login="anna")
@@ -40,7 +40,7 @@ def test_a_copy_is_open_where_it_was_taken_up_and_nowhere_else(bodies: tuple[ev.
     assert (state.ended is not None) == status.closed
 
 
-@pytest.mark.parametrize("kind", ev.STANDING, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", STANDING, ids=lambda kind: kind.__name__)
 def test_what_decides_whether_a_history_is_open_can_be_folded_alone(kind: type[ev.Event]) -> None:
     """Both ends of a file are enough to tell."""
     given = {"error": ev.ErrorInfo(type="E", message="m")} if kind is ev.WorkflowFailed else {}
