@@ -166,9 +166,6 @@ class _Drive:
         if error.hint:
             # Core does not know of whom it speaks.
             error.hint = error.hint.replace(" RUN ", f" {self._run} ")
-        if error.hint:
-            # Core does not know of whom it speaks.
-            error.hint = error.hint.replace(" RUN ", f" {self._run} ")
         if self.journal.block(error):
             where = str(error.facts.get("where", ""))
             at = f" ({where})" if where and where not in error.message else ""
