@@ -89,6 +89,8 @@ ONE_OF_EACH: list[ev.Event] = history(
         error=ev.ErrorInfo(type="OSError", message="no route\nto host"),
         retry_at=stamp(BEGAN + 60 * SECOND),
     ),
+    ev.ActivityUnknown(command=1, attempt=1, why="dwf was killed while attempt 1 ran"),
+    ev.ActivityRetryRequested(command=1, decided=ev.Decision(by=ANNA, reason="twice is harmless")),
     ev.ActivityStarted(command=1, attempt=2, pid=78),
     ev.ActivityCompleted(command=1, result=raw([1, 2])),
     step(2, "drain", "web2"),

@@ -163,6 +163,8 @@ class RunPage:
             span += f", then {wait.on_timeout}" if wait.on_timeout else ""
         if wait.kind == "approval":
             return [f'approve "{wait.what}"', span, *self._answers(state.approvals[wait.command], wait.command)]
+        if wait.kind == "decide":
+            return [f"decide: did {wait.what} take effect?", wait.detail, span]
         if wait.kind == "step":
             return [f"{wait.what}  {wait.detail}", span]
         if wait.kind == "retry":

@@ -48,7 +48,7 @@ def terminate(
             what="terminating needs a reason", hint=f"dwf terminate {run} -m '...'; dwf cancel lets it clean up"
         )
     if not yes:
-        left = ", ".join(wait.what for wait in facts.waits if wait.kind in ("step", "retry"))
+        left = ", ".join(wait.what for wait in facts.waits if wait.kind in ("step", "retry", "decide"))
         question = f"end {run} without cleanup?" + (f" not finished: {left}." if left else "")
         if not session.interactive:
             raise UsageError(what=f"there is nobody to ask whether to end {run} without cleanup", hint="say so with -y")
