@@ -83,8 +83,11 @@ def _wish(view: RunView) -> str:
     from dwf.core.messages import quoted
 
     state, run = view.state, view.run
-    if state is None or state.steps or state.starts_later:
+    if state is None or state.starts_later or not all(step.asks for step in state.steps.values()):
         return ""
+    if state.steps:
+        asking = next(iter(state.steps.values()))
+        return f"it asks whether {quoted(asking.title)} took effect; see: dwf show {run}"
     if state.approvals:
         asked = next(iter(state.approvals.values())).requested
         which = f" {asked.command}" if len(state.approvals) > 1 else ""

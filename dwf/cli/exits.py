@@ -74,7 +74,7 @@ def of_status(status: Status, *, asks_person: bool = False) -> Exit:
 
 def of_run(status: Status, state: RunState | None) -> Exit:
     """The same, for a whole run: one that waits for an approval needs a person."""
-    return of_status(status, asks_person=status.value == "waiting" and bool(state and state.approvals))
+    return of_status(status, asks_person=status.value == "waiting" and state is not None and state.asks_person)
 
 
 def worst(codes: Iterable[Exit]) -> Exit:

@@ -164,6 +164,19 @@ class RunState:
             return Status.WAITING
         return Status.RUNNING
 
+    @property
+    def upgraded(self) -> bool:
+        """Whether it is blocked on code that it was moved away from since: the next tick tries the new one."""
+        blocked = self.blocked
+        if blocked is None or blocked.code == "poison" or self.head.code_mode == "live":
+            return False
+        return blocked.code_hash not in ("", self.code)
+
+    @property
+    def asks_person(self) -> bool:
+        """Whether it waits for a person's answer: to an approval, or to what became of a step."""
+        return bool(self.approvals) or any(step.asks for step in self.steps.values())
+
     def next_due_us(self) -> int | None:
         """When time alone gives this run something to do: a timer, a retry, a deadline, a delayed start."""
         due = [timer.started.fire_at for timer in self.timers.values()]

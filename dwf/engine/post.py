@@ -14,6 +14,7 @@ from dwf.core.messages import Message, check_signal_name, quoted
 from dwf.core.state import OpenApproval, RunState
 from dwf.engine.identity import may_answer, members_of
 from dwf.engine.runs import RunView, load
+from dwf.engine.summary import whereabouts
 from dwf.errors import Conflict, NotPermitted, UsageError, WrongState
 from dwf.store.blobs import same_payload
 from dwf.store.history import believe_history
@@ -128,9 +129,21 @@ def open_run(store: Store, run: str) -> RunView:
     if view.state.ended is not None:
         raise WrongState(
             what=f"run {view.run} is {view.state.status.value}; nothing reaches it any more",
-            hint=f"see how it ended: dwf show {view.run}",
+            hint=whereabouts(view.state),
         )
     return view
+
+
+def check_heard(store: Store, posted: Posted) -> None:
+    """After the run was driven: raises WrongState (7) if the message did not count, with the reason."""
+    if posted.duplicate:
+        return
+    fate = store.mailbox.fate(posted.message)
+    if fate == "late":
+        raise WrongState(what=f"it came too late for {posted.run}; it is kept as late", hint=f"dwf show {posted.run}")
+    if fate == "bad":
+        why = next((bad.reason for bad in store.mailbox.bad() if bad.name == posted.message), "it is no message")
+        raise WrongState(what=f"{posted.run} did not take it: {why}", hint=f"dwf show {posted.run}")
 
 
 def _to(view: RunView, kind: str, by: Identity, reason: str) -> Message:

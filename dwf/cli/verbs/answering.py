@@ -179,5 +179,8 @@ def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> i
         say_tick(session, store, "acted on by the next tick")
         return Exit.OK
     from dwf.cli.verbs.starting import drive_once
+    from dwf.engine.post import check_heard
 
-    return drive_once(session, store, posted.run)
+    code = drive_once(session, store, posted.run)
+    check_heard(store, posted)
+    return code
