@@ -9,8 +9,7 @@ Every event has one of five roles, and replay is five short rules instead of a b
     PROGRESS   news for people and for the engine; the script never sees it
 
 An opening event without `id` and `ts` *is* the command: what the script asks for, before it is on disk.
-Names and fields are persisted: they are added to, never renamed or renumbered. A field that is absent has its default,
-so a line holds only what is worth reading. `Payload` fields hold any JSON value (core/values.py).
+Names and fields are persisted: they are added to, never renamed or renumbered. An absent field has its default.
 """
 
 # ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
@@ -22,10 +21,10 @@ from typing import ClassVar
 
 from dwf.core.parts import NOTHING as NOTHING
 from dwf.core.parts import Decision as Decision
+from dwf.core.parts import Divergence, Part
 from dwf.core.parts import ErrorInfo as ErrorInfo
 from dwf.core.parts import Identity as Identity
 from dwf.core.parts import Output as Output
-from dwf.core.parts import Part
 from dwf.core.parts import Payload as Payload
 
 FORMAT = 1
@@ -345,6 +344,7 @@ class RunBlocked(Progress, frozen=True, kw_only=True):
     hint: str = ""
     where: str = ""
     code_hash: str = ""
+    diverged: Divergence | None = None
 
 
 class RunUnblocked(Progress, frozen=True, kw_only=True):

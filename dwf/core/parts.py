@@ -47,6 +47,14 @@ class Output(Part, frozen=True, kw_only=True):
     truncated: bool = False
 
 
+class Divergence(Part, frozen=True, kw_only=True):
+    """The two sides of a script that no longer fits its history: what line `line` recorded, and what is asked now."""
+
+    line: int
+    recorded: str
+    asked: str
+
+
 class Decision(Part, frozen=True, kw_only=True):
     """A person's word on a step, in place of what the step itself would have said. `message`: the letter's id."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dwf.activities.prints import PRINTED, Printed
 from dwf.core.duration import stamp
 from dwf.core.events import ApprovalRequested, Event, Opening, RunBlocked, WorkflowStarted
+from dwf.core.parts import Divergence
 from dwf.core.replay import Replay
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
@@ -20,7 +21,15 @@ from dwf.core.values import decode
 from dwf.engine.context import Engine, Loaded
 from dwf.engine.runs import folded
 from dwf.engine.watchdog import OutOfTime
-from dwf.errors import DiskError, DwfError, InternalError, NotPermitted, ValueRefused, WaitsForNothing
+from dwf.errors import (
+    DiskError,
+    DwfError,
+    InternalError,
+    NondeterminismError,
+    NotPermitted,
+    ValueRefused,
+    WaitsForNothing,
+)
 from dwf.store.history import PENDING_FULL, History
 
 
@@ -108,6 +117,7 @@ class Journal:
             hint=error.hint or "",
             where=str(error.facts.get("where", "")),
             code_hash=self.loaded.content if self.loaded else self.state.code,
+            diverged=_sides(error),
         )
         before = self.state.blocked
         if before is not None and _reason(before) == _reason(now):
@@ -223,6 +233,13 @@ class Voice(Printed):
         *lines, self._begun[which] = text.split("\n")
         for line in lines:
             self._say(logging.WARNING if which else logging.INFO, "print", line)
+
+
+def _sides(error: DwfError) -> Divergence | None:
+    if not isinstance(error, NondeterminismError):
+        return None
+    facts = error.facts
+    return Divergence(line=int(facts["line"]), recorded=str(facts["recorded"]), asked=str(facts["asked"]))
 
 
 def _reason(blocked: RunBlocked) -> tuple[str, str, str]:

@@ -176,7 +176,7 @@ def inbox(store: Store) -> list[Need]:
 
 def _needs_of(store: Store, view: RunView) -> list[Need]:
     state = view.state
-    if state is None:
+    if state is None or state.upgraded:
         return []
     if state.blocked is not None:
         blocked = state.blocked

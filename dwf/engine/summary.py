@@ -82,6 +82,16 @@ def who(identity: ev.Identity | None) -> str:
     return f"{name} (sudo by {identity.sudo_user})" if identity.sudo_user else name
 
 
+def whereabouts(state: RunState) -> str:
+    """Where a run goes on that goes no further here, as a hint."""
+    moved = state.moved
+    if isinstance(moved, ev.RunMoved):
+        return f"it was moved into {moved.to} by {who(moved.by)}; it goes on where that was imported"
+    if isinstance(moved, ev.RunImported):
+        return "it is a copy to look into; nothing can be done with it"
+    return f"see how it ended: dwf show {state.head.run}"
+
+
 def addressees(approval: ev.ApprovalRequested) -> str:
     """Who may answer, in words."""
     return ", ".join(approval.by) or "anyone"
@@ -99,6 +109,8 @@ def step_of(state: RunState) -> str:
 
 def waiting_for(state: RunState) -> str:
     """What a run waits for, in a few words and without times."""
+    if state.upgraded:
+        return "the next tick: it was upgraded"
     if state.blocked is not None:
         return f"you: {state.blocked.message}"
     first = next(iter(waits(state)), None)

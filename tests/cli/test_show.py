@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from dwf.cli.pages.advice import commands, sides
@@ -13,6 +14,7 @@ from dwf.cli.screen import Marks
 from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.duration import SECOND, stamp
+from dwf.core.parts import Divergence
 from dwf.core.state import Status
 from dwf.engine.summary import waits
 from dwf.errors import HistoryCorrupt, NondeterminismError
@@ -107,10 +109,16 @@ def test_a_divergence_shows_both_sides_in_columns() -> None:
     assert_says(lines, "put the script back", "dwf upgrade cert-rotation-7f3k9 --to /srv/books/cert_rotation.py")
 
 
-def test_the_sides_are_read_from_the_sentence_that_the_error_makes() -> None:
+def test_the_sides_of_an_older_history_are_read_from_the_sentence_that_the_error_makes() -> None:
     error = NondeterminismError(line=3, recorded="a b", where="x.py:1", asked="for nothing more")
-    assert sides(error.message) == [("history line 3", "recorded", "a b"), ("x.py:1", "now asks", "for nothing more")]
-    assert sides("KeyError: 'x' at x.py:1") is None
+    blocked = ev.RunBlocked(code=error.code, message=error.message, where="x.py:1")
+    told = [("history line 3", "recorded", "a b"), ("x.py:1", "now asks", "for nothing more")]
+    assert sides(blocked) == told
+    assert sides(ev.RunBlocked(code="script-bug", message="KeyError: 'x' at x.py:1")) is None
+
+    told[0] = ("history line 7", "recorded", "where it asks a line")
+    diverged = Divergence(line=7, recorded="where it asks a line", asked="for nothing more")
+    assert sides(msgspec.structs.replace(blocked, diverged=diverged)) == told
 
 
 def test_a_bug_says_where_and_how_to_go_on() -> None:

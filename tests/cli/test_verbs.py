@@ -468,3 +468,36 @@ def test_what_is_no_state_directory_is_not_adopted(dwf: Terminal) -> None:
     dwf.home.mkdir()
     assert dwf("adopt", "-y").code == 73
     assert list(dwf.home.iterdir()) == []
+
+
+def test_after_an_upgrade_the_next_tick_is_what_it_waits_for(dwf: Terminal) -> None:
+    run = dwf.driven("stumbles")
+    dwf.script.write_text(dwf.script.read_text().replace('{}["host"]', "pass"))
+    assert "when the script is mended" in dwf("show", run).out
+    dwf("upgrade", run, "--to", str(dwf.script))
+
+    said = dwf("show", run).out
+    assert "moved to other code since" in said and "dwf tick" in said and "goes on with the new code" in said
+    assert "dwf upgrade" not in said and dwf("show", run, "--json").json["next"][0] == "dwf tick"
+    assert "it was upgraded" in dwf("list", "-o", "wide").out
+    assert dwf("inbox", "--json").json["needs"] == []
+
+    dwf("tick")
+    assert dwf("show", run, "--exit-status").code == 0
+
+
+def test_the_two_sides_of_a_divergence_are_fields_for_programs(dwf: Terminal) -> None:
+    run = dwf.driven("waits")
+    other = dwf.script.read_text().replace('dwf.wait_signal("go")', 'dwf.wait_signal("stop")')
+    dwf.script.write_text(other)
+    live = dwf.started("waits", "--live", "--tick")
+    dwf.script.write_text(other.replace('"stop"', '"other"'))
+    dwf("signal", live, "x", "--tick")
+
+    blocked = dwf("show", live, "--json").json["blocked"]
+    sides = blocked["diverged"]
+    assert (blocked["code"], sides["line"]) == ("nondeterminism", 2)
+    assert "stop" in sides["recorded"] and "other" in sides["asked"]
+    screen = dwf("show", live).out
+    assert sides["recorded"] in screen and sides["asked"] in screen
+    assert dwf("show", run, "--json").json["blocked"] is None

@@ -23,7 +23,7 @@ def commands(run: str, status: Status, state: RunState | None, waits: Sequence[W
     if state.ended is not None:
         return _after_the_end(run, status, state)
     if state.blocked is not None:
-        return _blocked(run, state.blocked, state.script)
+        return _blocked(run, state, state.blocked)
     found = [line for wait in waits for line in _on_wait(run, wait, several=len(state.approvals) > 1)]
     return [*found[:6], (f"dwf stack {run}", "where in the script it stands")]
 
@@ -42,15 +42,16 @@ def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
     return found
 
 
-def _blocked(run: str, blocked: ev.RunBlocked, script: str) -> list[Advice]:
+def _blocked(run: str, state: RunState, blocked: ev.RunBlocked) -> list[Advice]:
     if blocked.code == "poison":
         return [
             (f"dwf history {run}", "where it was when dwf died"),
             (f'dwf unblock {run} -m "..."', "when the cause is mended"),
             (f'dwf terminate {run} -m "..."', "give it up; nothing is cleaned up"),
         ]
-    path = shlex.quote(script)
-    found = [(f"dwf upgrade {run} --to {path}", "when the script is mended")]
+    found = [(f"dwf upgrade {run} --to {shlex.quote(state.script)}", "when the script is mended")]
+    if state.upgraded:
+        found = [("dwf tick", "goes on with the new code")]
     if blocked.code != "code-missing":
         found.append((f"dwf history {run}", "what it has done so far"))
     return [*found, (f'dwf terminate {run} -m "..."', "give it up; nothing is cleaned up")]
@@ -77,11 +78,16 @@ def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
 # -- the two sides of a divergence ------------------------------------------------------------------------------
 
 
-def sides(message: str) -> list[tuple[str, str, str]] | None:
-    """(place, verb, command) of what was recorded and what is asked now; None if the message is about something else.
+def sides(blocked: ev.RunBlocked) -> list[tuple[str, str, str]] | None:
+    """(place, verb, command) of what was recorded and what is asked now; None if it is blocked by something else."""
+    told = blocked.diverged
+    if told is None:
+        return _sides_of_sentence(blocked.message)
+    return [(f"history line {told.line}", "recorded", told.recorded), (blocked.where, "now asks", told.asked)]
 
-    Read back from the sentence of NondeterminismError, for a history holds the sentence.
-    """
+
+def _sides_of_sentence(message: str) -> list[tuple[str, str, str]] | None:
+    """The same for an older history, which holds only the sentence of NondeterminismError."""
     from dwf.errors import NondeterminismError
 
     pattern = re.escape(NondeterminismError.sentence)

@@ -104,7 +104,7 @@ class RunPage:
             why = f': "{state.cancel.reason}"' if state.cancel.reason else ""
             yield from self._item("cancel", [f"asked by {by} {self._clock.ago(unstamp(state.cancel.ts))}{why}"])
         if state.blocked is not None:
-            yield from self._blocked(state.blocked)
+            yield from self._blocked(state, state.blocked)
         waits = self._facts.waits
         for label, wait in zip(self._labels(), waits[:_MOST_WAITS], strict=False):
             yield from self._item(label, self._wait(wait, state))
@@ -187,9 +187,9 @@ class RunPage:
             lines.append(f"shown: {brief(asked.show, 300)}")
         return [*lines, f"number {command}, fingerprint {asked.fingerprint[:12]}"]
 
-    def _blocked(self, blocked: ev.RunBlocked) -> Iterator[Line]:
+    def _blocked(self, state: RunState, blocked: ev.RunBlocked) -> Iterator[Line]:
         since = unstamp(blocked.ts)
-        told = sides(blocked.message)
+        told = sides(blocked)
         when = f"since {self._clock.point(since)} ({self._clock.age(since)})"
         if told is None:
             at = f" at {blocked.where}" if blocked.where and blocked.where not in blocked.message else ""
@@ -199,7 +199,9 @@ class RunPage:
             first = max(cells_of(place) for place, _, _ in told)
             for place, verb, what in told:
                 yield from self._side(f"{place:<{first}}  {verb:<8}  ", what)
-        if blocked.hint:
+        if state.upgraded:
+            yield from self._item("", ["it was moved to other code since; the next tick tries that"])
+        elif blocked.hint:
             yield from self._item("", [blocked.hint])
 
     def _side(self, lead: str, what: str) -> Iterator[Line]:
