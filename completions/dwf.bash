@@ -41,7 +41,7 @@ _dwf_verb() {
   case $1 in
     start) options='--id --input --tag --at --in --if-exists --code --live -m --reason --tick --wait --timeout'; first=files; rest=- ;;
     run) options='--id --input --tag --if-exists --code --live -m --reason'; first=files; rest=- ;;
-    tick) options='--jobs --max-seconds'; first=-; rest=- ;;
+    tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
     list|ls) options='--open --workflow --status -n --limit'; first=-; rest=- ;;
     show|status) options='--exit-status'; first=runs; rest=- ;;
     history) options='-f --follow -n --limit -r --reverse --type --detailed'; first=runs; rest=- ;;
@@ -58,7 +58,7 @@ _dwf_verb() {
     unblock) options='-m --reason --tick'; first=runs; rest=- ;;
     upgrade) options='--to -m --reason'; first=runs; rest=runs ;;
     stack) options=''; first=runs; rest=- ;;
-    verify) options=''; first=runs; rest=- ;;
+    verify) options='--witness'; first=runs; rest=- ;;
     adopt) options='-y --yes'; first=-; rest=- ;;
     doctor) options='--fix --rebuild-index'; first=-; rest=- ;;
     whoami) options=''; first=-; rest=- ;;
@@ -78,7 +78,7 @@ _dwf_value() {
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --result) kind=files ;;
     --to) kind=files ;;
-    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key) kind=- ;;
+    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key) kind=- ;;
   esac
 }
 complete -F _dwf dwf

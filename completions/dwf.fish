@@ -75,6 +75,7 @@ complete -c dwf -n '__dwf_verb run' -s m -l reason -x -d 'why; recorded with you
 complete -c dwf -n '__dwf_verb tick' -f
 complete -c dwf -n '__dwf_verb tick' -l jobs -x -d 'steps at a time'
 complete -c dwf -n '__dwf_verb tick' -l max-seconds -x -d 'stop taking work after that long'
+complete -c dwf -n '__dwf_verb tick' -l witness -x -d 'hand the heads of changed histories over to it'
 complete -c dwf -n '__dwf_verb list ls' -f
 complete -c dwf -n '__dwf_verb list ls' -l open -d 'only runs that have not ended'
 complete -c dwf -n '__dwf_verb list ls' -l workflow -x -d 'only runs of this workflow'
@@ -127,6 +128,7 @@ complete -c dwf -n '__dwf_verb upgrade' -l to -r -d 'the mended script'
 complete -c dwf -n '__dwf_verb upgrade' -s m -l reason -x -d 'why; recorded with your name'
 complete -c dwf -n '__dwf_verb stack' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb verify' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
+complete -c dwf -n '__dwf_verb verify' -l witness -x -d 'hold them to what `dwf tick --witness` has kept; - is stdin'
 complete -c dwf -n '__dwf_verb adopt' -f
 complete -c dwf -n '__dwf_verb adopt' -s y -l yes -d 'do not ask'
 complete -c dwf -n '__dwf_verb doctor' -f

@@ -126,9 +126,9 @@ VERBS: tuple[Verb, ...] = (
          ("dwf stack rotate-web1 --json", "the same for a program")),
     ),
     Verb(
-        "verify", "Admin", "admin", "check histories line by line: hashes, chain, order",
+        "verify", "Admin", "verifying", "check histories line by line: hashes, chain, order",
         (("dwf verify", "all runs"),
-         ("dwf verify rotate-web1 --json", "one, for a program")),
+         ("dwf verify --witness /mnt/log/dwf.witness", "also against what a witness has kept (dwf help security)")),
     ),
     Verb(
         "adopt", "Admin", "admin", "bind a state directory that was moved or restored to this machine",

@@ -13,7 +13,8 @@ import time
 # Options that change nothing about whether there is something to do. What is not here goes the long way.
 _FLAGS = frozenset({"-q", "--quiet", "--utc", "--no-input"})
 _NUMBERS = frozenset({"--jobs"})
-_TEXTS = frozenset({"--home"})
+_TEXTS = frozenset({"--home", "--witness"})
+_OF_TICK = frozenset({"--jobs", "--witness"})
 
 
 class Plain:
@@ -40,9 +41,11 @@ def plain_tick(words: list[str]) -> Plain | None:
                 value = next(rest, "")
             if not value:
                 return None
-            if name in _TEXTS:
+            if name in _OF_TICK and verbs == 0:
+                return None
+            if name == "--home":
                 home = value
-            elif verbs == 0 or not (value.isascii() and value.isdecimal() and int(value) > 0):
+            elif name in _NUMBERS and not (value.isascii() and value.isdecimal() and int(value) > 0):
                 return None
     return Plain(home) if verbs == 1 else None
 

@@ -1,10 +1,16 @@
-"""The verbs that say whether all is well: doctor."""
+"""The verbs that say whether all is well: doctor, verify."""
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import pytest
 
-from tests.cli.terminal import Terminal
+from dwf.cli.counting import Counting
+from dwf.cli.screen import Screen
+from dwf.cli.session import Session
+from tests.cli.terminal import Terminal, outside
 
 
 def torn(dwf: Terminal, run: str) -> None:
@@ -77,3 +83,91 @@ def test_a_doctor_refuses_to_mend_what_belongs_elsewhere(dwf: Terminal) -> None:
 
     assert dwf("doctor").code == 1
     assert dwf("doctor", "--fix").code == 78
+
+
+# -- verify and its witness -------------------------------------------------------------------------------------
+
+
+def shorten(dwf: Terminal, run: str) -> None:
+    path = dwf.history(run)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def test_a_history_that_the_witness_saw_otherwise_is_damaged(dwf: Terminal, tmp_path: Path) -> None:
+    run, witness = dwf.started("waits"), str(tmp_path / "w")
+    assert dwf("tick", "--witness", witness).code == 0
+    assert dwf("verify", "--witness", witness).code == 0
+    shorten(dwf, run)
+    assert dwf("verify").code == 0  # the chain alone proves nothing
+
+    said = dwf("verify", "--witness", witness)
+
+    assert said.code == 65
+    assert "truncated" in said.out and "1 of 1 histories is damaged" in said.err
+    document = dwf("verify", "--witness", witness, "--json").json
+    assert [f["class"] for f in document["findings"]] == ["truncated"] and document["witnessed"] == 1
+
+
+@pytest.mark.parametrize("words", [(), ("gone",)], ids=["all", "one"])
+def test_a_history_that_is_gone_is_missed(dwf: Terminal, tmp_path: Path, words: tuple[str, ...]) -> None:
+    dwf.started("waits", "--id", "gone")
+    dwf("tick", "--witness", str(tmp_path / "w"))
+    dwf.history("gone").unlink()
+
+    said = dwf("verify", *words, "--witness", str(tmp_path / "w"))
+
+    assert (said.code, "missing" in said.out) == (65, True)
+
+
+def test_a_witness_may_come_from_a_pipe(dwf: Terminal, tmp_path: Path) -> None:
+    run = dwf.started("waits")
+    dwf("tick", "--witness", f"|cat > {tmp_path}/w")
+    shorten(dwf, run)
+
+    said = dwf("verify", "--witness", "-", stdin=b"Nov 23 bastion dwf[3]: " + (tmp_path / "w").read_bytes())
+
+    assert said.code == 65
+
+
+def test_a_witness_that_cannot_be_told_is_an_error_of_the_tick_and_not_of_the_run(dwf: Terminal) -> None:
+    run = dwf.started("quick")
+
+    said = dwf("tick", "--witness", "|exit 7")
+
+    assert said.code == 74
+    assert "tell the witness" in said.error
+    assert dwf("result", run).code == 0
+
+
+def test_an_idle_tick_tells_the_witness_nothing(dwf: Terminal, tmp_path: Path) -> None:
+    dwf.driven("waits")
+    dwf("tick")
+
+    said = outside("tick", "--witness", str(tmp_path / "w"), environ=dwf.environ)
+
+    assert (said.code, said.out, said.err) == (0, "", "")
+    assert not (tmp_path / "w").exists()
+
+
+# -- long work --------------------------------------------------------------------------------------------------
+
+
+def counted(terminal: bool, seconds: float) -> str:
+    err = io.StringIO()
+    session = Session({})
+    session.__dict__["screen"] = Screen(out=io.StringIO(), err=err, environ={})
+    session.screen.err_is_terminal = terminal
+    now = iter(number * seconds for number in range(1000))
+    counting = Counting(session, "checked", lambda: next(now))
+    for done in range(100):
+        counting(done, 100)
+    counting(100, 100)
+    return err.getvalue()
+
+
+def test_long_work_says_how_far_it_is() -> None:
+    assert counted(terminal=False, seconds=0.01) == counted(terminal=True, seconds=0.001) == ""
+    lines = counted(terminal=False, seconds=1.0).splitlines()
+    assert 5 < len(lines) < 15 and lines[0].endswith("of 100")
+    live = counted(terminal=True, seconds=0.5)
+    assert "checked" in live and live.endswith("\r\x1b[K")

@@ -25,6 +25,7 @@ TOPICS = [
     "health",
     "limits",
     "replay",
+    "security",
     "stuck",
     "writing",
 ]

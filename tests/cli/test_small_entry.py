@@ -39,6 +39,7 @@ GROUPS = st.sampled_from(
             ["--home="],
             ["--home"],
         ),
+        *(["--witness", "/w"], ["--witness=syslog:"], ["--witness", "|tick"], ["--witness", "-q"], ["--witness"]),
         *(["--jobs"], ["--jobs", "0"], ["--jobs", "-4"], ["--jobs", "x"], ["--jobs", "\u0664"], ["--jobs", "1_0"]),
         *(["--json"], ["-v"], ["--debug"], ["-o", "name"], ["-qv"], ["--max-seconds", "5"], ["--color", "never"]),
         *(["--"], ["-h"], ["--help"], ["--version"], ["tick"], ["x"], [""]),
@@ -75,6 +76,8 @@ def as_typer_reads(words: list[str]) -> tuple[str, Session, dict[str, Any]] | No
 @example(["tick", "--home", "-q"])
 @example(["--home", "tick"])
 @example(["tick", "--", "tick"])
+@example(["--witness", "/w", "tick"])
+@example(["tick", "--witness", "tick", "-q"])
 def test_whatever_the_small_parse_takes_typer_reads_as_the_same_tick(words: list[str]) -> None:
     plain = plain_tick(words)
     if plain is None:
@@ -92,7 +95,7 @@ def test_whatever_the_small_parse_takes_typer_reads_as_the_same_tick(words: list
 
 
 def test_the_ticks_that_cron_calls_are_plain() -> None:
-    for line in ("tick", "tick -q", "-q tick", "tick --jobs 4", "--home /srv/dwf tick -q --jobs=2"):
+    for line in ("tick", "tick --witness /w", "tick -q", "-q tick", "tick --jobs 4", "--home /srv/dwf tick -q --jobs=2"):
         assert plain_tick(line.split()), line
     assert plain_tick("--home /srv/dwf tick".split()).home == "/srv/dwf"  # type: ignore[union-attr]
 
@@ -139,6 +142,7 @@ def test_an_idle_tick_imports_nothing_that_costs(idle: Path) -> None:
     end, modules = imported(idle, "tick")
     assert end == "exit 0"
     assert not HEAVY & modules
+    assert imported(idle, "tick", "--witness", "syslog:") == (end, modules)
 
 
 def test_a_tick_before_anything_was_started_imports_nothing_that_costs(tmp_path: Path) -> None:

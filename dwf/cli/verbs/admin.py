@@ -1,9 +1,9 @@
-"""Admin: verify, adopt, whoami, completion, help, version."""
+"""Admin: adopt, whoami, completion, help, version."""
 
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Argument, Context, Option
 
@@ -12,103 +12,9 @@ from dwf.cli.catalog import BY_NAME, VERBS, nearest
 from dwf.cli.exits import Exit
 from dwf.cli.options import session_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import pick
 from dwf.errors import DwfError, NotFound, UsageError
 
-if TYPE_CHECKING:
-    from dwf.store.room import Store
-    from dwf.store.verify import Finding
-
 SHELLS = ("bash", "zsh", "fish")
-_HARMLESS = "torn"
-
-
-def verify(
-    context: Context,
-    run: Annotated[str | None, Argument(metavar="[RUN]", help="one run; else all of them", show_default=False)] = None,
-) -> int:
-    """Check histories line by line: form, hashes, chain, order. Changes nothing.
-
-    Exit 65 if anything is damaged. A torn tail alone (a writer died, or is writing) is a note: the next tick mends it.
-    It finds damage and careless edits; against somebody who may write the directory it proves nothing.
-    """
-    session = session_of(context)
-    store = session.store_to_read() if run is None else session.existing_store(run)
-    paths, findings = ([], []) if store is None else _histories(session, store, run)
-    for number, path in enumerate(paths):
-        _progress(session, number, len(paths))
-        findings += _findings(path)
-    _progress(session, len(paths), len(paths))
-    bad = [finding for finding in findings if finding.kind != _HARMLESS]
-    _print_findings(session, findings, len(paths))
-    if bad:
-        damaged = len({finding.path for finding in bad})
-        raise Damaged(damaged, len(paths), bad[0].path)
-    return Exit.OK
-
-
-class Damaged(DwfError):
-    """Histories are damaged; each finding has been told."""
-
-    code = "damaged"
-    exit_code = 65
-
-    def __init__(self, damaged: int, checked: int, path: str) -> None:
-        super().__init__(
-            what=f"{damaged} of {checked} histories {'is' if damaged == 1 else 'are'} damaged, first {path}",
-            hint="nothing was changed; dwf help stuck says what can be done",
-        )
-
-
-def _histories(session: Session, store: Store, run: str | None) -> tuple[list[str], list[Finding]]:
-    """The files to check; and what bears the suffix of a history and a name that none can have, for all runs only."""
-    import os
-
-    from dwf.store.layout import HISTORY_SUFFIX, run_of
-    from dwf.store.verify import Finding
-
-    wanted = None if run is None else pick(session, store, run)
-    try:
-        names = sorted(os.listdir(store.layout.runs))  # noqa: PTH208
-    except FileNotFoundError:
-        return [], []
-    found = [(run_of(name), f"{store.layout.runs}/{name}") for name in names if name.endswith(HISTORY_SUFFIX)]
-    odd = [Finding(path, 0, 0, "foreign", "no run can have this name") for of, path in found if of is None and not run]
-    return [path for of, path in found if of is not None and wanted in (None, of[0])], odd
-
-
-def _findings(path: str) -> list[Finding]:
-    from dwf.store.history import verify_history
-    from dwf.store.verify import Finding
-
-    try:
-        return verify_history(path)
-    except DwfError as error:
-        return [Finding(path, 0, 0, "unreadable", error.message)]
-
-
-def _progress(session: Session, done: int, total: int) -> None:
-    """One line that is written over, on a terminal and for many files only."""
-    screen = session.screen
-    if total < 200 or not screen.err_is_terminal or session.quiet:
-        return
-    if done == total:
-        screen.overwrite("")
-    elif done % 50 == 0:
-        screen.overwrite(f"checked {done} of {total}")
-
-
-def _print_findings(session: Session, findings: list[Finding], checked: int) -> None:
-    screen = session.screen
-    if session.is_json:
-        found = [{"file": f.path, "line": f.line, "offset": f.offset, "class": f.kind, "why": f.why} for f in findings]
-        screen.document({"schema": "dwf.verify/1", "checked": checked, "findings": found})
-        return
-    for f in findings:
-        style = "yellow" if f.kind == _HARMLESS else "red"
-        screen.line(f"{f.path}: line {f.line}, byte {f.offset}: ", (f.kind, style), f": {f.why}")
-    if not findings:
-        screen.line(f"{checked} {'history' if checked == 1 else 'histories'} checked, nothing is wrong")
 
 
 # -- the state directory ----------------------------------------------------------------------------------------

@@ -121,12 +121,18 @@ def tick(
     max_seconds: Annotated[
         float | None, Option("--max-seconds", metavar="N", min=0, help="stop taking work after that long")
     ] = None,
+    witness: Annotated[
+        str | None,
+        Option("--witness", metavar="FILE|syslog:|'|CMD'", help="hand the heads of changed histories over to it"),
+    ] = None,
 ) -> int:
     """Drive everything that is due, until nothing is.
 
     For cron or a systemd timer. Prints nothing when there is nothing to say; a line on stderr and exit 1 when a run
     newly failed or is newly blocked. Any number of ticks may overlap.
     """
+    if witness is not None:
+        return _witnessed_tick(context, jobs, max_seconds, witness)
     session = session_of(context)
     if not os.path.lexists(session.home):
         return Exit.OK  # also with --home: cron may tick before anybody has started anything
@@ -135,6 +141,26 @@ def tick(
 
     with Stopper() as stopper:
         report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds)
+    return _tell_report(session, report, stopper.exit_code)
+
+
+def _witnessed_tick(context: Context, jobs: int, max_seconds: float | None, witness: str) -> int:
+    """The same, and what it changed is told to a witness. A witness that cannot be told is an error; the runs go on."""
+    from dwf.cli.driving import Stopper, drive
+    from dwf.cli.times import now_us
+    from dwf.engine.witness import Changed, keeper, hand_over
+    from dwf.errors import DwfError
+
+    session, where = session_of(context), keeper(witness)
+    if not os.path.lexists(session.home):
+        return Exit.OK
+    store, changed = session.store(), Changed()
+    with Stopper() as stopper:
+        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, watch=changed)
+    try:
+        hand_over(store, where, changed.runs, now_us())
+    except DwfError as error:
+        report.errors.append(error)
     return _tell_report(session, report, stopper.exit_code)
 
 
