@@ -146,6 +146,14 @@ def last_tick_us(store: Store) -> int | None:
     return store.index.last_tick_us()
 
 
+def someone_drives(store: Store) -> bool:
+    """Whether a tick is at work just now, as far as this user may see; it notes itself only when it ends."""
+    try:
+        return next(store.locks.holders(), None) is not None
+    except DwfError:
+        return False
+
+
 def pending_mail(store: Store, run: str) -> list[Letter]:
     """What was posted to a run and is not in its history yet."""
     return store.mailbox.pending(run)

@@ -501,3 +501,17 @@ def test_the_two_sides_of_a_divergence_are_fields_for_programs(dwf: Terminal) ->
     screen = dwf("show", live).out
     assert sides["recorded"] in screen and sides["asked"] in screen
     assert dwf("show", run, "--json").json["blocked"] is None
+
+
+def test_while_a_tick_is_at_work_nobody_is_told_that_there_is_none(dwf: Terminal) -> None:
+    """A tick notes that it was here when it ends; until then its locks say so."""
+    run = dwf.started("asks")
+    assert "no tick seen here yet" in dwf("show", run).out
+    lock = RunLocks(Disk(), Layout(str(dwf.home))).take(run)
+    assert lock is not None
+    with lock:
+        said = dwf("start", f"{dwf.script}:quick")
+        assert "a tick is at work" in said.err and "no tick" not in said.err
+        assert "no tick" not in dwf("show", run).out
+        assert "no tick" not in dwf("inbox").err
+    assert "no tick seen here yet" in dwf("inbox").err

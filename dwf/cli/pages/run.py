@@ -38,7 +38,7 @@ class Posted:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the screen is made of. `state` is None if line 1 cannot be read."""
+    """All that the screen is made of. `state` is None if line 1 cannot be read. `driving`: a tick is at work now."""
 
     run: str
     status: Status
@@ -51,6 +51,7 @@ class Facts:
     late: Sequence[Posted] = field(default_factory=tuple)
     refused: int = 0
     last_tick_us: int | None = None
+    driving: bool = False
 
 
 class RunPage:
@@ -245,7 +246,7 @@ class RunPage:
     def _next(self) -> Iterator[Line]:
         facts = self._facts
         advice = commands(facts.run, facts.status, facts.state, facts.waits)
-        late = tick_is_late(facts.last_tick_us, self._clock)
+        late = tick_is_late(facts.last_tick_us, self._clock) and not facts.driving
         if facts.mail and facts.state is not None and facts.state.blocked is None:
             advice = [("dwf tick", "takes up what was posted"), advice[-1]]
         elif late and not facts.status.closed and facts.problem is None:

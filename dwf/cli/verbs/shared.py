@@ -97,18 +97,24 @@ def _file(path: str, what: str, limit: int) -> bytes:
 
 def say_tick(session: Session, store: Store, lead: str) -> None:
     """`...; last tick 8s ago`; a warning instead if nobody ticks: the commonest cause of "nothing happens"."""
+    from dwf.engine.runs import someone_drives
+
     last = store.index.last_tick_us()
-    if tick_is_late(last, session.clock):
+    if not tick_is_late(last, session.clock):
+        session.screen.say(f"{lead}; {tick_words(last, session.clock)}")
+    elif someone_drives(store):
+        session.screen.say(f"{lead}; a tick is at work")
+    else:
         session.screen.say(lead)
         warn_of_no_tick(session, store)
-    else:
-        session.screen.say(f"{lead}; {tick_words(last, session.clock)}")
 
 
 def warn_of_no_tick(session: Session, store: Store) -> None:
-    """A warning if the last tick was more than three minutes ago, or if there never was one."""
+    """A warning if the last tick was more than three minutes ago, or if there never was one, and none is at work."""
+    from dwf.engine.runs import someone_drives
+
     last = store.index.last_tick_us()
-    if tick_is_late(last, session.clock):
+    if tick_is_late(last, session.clock) and not someone_drives(store):
         session.screen.warn(f"{tick_words(last, session.clock)}: is it in cron? dwf help cron; by hand: dwf tick")
 
 

@@ -120,7 +120,7 @@ def show(
 def look(store: Store, run: str) -> tuple[RunView, Facts]:
     """A run, and all that its screen is made of."""
     from dwf.cli.pages.run import Facts
-    from dwf.engine.runs import late_mail, load, pending_mail, refused_mail
+    from dwf.engine.runs import late_mail, load, pending_mail, refused_mail, someone_drives
     from dwf.engine.summary import waits
 
     view = load(store, run)
@@ -137,6 +137,7 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         late=tuple(_posted(letter) for letter in late_mail(store, run)),
         refused=refused_mail(store, run),
         last_tick_us=store.index.last_tick_us(),
+        driving=someone_drives(store),
     )
     return view, facts
 
