@@ -154,6 +154,9 @@ class _Drive:
             self._block(error)
         for event in interrupted:
             self._deliver(event)
+        # A batch that was torn between an answer and what it decides.
+        for command in list(self.journal.state.approvals):
+            self._deliver_decision(command)
 
     def _refuse_poison(self) -> None:
         """Not once more, if process after process has died over this run: it would keep all others from their turn."""
@@ -221,9 +224,12 @@ class _Drive:
             except DwfError as error:
                 self._block(error)
         if isinstance(event, ev.ApprovalAnswered):
-            outcome = decided(self.journal.state, event.command)
-            if outcome is not None:
-                self._deliver(outcome)
+            self._deliver_decision(event.command)
+
+    def _deliver_decision(self, command: int) -> None:
+        outcome = decided(self.journal.state, command)
+        if outcome is not None:
+            self._deliver(outcome)
 
     def _misfit(self, command: int, result: bytes) -> str | None:
         """Why a result that a person gives cannot be taken for that step's; None if it can."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from dwf.core.duration import unstamp
-from dwf.core.events import Event, WorkflowStarted
+from dwf.core.events import Event, Identity, WorkflowStarted
 from dwf.core.messages import check_run_id
 from dwf.core.state import RunState, Status
 from dwf.engine.stuck import why_stuck
-from dwf.engine.summary import Wait, addressees, row_of, waits
+from dwf.engine.summary import Wait, addressees, row_of, waits, who
 from dwf.errors import DwfError, HistoryCorrupt, NotFound, UsageError
 from dwf.store.history import read_history
 from dwf.store.layout import run_of
@@ -21,6 +21,8 @@ from dwf.store.room import Store
 from dwf.store.row import Row
 
 _SHOWN = 5
+_LOOKED_INTO = 200
+_SHORT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,17 @@ def resolve(store: Store, text: str) -> str:
     raise UsageError(what=f"{text} begins {len(fitting)} run ids", hint=", ".join(fitting[:_SHOWN]) + more)
 
 
+def last_started(store: Store, by: Identity) -> str:
+    """The run that this user started last, by the name he had then. Raises NotFound."""
+    name = who(by)
+    for limit in (_SHOWN, -1):  # it is among the first nearly always
+        rows = store.index.rows(limit=limit)
+        for row in _scanned(store) if rows is None else rows:
+            if row.by == name:
+                return row.run
+    raise NotFound(what=f"{name} has started no run here", hint="dwf list shows what there is")
+
+
 def load(store: Store, run: str) -> RunView:
     """The latest instance of a run. Raises NotFound."""
     check_run_id(run)
@@ -137,8 +150,24 @@ def summaries(
     rows = store.index.rows(open_only=open_only, workflow=workflow, status=words, limit=-1 if limit is None else limit)
     if rows is None:
         rows = [row for row in _scanned(store) if _wanted(row, open_only, workflow, words)][:limit]
-    # A row says "due" from before work begins until after its result is on disk: only the file knows more.
-    return [_summary(_read_anew(store, row) if row.due_at == 0 else row) for row in rows]
+    few = sum(row.open for row in rows) <= _LOOKED_INTO
+    return [_summary(_read_anew(store, row) if _needs_look(store, row, few) else row) for row in rows]
+
+
+def _needs_look(store: Store, row: Row, few: bool) -> bool:
+    """Whether the file is asked instead of the index.
+
+    A row says "due" from before work begins until after its result is on disk: only the file knows more. And a file
+    that somebody has damaged while its run waits is seen here, where that costs little; else `dwf verify` sees it.
+    """
+    if row.due_at == 0:
+        return True
+    if not few or not row.open:
+        return False
+    try:
+        return os.stat(store.layout.history_path(row.run, row.link)).st_size <= _SHORT_BYTES  # noqa: PTH116
+    except OSError:
+        return True
 
 
 def last_tick_us(store: Store) -> int | None:
@@ -184,6 +213,8 @@ def inbox(store: Store) -> list[Need]:
 
 def _needs_of(store: Store, view: RunView) -> list[Need]:
     state = view.state
+    if view.problem is not None:
+        return [Need("FIX", view.run, view.problem.message, "whoever keeps the disk", 0)]
     if state is None or state.upgraded:
         return []
     if state.blocked is not None:

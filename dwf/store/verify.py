@@ -4,11 +4,11 @@ Bytes in, answers out; nothing in here opens or changes a file. What stands afte
 
     nothing       clean
     torn          the writer died in a write: no newline, or NULs where data never arrived
-    damaged       one whole line that does not fit, and its id is the next: torn or rotten, which cannot be told
     anything else corruption or tampering: the run stops, the file stays as it is
 
-Torn and damaged are cut off by the next writer, under the run's lock, after a copy. But a whole record behind one that
-does not fit may have been acknowledged: then nothing is cut, whatever it looks like.
+What is torn is cut off by the next writer, under the run's lock, after a copy. A whole line that does not fit is never
+taken for torn, also if it is the last: no write that broke off leaves one (what never arrived reads as NULs), so it may
+have been acknowledged, and rotted since.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from dwf.errors import HistoryCorrupt, NewerFormat
 from dwf.store import record
 from dwf.store.layout import run_of
 
-TORN, DAMAGED, CORRUPT, FOREIGN, EMPTY, NEWER = "torn", "damaged", "corrupt", "foreign", "empty", "newer"
-_MENDED_BY_WRITER = frozenset({TORN, DAMAGED})
+TORN, CORRUPT, FOREIGN, EMPTY, NEWER = "torn", "corrupt", "foreign", "empty", "newer"
 _SECTOR = 512
 _BOM = b"\xef\xbb\xbf"
 # A damaged file could have as many findings as lines; nobody reads more than this.
@@ -34,7 +33,7 @@ _MOST_FINDINGS = 100
 class Finding:
     """One thing that is wrong. `line` counts from 1, `offset` is the byte where that line begins.
 
-    `kind`: torn, damaged (the next writer mends these two), corrupt, foreign (of another run), empty, newer (version).
+    `kind`: torn (the next writer mends that), corrupt, foreign (of another run), empty, newer (version).
     """
 
     path: str
@@ -47,12 +46,12 @@ class Finding:
         """The same as an error, to raise or to show."""
         if self.kind == NEWER:
             return NewerFormat(path=self.path, line=self.line, offset=self.offset, what=self.why)
-        mended = self.kind in _MENDED_BY_WRITER
+        mended = self.kind == TORN
         return HistoryCorrupt(
             path=self.path,
             line=self.line,
             offset=self.offset,
-            kind=TORN if mended else self.kind,
+            kind=self.kind,
             why=self.why,
             hint=None if mended else "nothing was changed; a good backup begins with the same bytes up to there",
         )
@@ -77,7 +76,7 @@ class Examined:
     @property
     def mendable(self) -> bool:
         """Whether nothing is wrong, or nothing but a tail that the writer may cut off."""
-        return self.finding is None or self.finding.kind in _MENDED_BY_WRITER
+        return self.finding is None or self.finding.kind == TORN
 
 
 def examine(data: bytes, path: str) -> Examined:
@@ -93,7 +92,7 @@ def examine(data: bytes, path: str) -> Examined:
     if whole is not None and whole.kind == FOREIGN:
         return Examined(tail=data, finding=whole)
     wrong = None
-    if length < len(lines):
+    if length < len(lines) or rest:
         wrong = _judge(place, lines[length - 1] if length else b"", lines[length:], rest)
     finding = None if wrong is not None and wrong.kind == TORN else wrong
     events, unknown = _decoded(lines[:length], data[: place.offset], path)
@@ -162,7 +161,7 @@ def _walk_damaged(place: _Place, data: bytes) -> Iterator[Finding]:
     while lines or rest:
         finding = _judge(place, place.before, lines, rest)
         yield finding
-        if finding.kind in _MENDED_BY_WRITER or not lines:
+        if finding.kind == TORN or not lines:
             return
         _resume(place, lines)
         fits, last_hash = record.chained(lines, place.hash)
@@ -211,6 +210,8 @@ def _about_all(header: record.Header, path: str) -> Finding | None:
 
 def _judge(place: _Place, before: bytes, bad: list[bytes], rest: bytes) -> Finding:
     """What it is that begins at `place`: whole lines of which the first does not fit, and what has no newline."""
+    if not bad and _follows(rest[:-1], place.number, place.hash):
+        return place.says(CORRUPT, "a whole record, and another byte where its newline was")
     if not bad:
         return place.says(TORN, f"an incomplete record of {len(rest)} bytes")
     line, number = bad[0], place.number
@@ -219,11 +220,6 @@ def _judge(place: _Place, before: bytes, bad: list[bytes], rest: bytes) -> Findi
     if not acknowledged and _has_hole(b"\n".join([*bad, rest]), place.offset):
         return place.says(TORN, "NUL bytes where data never arrived")
     odd = _deformed(line) or _glued(line, place.hash)
-    whole_last = number > 1 and len(bad) == 1 and not rest and line.startswith(b'{"id":%d,' % number)
-    if whole_last and not _glued(line, place.hash):
-        return place.says(
-            DAMAGED, odd or "the last line does not fit its hash: torn or rotten, it cannot be told which"
-        )
     if odd is not None:
         return place.says(CORRUPT, odd)
     return place.says(*_misplaced(place, line, before, bad[1:]))

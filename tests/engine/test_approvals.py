@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from dwf.core.messages import Message
 from dwf.core.state import Status
 from dwf.engine import runs
 from dwf.errors import NotPermitted, UsageError, WrongState
-from tests.engine.house import House
+from tests.engine.house import ME, House
 
 ASKS = """
 @dwf.workflow
@@ -299,3 +300,20 @@ def test_the_inbox_shows_what_is_asked_of_whom_and_what_happens_without_an_answe
         "reject",
     )
     assert need.until_us is not None
+
+
+@pytest.mark.parametrize("cut", [0, 20])
+def test_an_answer_whose_effect_was_torn_off_counts_all_the_same(house: House, cut: int) -> None:
+    """Answer and outcome are one write; a power cut may leave the first alone. No deadline beats it afterwards."""
+    house.go("@dwf.workflow\nasync def main():\n    return (await dwf.approve('ok?', timeout='1h')).by\n")
+    house.answer(True)
+    house.tick()
+    path = Path(house.view().path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    answered = next(number for number, line in enumerate(lines) if b'"ApprovalAnswered"' in line)
+    path.write_bytes(b"".join(lines[: answered + 1]) + lines[answered + 1][:cut])
+    house.clock.advance("2h")
+    house.store.index.wake("r1")
+    house.store.index.mark_due("r1")
+    house.tick()
+    assert house.status() is Status.COMPLETED and house.result() == [ME.login]

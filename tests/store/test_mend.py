@@ -40,7 +40,7 @@ from tests.store.histories import (
 )
 
 
-@pytest.mark.parametrize("torn", [b"{", TORN, b"\0" * 700, b'{"id":6,"ts":"x"}\n', lines(9)[5][:-1]])
+@pytest.mark.parametrize("torn", [b"{", TORN, b"\0" * 700, b'{"id":6,"ts":"x"}', lines(9)[5][:-1]])
 def test_a_torn_tail_is_cut_off_kept_and_told(tmp_path: Path, torn: bytes) -> None:
     good = b"".join(lines())
     path = write(tmp_path, good + torn)

@@ -57,16 +57,17 @@ def test_a_reader_shows_everything_before_the_damage(tmp_path: Path) -> None:
     assert [event.id for event in reading.events] == [1, 2, 3]
 
 
-def test_a_last_line_that_the_next_writer_mends_is_told_as_torn(tmp_path: Path) -> None:
+def test_a_whole_last_line_that_does_not_fit_is_no_torn_write_and_is_left_alone(tmp_path: Path) -> None:
     parts = lines()
     parts[-1] = parts[-1].replace(b"type", b"tipe")
     path = write(tmp_path, b"".join(parts))
     problem = read_history(path).problem
     assert isinstance(problem, HistoryCorrupt)
-    assert problem.kind == "torn"
-    assert [finding.kind for finding in verify_history(path)] == ["damaged"]
-    open_history(path).close()
-    assert read_history(path).problem is None
+    assert problem.kind == "corrupt"
+    assert [finding.kind for finding in verify_history(path)] == ["corrupt"]
+    with pytest.raises(HistoryCorrupt):
+        open_history(path)
+    assert Path(path).read_bytes() == b"".join(parts)
 
 
 def test_a_reader_looks_again_when_a_writer_was_just_changing_what_it_saw(
