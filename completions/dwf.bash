@@ -10,6 +10,7 @@ _dwf() {
       _dwf_value "$word"
       [[ -n $kind ]] && skip=yes
       kind=''
+      [[ $word == -l || $word == --last ]] && ((places++))
     elif [[ -z $verb ]]; then
       verb=$word
     else
@@ -43,22 +44,22 @@ _dwf_verb() {
     run) options='--id --input --tag --if-exists --code --live -m --reason'; first=files; rest=- ;;
     tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
     list|ls) options='--open --workflow --status -n --limit'; first=-; rest=- ;;
-    show|status) options='--exit-status'; first=runs; rest=- ;;
-    history) options='-f --follow -n --limit -r --reverse --type --detailed'; first=runs; rest=- ;;
-    logs) options='--attempt --tail'; first=runs; rest=- ;;
-    wait) options='--until --timeout'; first=runs; rest=runs ;;
-    result) options=''; first=runs; rest=- ;;
+    show|status) options='--exit-status -l --last'; first=runs; rest=- ;;
+    history) options='-f --follow -n --limit -r --reverse --type --detailed -l --last'; first=runs; rest=- ;;
+    logs) options='--attempt --tail -l --last'; first=runs; rest=- ;;
+    wait) options='--until --timeout -l --last'; first=runs; rest=runs ;;
+    result) options='-l --last'; first=runs; rest=- ;;
     inbox) options=''; first=-; rest=- ;;
-    approve) options='-m --reason --if-hash --tick'; first=runs; rest=- ;;
-    reject) options='-m --reason --if-hash --tick'; first=runs; rest=- ;;
-    signal) options='-m --reason --key --tick'; first=runs; rest=- ;;
-    cancel) options='-m --reason --tick'; first=runs; rest=- ;;
-    terminate) options='-m --reason -y --yes --tick'; first=runs; rest=- ;;
-    step) options='--result -m --reason --tick'; first=-; rest=- ;;
-    unblock) options='-m --reason --tick'; first=runs; rest=- ;;
-    upgrade) options='--to -m --reason'; first=runs; rest=runs ;;
-    stack) options=''; first=runs; rest=- ;;
-    verify) options='--witness'; first=runs; rest=- ;;
+    approve) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
+    reject) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
+    signal) options='-m --reason --key --tick -l --last'; first=runs; rest=- ;;
+    cancel) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
+    terminate) options='-m --reason -y --yes --tick -l --last'; first=runs; rest=- ;;
+    step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;
+    unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
+    upgrade) options='--to -m --reason -l --last'; first=runs; rest=runs ;;
+    stack) options='-l --last'; first=runs; rest=- ;;
+    verify) options='--witness -l --last'; first=runs; rest=- ;;
     adopt) options='-y --yes'; first=-; rest=- ;;
     doctor) options='--fix --rebuild-index'; first=-; rest=- ;;
     whoami) options=''; first=-; rest=- ;;

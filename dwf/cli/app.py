@@ -21,7 +21,7 @@ from typer.main import get_command
 from dwf.cli.catalog import BY_NAME, PANELS, VERBS, Verb, nearest
 from dwf.cli.exits import Exit, by_signal
 from dwf.cli.faults import Fault, fault_of, usage_fault
-from dwf.cli.options import EVERYWHERE, everywhere
+from dwf.cli.options import EVERYWHERE, everywhere, last_option, put_last
 from dwf.cli.session import FORMATS, Session
 from dwf.errors import UsageError
 
@@ -143,6 +143,18 @@ class VerbCommand(TyperCommand):
 
     verb: Verb
 
+    def make_parser(self, ctx: Any) -> Any:
+        parser = super().make_parser(ctx)
+        place = self.place_of_run()
+        if place is not None:
+            put_last(parser, place)
+        return parser
+
+    def place_of_run(self) -> int | None:
+        """Which of its words is a RUN; None if none is."""
+        words = [p.metavar for p in self.params if p.param_type_name == "argument"]
+        return next((i for i, word in enumerate(words) if word in ("RUN", "RUN...", "[RUN]")), None)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Examples"):
             for line, words in self.verb.examples:
@@ -165,6 +177,8 @@ def load(verb: Verb) -> VerbCommand:
     command = get_command(app)
     assert isinstance(command, VerbCommand)
     command.verb = verb
+    if command.place_of_run() is not None:
+        command.params.append(last_option())
     command.params.extend(everywhere(hidden=True))
     return command
 

@@ -151,6 +151,7 @@ _dwf() {{
       _dwf_value "$word"
       [[ -n $kind ]] && skip=yes
       kind=''
+      [[ $word == -l || $word == --last ]] && ((places++))
     elif [[ -z $verb ]]; then
       verb=$word
     else

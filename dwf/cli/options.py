@@ -8,7 +8,7 @@ from typer import Argument, Context, Option
 from typer.core import TyperOption
 
 from dwf.cli.catalog import nearest
-from dwf.cli.session import COLORS, FORMATS, Session
+from dwf.cli.session import COLORS, FORMATS, LAST, Session
 from dwf.errors import UsageError
 
 EVERYWHERE = (
@@ -56,6 +56,26 @@ def _valued(names: list[str], metavar: str, words: str, hidden: bool, choices: t
     return TyperOption(
         param_decls=names, metavar=metavar, default=None, expose_value=False, callback=set_it, help=words, hidden=hidden
     )
+
+
+def last_option() -> TyperOption:
+    """`-l` where a RUN is expected."""
+    words = "instead of RUN: the run that you started last"
+    return TyperOption(
+        param_decls=["last", "-l", "--last"], is_flag=True, default=False, expose_value=False, help=words
+    )
+
+
+def put_last(parser: Any, place: int) -> None:
+    """Make the parser take -l for the word at that place: what stands there without it is then the next word."""
+    assign = parser._process_args_for_args
+
+    def assigned(state: Any) -> None:
+        if state.opts.get("last") and len(state.largs) >= place:
+            state.largs.insert(place, LAST)
+        assign(state)
+
+    parser._process_args_for_args = assigned
 
 
 def _session(context: Context) -> Session:

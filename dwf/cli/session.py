@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "wide", "json", "jsonl", "name")
 COLORS = ("auto", "always", "never")
+# What stands in the place of RUN for -l: nothing that could come from a command line.
+LAST = "\0last"
 
 
 class Session:
@@ -127,10 +129,12 @@ class Session:
         """The state directory that must hold this run. Raises UsageError for no id, NotFound if there is none yet."""
         from dwf.core.messages import check_run_id
 
-        check_run_id(run)  # what is no id is refused as such, whether there is a directory or not
+        if run != LAST:
+            check_run_id(run)  # what is no id is refused as such, whether there is a directory or not
         if os.path.lexists(self.home):
             return self.store(write=write)
+        which = "there is no last run" if run == LAST else f"there is no run {run!r}"
         raise NotFound(
-            what=f"there is no run {run!r}: nothing was started in {self.home} yet",
+            what=f"{which}: nothing was started in {self.home} yet",
             hint="start one with: dwf start SCRIPT, or name another place with --home or DWF_HOME",
         )

@@ -132,6 +132,10 @@ def test_a_tab_offers_runs(shell: str, place: dict[str, str]) -> None:
     assert "restore-db2" not in OFFERS[shell]("dwf approve ro", place)
 
 
+def test_where_the_last_run_is_meant_no_run_is_offered(place: dict[str, str]) -> None:
+    assert not bash("dwf show -l ", place) and "--last" in bash("dwf show --l", place)
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_tab_offers_options_of_that_verb(shell: str, place: dict[str, str]) -> None:
     offered = OFFERS[shell]("dwf history rotate-web1 --", place)

@@ -9,7 +9,7 @@ from typer import Argument, Context, Option
 from dwf.cli.catalog import nearest
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
-from dwf.cli.session import Session
+from dwf.cli.session import LAST, Session
 from dwf.cli.verbs.shared import given_json, pairs, pick, say_tick, warn_of_no_tick
 from dwf.errors import ValueRefused
 
@@ -118,7 +118,7 @@ def signal(
     from dwf.engine.post import signal as post
 
     session = session_of(context)
-    data = encode(_payload(payload or [], f"dwf signal {run} {name}"), "the payload")
+    data = encode(_payload(payload or [], f"dwf signal {'-l' if run == LAST else run} {name}"), "the payload")
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
     awaited = _awaited(store, run)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dwf.cli.pages.ticks import tick_is_late, tick_words
-from dwf.cli.session import Session
+from dwf.cli.session import LAST, Session
 from dwf.errors import NotFound, NotPermitted, UsageError, ValueRefused
 
 if TYPE_CHECKING:
@@ -17,23 +17,27 @@ _JSON = """quote it for the shell: '{"host": "web1"}'; or put it into a file: @i
 
 
 def pick(session: Session, store: Store, text: str, *, changes: bool = False) -> str:
-    """The run that is meant: an id, or a unique beginning of one.
+    """The run that is meant: an id, a unique beginning of one, or with -l the one that this user started last.
 
-    A verb that changes something takes a beginning only from a person who confirms it. Raises NotFound, UsageError.
+    A verb that changes something takes only an id, or asks a person whether it is that. Raises NotFound, UsageError.
     """
-    from dwf.engine.runs import resolve
+    from dwf.engine.runs import last_started, resolve
 
-    run = resolve(store, text)
+    run = last_started(store, session.me) if text == LAST else resolve(store, text)
     if run == text or not changes:
         return run
     if not session.interactive:
         raise UsageError(
-            what=f"{text} is only the beginning of {run}, and there is nobody to ask",
+            what=f"{_which(text)} {run}, and there is nobody to ask",
             hint=f"give the whole id: {run}",
         )
-    if not session.screen.confirm(f"{text} is {run}: is that the one?"):
+    if not session.screen.confirm(f"{text if text != LAST else 'your last'} is {run}: is that the one?"):
         raise UsageError(what="nothing was changed", hint=f"give the whole id: {run}")
     return run
+
+
+def _which(text: str) -> str:
+    return "the run that you started last is" if text == LAST else f"{text} is only the beginning of"
 
 
 def pairs(words: list[str], what: str, hint: str | None = None) -> dict[str, str]:
