@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock upgrade stack verify adopt doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock upgrade stack verify adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -61,6 +61,7 @@ _dwf_verb() {
     stack) options='-l --last'; first=runs; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;
     adopt) options='-y --yes'; first=-; rest=- ;;
+    audit) options='--since -l --last'; first=runs; rest=- ;;
     doctor) options='--fix --rebuild-index'; first=-; rest=- ;;
     whoami) options=''; first=-; rest=- ;;
     completion) options=''; first=shells; rest=- ;;
@@ -79,7 +80,7 @@ _dwf_value() {
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --result) kind=files ;;
     --to) kind=files ;;
-    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key) kind=- ;;
+    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -35,6 +35,7 @@ complete -c dwf -n __dwf_no_verb -f -a upgrade -d 'move runs to a mended script,
 complete -c dwf -n __dwf_no_verb -f -a stack -d 'where in the script each task of a run waits'
 complete -c dwf -n __dwf_no_verb -f -a verify -d 'check histories line by line: hashes, chain, order'
 complete -c dwf -n __dwf_no_verb -f -a adopt -d 'bind a state directory that was moved or restored to this machine'
+complete -c dwf -n __dwf_no_verb -f -a audit -d 'who did what, when and why, and who was refused'
 complete -c dwf -n __dwf_no_verb -f -a doctor -d 'find what is wrong, and say what to type'
 complete -c dwf -n __dwf_no_verb -f -a whoami -d 'as whom dwf would record you'
 complete -c dwf -n __dwf_no_verb -f -a completion -d 'print the completion for bash, zsh or fish'
@@ -146,6 +147,9 @@ complete -c dwf -n '__dwf_verb verify' -l witness -x -d 'hold them to what `dwf 
 complete -c dwf -n '__dwf_verb verify' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb adopt' -f
 complete -c dwf -n '__dwf_verb adopt' -s y -l yes -d 'do not ask'
+complete -c dwf -n '__dwf_verb audit' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
+complete -c dwf -n '__dwf_verb audit' -l since -x -d 'only from then on: 2h ago, yesterday, 2026-11-22'
+complete -c dwf -n '__dwf_verb audit' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb doctor' -f
 complete -c dwf -n '__dwf_verb doctor' -l fix -d 'mend what is safe to mend; evidence is kept'
 complete -c dwf -n '__dwf_verb doctor' -l rebuild-index -d 'make the index anew from the histories'

@@ -22,6 +22,7 @@ from dwf.cli.catalog import BY_NAME, PANELS, VERBS, Verb, nearest
 from dwf.cli.exits import Exit, by_signal
 from dwf.cli.faults import Fault, fault_of, usage_fault
 from dwf.cli.options import EVERYWHERE, everywhere, last_option, put_last
+from dwf.cli.refusals import note as note_refusal
 from dwf.cli.session import FORMATS, Session
 from dwf.errors import UsageError
 
@@ -143,6 +144,10 @@ class VerbCommand(TyperCommand):
 
     verb: Verb
 
+    def invoke(self, ctx: Any) -> Any:
+        ctx.find_root().obj.asked = (self.verb, dict(ctx.params))
+        return super().invoke(ctx)
+
     def make_parser(self, ctx: Any) -> Any:
         parser = super().make_parser(ctx)
         place = self.place_of_run()
@@ -195,6 +200,7 @@ def _report(error: BaseException, argv: Sequence[str], session: Session) -> int:
 
         for line in "".join(traceback.format_exception(error)).splitlines():
             session.screen.tell(line)
+    note_refusal(session, fault)
     fault.tell(session.screen, as_json or session.is_json)
     return int(fault.exit)
 

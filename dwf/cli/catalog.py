@@ -136,6 +136,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf adopt --home /srv/dwf --yes", "for a restore script, without the question")),
     ),
     Verb(
+        "audit", "Admin", "auditing", "who did what, when and why, and who was refused",
+        (("dwf audit rotate-web1", "everything that people did to one run"),
+         ("dwf audit --since yesterday -o jsonl", "for an archive, a line each")),
+    ),
+    Verb(
         "doctor", "Admin", "health", "find what is wrong, and say what to type",
         (("dwf doctor", "the directory, the disk, the clock, cron, histories, stuck runs"),
          ("dwf doctor --fix", "mend what is safe to mend, and keep the evidence")),

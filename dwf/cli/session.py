@@ -16,6 +16,7 @@ from dwf.cli.screen import Screen
 from dwf.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from dwf.cli.catalog import Verb
     from dwf.cli.times import Clock
     from dwf.core.events import Identity
     from dwf.store.room import Store
@@ -32,6 +33,8 @@ class Session:
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.environ = os.environ if environ is None else environ
         self.options: dict[str, Any] = {}
+        self.asked: tuple[Verb, dict[str, Any]] | None = None
+        """The verb that is being carried out, and its parameters as they were understood."""
 
     # -- the options -------------------------------------------------------------------------------------------
 

@@ -92,19 +92,18 @@ class WorkflowFailed(_Ended, frozen=True, kw_only=True):
     error: ErrorInfo
 
 
-class WorkflowCancelled(_Ended, frozen=True, kw_only=True):
-    """`message`: the letter that cancelled it before it had begun."""
-
-    reason: str = ""
-    message: str = ""
-
-
-class WorkflowTerminated(_Ended, frozen=True, kw_only=True):
-    """Ended by a person, without cleanup."""
-
+class _EndedByPerson(_Ended, frozen=True, kw_only=True):
     by: Identity | None = None
     reason: str = ""
     message: str = ""
+
+
+class WorkflowCancelled(_EndedByPerson, frozen=True, kw_only=True):
+    """`message` is the letter of `by` that cancelled it before it had begun; else CancelRequested has these."""
+
+
+class WorkflowTerminated(_EndedByPerson, frozen=True, kw_only=True):
+    """Ended by a person, without cleanup."""
 
 
 # -- openings: what the script asks for -------------------------------------------------------------------------

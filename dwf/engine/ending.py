@@ -107,7 +107,7 @@ def _ended_before(state: RunState, letters: Iterable[Letter]) -> ev.Event | None
         if message.nonce == state.head.nonce and message.kind == mail.TERMINATE:
             return termination(state, letter)
         if message.nonce == state.head.nonce and message.kind == mail.CANCEL:
-            return ev.WorkflowCancelled(reason=message.reason, message=message.id)
+            return ev.WorkflowCancelled(reason=message.reason, message=message.id, by=sender_of(letter))
     return None
 
 

@@ -9,6 +9,7 @@ in here knows what is in the files.
     locks/                                   files that exist only while they are held
     out/<id>/  blobs/  code/                 captured output, large payloads, stored scripts
     index.sqlite                             derived; may be deleted at any time
+    audit.jsonl, audit.<time>.jsonl          commands that were refused
     machine                                  the machine this directory is bound to; written last when it is made
 """
 
@@ -44,8 +45,8 @@ class Layout:
     """The paths of one state directory, as text. Building it touches nothing."""
 
     __slots__ = (
-        "blobs", "code", "home", "index", "intents", "locks", "machine", "mail", "mail_bad", "mail_late", "mail_new",
-        "mail_tmp", "out", "runs",
+        "audit", "blobs", "code", "home", "index", "intents", "locks", "machine", "mail", "mail_bad", "mail_late",
+        "mail_new", "mail_tmp", "out", "runs",
     )  # fmt: skip
 
     def __init__(self, home: str | os.PathLike[str]) -> None:
@@ -62,6 +63,7 @@ class Layout:
         self.blobs: str = f"{self.home}/blobs"
         self.code: str = f"{self.home}/code"
         self.index: str = f"{self.home}/index.sqlite"
+        self.audit: str = f"{self.home}/audit.jsonl"
         self.machine: str = f"{self.home}/machine"
 
     def __repr__(self) -> str:

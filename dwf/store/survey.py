@@ -57,6 +57,16 @@ def entries(layout: Layout) -> Iterator[Entry]:
                 waiting.append(path)
 
 
+def names_in(directory: str) -> list[str]:
+    """What lies in a directory, in order; nothing if it is not there. Raises NotPermitted, DiskError."""
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error("list", directory, error) from error
+
+
 def missing(layout: Layout) -> list[str]:
     """Directories that belong to a state directory and are not there."""
     return [path for path in layout.directories() if not os.path.lexists(path)]
@@ -100,13 +110,7 @@ def furnish(disk: Disk, layout: Layout) -> list[str]:
 
 
 def _in(directory: str) -> Iterator[tuple[str, os.stat_result]]:
-    try:
-        names = sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise disk_error("list", directory, error) from error
-    for name in names:
+    for name in names_in(directory):
         path = f"{directory}/{name}"
         try:
             yield path, os.stat(path, follow_symlinks=False)

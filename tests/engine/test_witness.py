@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dwf.core.duration import unstamp
-from dwf.engine.witness import Changed, compare, keeper, parse_kept, read_kept, hand_over
+from dwf.engine.witness import Changed, compare, hand_over, keeper, parse_kept, read_kept
 from dwf.errors import DiskError, DwfError, NotFound, UsageError
 from dwf.store import record
 from dwf.store.history import read_history, verify_history

@@ -148,7 +148,7 @@ def _witnessed_tick(context: Context, jobs: int, max_seconds: float | None, witn
     """The same, and what it changed is told to a witness. A witness that cannot be told is an error; the runs go on."""
     from dwf.cli.driving import Stopper, drive
     from dwf.cli.times import now_us
-    from dwf.engine.witness import Changed, keeper, hand_over
+    from dwf.engine.witness import Changed, hand_over, keeper
     from dwf.errors import DwfError
 
     session, where = session_of(context), keeper(witness)

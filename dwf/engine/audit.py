@@ -1,0 +1,199 @@
+"""The audit: who did what, when, to which run, why, and what became of it; in one order of time.
+
+What was done is in the histories, each act an event with who and why. What was refused is in the log of refusals, and
+what was posted and did not count is in the mailbox. Nothing in here decides anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from dwf.core import events as ev
+from dwf.core.duration import stamp, unstamp
+from dwf.core.events import Identity
+from dwf.engine.arrivals import sender_of
+from dwf.engine.identity import login_of
+from dwf.engine.summary import who
+from dwf.errors import DwfError
+from dwf.store.auditlog import LONGEST_LINE, AuditLog
+from dwf.store.history import read_history
+from dwf.store.layout import run_of
+from dwf.store.letters import Letter
+from dwf.store.refused import BadMail
+from dwf.store.room import Store
+from dwf.store.survey import names_in
+
+SCHEMA = "dwf.refused/1"
+DONE, POSTED, LATE, REFUSED = "done", "posted", "late", "refused"
+_MOST_MAIL = 1000
+_LONGEST_TEXT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What one person did, or tried. `outcome`: done (as event number `event`), posted, late, refused; `why` that."""
+
+    at_us: int
+    who: str
+    what: str
+    run: str
+    outcome: str
+    why: str = ""
+    reason: str = ""
+    event: int = 0
+    instance: int = 1
+    by: Identity | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the log. `code` and `exit` are those of the error; `message` is what the person was told."""
+
+    schema: str = SCHEMA
+    at: str
+    verb: str
+    run: str = ""
+    reason: str = ""
+    code: str
+    exit: int
+    message: str
+    by: Identity
+
+
+def note_refusal(store: Store, refusal: Refusal) -> None:
+    """Append to the log. Raises NotPermitted, DiskError."""
+    texts = {name: _short(getattr(refusal, name)) for name in ("verb", "run", "reason", "message")}
+    line = msgspec.json.encode(msgspec.structs.replace(refusal, **texts))
+    AuditLog(store.disk, store.layout).append(_ascii(line), unstamp(refusal.at))
+
+
+def acts(store: Store, run: str | None = None, since_us: int = 0) -> list[Act]:
+    """Everything, or what concerns one run, the oldest first."""
+    found = [*_recorded(store, run), *_refused(store, run), *_mail(store, run)]
+    return sorted((act for act in found if act.at_us >= since_us), key=lambda act: (act.at_us, act.run, act.event))
+
+
+# -- histories --------------------------------------------------------------------------------------------------
+
+
+def _recorded(store: Store, run: str | None) -> Iterator[Act]:
+    for name in names_in(store.layout.runs):
+        known = run_of(name)
+        if known is None or run not in (None, known[0]):
+            continue
+        try:
+            events = read_history(store.layout.history_path(*known)).events
+        except DwfError:
+            continue  # doctor and verify speak of what cannot be read
+        for event in events:
+            by = getattr(event, "by", None)
+            if isinstance(by, Identity):
+                yield _of_event(event, by, *known)
+
+
+def _of_event(event: ev.Event, by: Identity, run: str, link: int) -> Act:
+    at = getattr(event, "posted", "") or event.ts
+    reason = getattr(event, "reason", "") or getattr(event, "comment", "")
+    return Act(unstamp(at), who(by), _verb(event), run, DONE, "", reason, event.id, link, by)
+
+
+def _verb(event: ev.Event) -> str:
+    """The command that led to an event."""
+    if isinstance(event, ev.SignalReceived):
+        return f"signal {event.name}"
+    if isinstance(event, ev.ApprovalAnswered):
+        return event.answer
+    known = _VERBS.get(type(event))
+    # An event of a kind that nobody has thought of here is told all the same.
+    return known or " ".join(re.findall(r"[A-Z][a-z]*", type(event).__name__)).lower()
+
+
+_VERBS: dict[type[ev.Event], str] = {
+    ev.WorkflowStarted: "start",
+    ev.WorkflowTerminated: "terminate",
+    ev.WorkflowCancelled: "cancel",
+    ev.CancelRequested: "cancel",
+    ev.CodeUpgraded: "upgrade",
+}
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------
+
+
+def _refused(store: Store, run: str | None) -> Iterator[Act]:
+    for line in AuditLog(store.disk, store.layout).lines():
+        try:
+            said = msgspec.json.decode(line, type=Refusal)
+            at_us = unstamp(said.at)
+        except (msgspec.MsgspecError, ValueError):
+            continue  # its writer was killed
+        if run is None or run in said.run.split():
+            why = f"{said.message} ({said.exit})"
+            yield Act(at_us, who(said.by), said.verb, said.run, REFUSED, why, said.reason, by=said.by)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+
+
+def _ascii(line: bytes) -> bytes:
+    """Printable ASCII on one line, whatever was typed; a line that is too long is one of escapes, and cut as such."""
+    import json
+
+    fields = json.loads(line)
+    text = json.dumps(fields, ensure_ascii=True).encode("ascii")
+    if len(text) > LONGEST_LINE:
+        for name in ("message", "reason", "run"):
+            fields[name] = ascii(fields[name])[:_LONGEST_TEXT]
+        text = json.dumps(fields, ensure_ascii=True).encode("ascii")
+    return text
+
+
+# -- mail -------------------------------------------------------------------------------------------------------
+
+
+def _mail(store: Store, run: str | None) -> Iterator[Act]:
+    waiting: dict[str, list[str]] = {}
+    for name in store.mailbox.names():
+        of = store.mailbox.run_of(name)
+        if of is not None and run in (None, of):
+            waiting.setdefault(of, []).append(name)
+    for of, names in waiting.items():
+        yield from _letters(store.mailbox.pending(of, names), POSTED, "the next tick takes it up")
+    yield from _letters(store.mailbox.late(run, _MOST_MAIL), LATE, "it came after the end of what it is for")
+    for bad in store.mailbox.bad(_MOST_MAIL):
+        of = store.mailbox.run_of(bad.name)
+        if run in (None, of):
+            yield _of_bad(bad, of or "")
+
+
+def _letters(letters: Iterable[Letter], outcome: str, why: str) -> Iterator[Act]:
+    for letter in letters:
+        message, by = letter.message, sender_of(letter)
+        what = f"{message.kind} {message.name}".strip()
+        yield Act(letter.posted_us, who(by), what, message.run, outcome, why, message.reason, by=by)
+
+
+def _of_bad(bad: BadMail, run: str) -> Act:
+    sender = "somebody" if bad.uid < 0 else login_of(bad.uid) or f"uid {bad.uid}"
+    by = None if bad.uid < 0 else Identity(uid=bad.uid)
+    return Act(bad.at_us, sender, "mail", run, REFUSED, bad.reason, by=by)
+
+
+def document_of(act: Act) -> dict[str, object]:
+    """An act for programs."""
+    return {
+        "at": stamp(act.at_us),
+        "who": act.who,
+        "what": act.what,
+        "run": act.run,
+        "instance": act.instance,
+        "outcome": act.outcome,
+        "why": act.why,
+        "reason": act.reason,
+        "event": act.event or None,
+        "by": msgspec.to_builtins(act.by),
+    }
