@@ -147,7 +147,7 @@ def flaky() -> int:
 
 @dwf.workflow
 async def limited() -> object:
-    return await dwf.wait_signal("go", timeout="10ms", default="nobody came")
+    return await dwf.wait_signal("go", timeout="400ms", default="nobody came")
 
 @dwf.workflow
 async def retries() -> object:
