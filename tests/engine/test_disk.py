@@ -10,31 +10,7 @@ import pytest
 from dwf.core.state import Status
 from dwf.errors import DiskError
 from tests.engine.house import House
-from tests.engine.story import Story
-from tests.engine.test_crash import calls_of_a_story, points
 from tests.faults import FaultyDisk
-
-LONG = pytest.mark.long
-CODES = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EMFILE": errno.EMFILE}
-
-
-@pytest.mark.parametrize("forever", [False, True], ids=["once", "for ever"])
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("step", [17, pytest.param(1, marks=LONG)], ids=["some", "all"])
-def test_an_error_at_any_call_loses_nothing_and_repeats_nothing(ram: Path, code: str, step: int, forever: bool) -> None:
-    total = calls_of_a_story(ram)
-    broken = 0
-    for number in points(total, step, offset=list(CODES).index(code) * 5 % step):
-        disk = FaultyDisk()
-        disk.fail_at(number, CODES[code], forever=forever)
-        story = Story(ram / str(number), disk)
-
-        def space_is_back(story: Story = story) -> None:
-            story.house.store.index.close()
-            story.house.reopen()
-
-        broken += story.play(on_break=space_is_back)
-    assert broken > 0
 
 
 def test_a_full_disk_is_told_with_path_and_errno_and_nothing_is_acknowledged(house: House) -> None:

@@ -9,20 +9,19 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dwf.core import events as ev
 from dwf.errors import NotFound
-from tests.engine.conftest import ram as ram
 from tests.engine.house import House
 from tests.engine.story import Story
-from tests.kills.killing import Ended, Point, command, killed_at, points, why_not
+from tests.faults.killing import Ended, Point, command, killed_at, points, why_not
+from tests.faults.tally import Tally
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
-_SAMPLE_SECONDS = 5.0
+_SAMPLE_SECONDS = 3.0
 # Which act of the story is done by a real command. Before it come the acts before it.
 START, TICK_STEPS, SIGNAL, TICK_SIGNAL, APPROVE, TICK_END = range(6)
 
@@ -88,7 +87,7 @@ class KilledStory(Story):
         return soon
 
 
-def kill_all(ram: Path, act: int, seconds: float | None) -> tuple[int, int]:
+def kill_all(ram: Path, act: int, seconds: float | None, tally: Tally) -> tuple[int, int]:
     """Kill the act's command at every point, or at some for that long; how many kills there were, and points in all."""
     undisturbed = KilledStory(ram / "whole")
     undisturbed.play_until(act)
@@ -101,7 +100,8 @@ def kill_all(ram: Path, act: int, seconds: float | None) -> tuple[int, int]:
     for number, point in enumerate(chosen):
         if until is not None and time.monotonic() > until:
             break
-        kills += kill_once(ram / str(number), act, point)
+        with tally.trying("processes: SIGKILL at a call to the kernel"):
+            kills += kill_once(ram / str(number), act, point)
     return kills, len(known)
 
 
@@ -130,20 +130,15 @@ ACTS = {
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_a_command_that_is_killed_at_any_of_its_calls(
-    ram: Path, act: str, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> None:
-    kills, known = kill_all(ram, ACTS[act], _SAMPLE_SECONDS)
-    record_property("kills", kills)
-    print(f"dwf {act}: {kills} kills survived, of {known} points known")
+def test_a_command_that_is_killed_at_any_of_its_calls(ram: Path, act: str, tally: Tally) -> None:
+    kills, _ = kill_all(ram, ACTS[act], _SAMPLE_SECONDS, tally)
     assert kills
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("act", ACTS)
-def test_a_command_that_is_killed_at_each_of_its_calls(ram: Path, act: str) -> None:
-    kills, known = kill_all(ram, ACTS[act], None)
-    print(f"dwf {act}: {kills} kills survived, of {known} points known")
+def test_a_command_that_is_killed_at_each_of_its_calls(ram: Path, act: str, tally: Tally) -> None:
+    kills, known = kill_all(ram, ACTS[act], None, tally)
     assert kills > known * 0.8
 
 

@@ -1,11 +1,12 @@
-"""A process that dies before or after any of its calls to the disk, and a machine that loses power there.
+"""One story, broken off at each of its calls to the disk: the process dies there, the power goes, the disk fails.
 
 Dying is a private BaseException out of the disk seam, at once and at every call after it: nothing that handles errors
-can go on, as nothing does after `kill -9`. (Real kills, of real processes, are in tests/test_kills.py.)
+can go on, as nothing does after `kill -9`. (Real kills, of real processes, are in test_kills.py.)
 """
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ import pytest
 
 from tests.engine.story import Story
 from tests.faults import FaultyDisk, PowerCut
+from tests.faults.tally import Tally
 
 LONG = pytest.mark.long
+CODES = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS", "EMFILE", "EACCES", "EDQUOT")}
 
 
 def calls_of_a_story(ram: Path) -> int:
@@ -25,7 +28,7 @@ def calls_of_a_story(ram: Path) -> int:
     return len(disk.calls)
 
 
-def points(total: int, step: int, offset: int = 0) -> Iterator[int]:
+def some_of(total: int, step: int, offset: int = 0) -> Iterator[int]:
     return iter(range(1 + offset, total + 1, step))
 
 
@@ -47,18 +50,41 @@ def test_the_story_itself_comes_to_its_end(ram: Path) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=LONG)], ids=["some", "all"])
-def test_death_at_any_call_loses_nothing_and_repeats_nothing(ram: Path, after: bool, step: int) -> None:
+def test_death_at_any_call_loses_nothing_and_repeats_nothing(ram: Path, after: bool, step: int, tally: Tally) -> None:
     total = calls_of_a_story(ram)
-    broken = sum(
-        die_and_recover(ram / str(n), n, after=after) for n in points(total, step, offset=step // 2 if after else 0)
-    )
+    broken = 0
+    for number in some_of(total, step, offset=step // 2 if after else 0):
+        with tally.trying("story: death at a call to the disk"):
+            broken += die_and_recover(ram / str(number), number, after=after)
     assert broken >= total // step - 2, "hardly anything broke off"
 
 
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=LONG)], ids=["some", "all"])
-def test_power_lost_at_any_call_loses_nothing_that_was_acknowledged(ram: Path, step: int) -> None:
+@pytest.mark.parametrize("forever", [False, True], ids=["once", "for ever"])
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("step", [29, pytest.param(1, marks=LONG)], ids=["some", "all"])
+def test_an_error_at_any_call_loses_nothing_and_repeats_nothing(
+    ram: Path, code: str, step: int, forever: bool, tally: Tally
+) -> None:
     total = calls_of_a_story(ram)
-    for number in points(total, step, offset=3 % step):
+    broken = 0
+    for number in some_of(total, step, offset=list(CODES).index(code) * 5 % step):
+        disk = FaultyDisk()
+        disk.fail_at(number, CODES[code], forever=forever)
+        with tally.trying(f"story: {code} at a call to the disk"):
+            story = Story(ram / str(number), disk)
+
+            def space_is_back(story: Story = story) -> None:
+                story.house.store.index.close()
+                story.house.reopen()
+
+            broken += story.play(on_break=space_is_back)
+    assert broken > 0
+
+
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=LONG)], ids=["some", "all"])
+def test_power_lost_at_any_call_loses_nothing_that_was_acknowledged(ram: Path, step: int, tally: Tally) -> None:
+    total = calls_of_a_story(ram)
+    for number in some_of(total, step, offset=3 % step):
         path = ram / str(number)
         Story(path)  # makes the state directory, which is durable then
         power = PowerCut(path / "home")
@@ -75,14 +101,15 @@ def test_power_lost_at_any_call_loses_nothing_that_was_acknowledged(ram: Path, s
             story.house.reopen(FaultyDisk(power))
 
         try:
-            story.play(on_break=recover)
+            with tally.trying("story: power lost at a call to the disk"):
+                story.play(on_break=recover)
         finally:
             power.close()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(60))
-def test_deaths_one_after_another_at_random(ram: Path, seed: int) -> None:
+def test_deaths_one_after_another_at_random(ram: Path, seed: int, tally: Tally) -> None:
     chance = random.Random(seed)
     story = Story(ram / "s")
 
@@ -99,4 +126,5 @@ def test_deaths_one_after_another_at_random(ram: Path, seed: int) -> None:
         left[0] -= 1
         story.house.reopen(faulty() if left[0] > 0 else None)
 
-    story.play(on_break=recover)
+    with tally.trying("story: death after death"):
+        story.play(on_break=recover)
