@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock upgrade stack verify adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock upgrade export import stack verify adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -58,6 +58,8 @@ _dwf_verb() {
     step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     upgrade) options='--to -m --reason -l --last'; first=runs; rest=runs ;;
+    export) options='--move -m --reason -l --last'; first=runs; rest=- ;;
+    import) options='--resume -m --reason'; first=files; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;
     adopt) options='-y --yes'; first=-; rest=- ;;

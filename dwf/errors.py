@@ -266,6 +266,14 @@ class Busy(OperatorError):
     sentence = "run {run} is being worked on by another process (pid {pid})"
 
 
+class NotAtRest(OperatorError):
+    """The run cannot be moved just now: something of it is under way."""
+
+    code = "not-at-rest"
+    exit_code = 75
+    sentence = "run {run} does not rest: {why}"
+
+
 class StepStillRuns(OperatorError):
     """A process of a step that a killed dwf left behind cannot be ended; the step must not be started beside it."""
 

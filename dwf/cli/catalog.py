@@ -24,7 +24,7 @@ class Verb(NamedTuple):
     @property
     def function(self) -> str:
         """The name of its function: `list_` where Python has taken the word."""
-        return f"{self.name}_" if self.name in ("list", "help") else self.name
+        return f"{self.name}_" if self.name in ("list", "help", "import") else self.name
 
 
 VERBS: tuple[Verb, ...] = (
@@ -119,6 +119,16 @@ VERBS: tuple[Verb, ...] = (
         "upgrade", "Repair", "ending", "move runs to a mended script, if their history fits it",
         (("dwf upgrade rotate-web1 --to rotate.py", "refused if it would diverge; nothing is changed then"),
          ("dwf upgrade web1 web2 --to rotate.py -m 'bug 4711'", "several at once")),
+    ),
+    Verb(
+        "export", "Admin", "moving", "write a run into one file, to look into or to go on elsewhere",
+        (("dwf export rotate-web1 rotate-web1.dwf", "a copy; the run goes on here"),
+         ("dwf export rotate-web1 rotate-web1.dwf --move -m 'new bastion'", "it goes no further here")),
+    ),
+    Verb(
+        "import", "Admin", "moving", "take in a run from such a file",
+        (("dwf import rotate-web1.dwf", "a copy to look into; nothing drives it"),
+         ("dwf import rotate-web1.dwf --resume", "it was moved: it goes on here")),
     ),
     Verb(
         "stack", "Author", "watching", "where in the script each task of a run waits",

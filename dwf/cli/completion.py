@@ -25,6 +25,8 @@ _BY_METAVAR = {
     "bash|zsh|fish": _SHELLS,
     "DIR": _FILES,
     "JSON|@FILE|-": _FILES,
+    "FILE": _FILES,
+    "[FILE|-]": _FILES,
 }
 _EVERYWHERE_CHOICES = {
     "--output": ("table", "wide", "json", "jsonl", "name"),

@@ -13,6 +13,7 @@
     identity.py  who is who, and who may answer
     waiting.py   wait until a run is done
     upgrade.py   move a run to other code
+    moving.py    move a run to another machine, or copy it
     stack.py     where a run's coroutines wait
 
 Nothing in here prints, parses arguments, or touches the state directory but through the store.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from dwf import __version__
 from dwf.authoring.workflow import Workflow
 from dwf.core.duration import stamp
-from dwf.core.events import Identity, Payload, WorkflowStarted
+from dwf.core.events import TERMINAL, Identity, Payload, WorkflowStarted
 from dwf.core.messages import check_run_id
 from dwf.engine.context import wall_clock_us
 from dwf.engine.runs import folded
@@ -213,12 +213,12 @@ def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> St
         if differs is None:
             return Started(head.run, head.nonce, head.workflow, head.script, head.code, created=False)
         raise Conflict(what=f"the id {event.run} is in use, with another {differs}", hint="choose another --id")
-    if request.if_exists in ("new", "terminate") and state.ended is not None:
+    if request.if_exists in ("new", "terminate") and isinstance(state.ended, TERMINAL):
         return link
     if request.if_exists == "terminate":
         _end_by_force(store, state.head.run, link, request)
         return link
-    how = "is done" if state.ended is not None else f"is {state.status.value}"
+    how = "is done" if isinstance(state.ended, TERMINAL) else f"is {state.status.value}"
     differs = _difference(head, event)
     other = f", started with another {differs}" if differs else ""
     raise Conflict(

@@ -51,7 +51,7 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
         try:
             state = folded(history.events, path)
             if state.ended is not None:
-                raise WrongState(what=f"run {run} is {state.status.value}", hint="only open runs can be moved")
+                raise WrongState(what=f"run {run} is {state.status.value}", hint="only open runs can be upgraded")
             check_fits(store, loaded.program(state.head.workflow), state, history.events)
             store.code.save(dict(sources.files), sources.main)
             moved = CodeUpgraded(

@@ -25,6 +25,9 @@ Floors inside, from the ground; each imports only what stands before it:
     index      what `list` shows, and which runs are due; derived, may be deleted at any time
     creation   a run is there for good, or not at all
     room       all of these as one object, for the rooms above
+    walk       a history of any length, checked and folded in little memory
+    bundle     a run in one file: its form, and how it is made; after it unbundle, which takes it apart
+    unbundle
 
 Rules of the room:
 

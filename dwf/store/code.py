@@ -65,6 +65,11 @@ class CodeStore:
         return Bundle(manifest.main, files)
 
 
+def files_of(manifest: bytes) -> set[str]:
+    """The names of the files that a stored manifest refers to. Raises one of UNREADABLE for what is no manifest."""
+    return set(msgspec.json.decode(manifest, type=_Manifest).files.values())
+
+
 def bundle_hash(files: dict[str, bytes], main: str) -> str:
     """The hash that `CodeStore.save` would answer; stores nothing."""
     return sha256(_manifest(files, main)).hexdigest()

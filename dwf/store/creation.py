@@ -283,7 +283,7 @@ def _belongs_to_linked(layout: Layout, intent: _Intent) -> bool:
     run, link = intent.run
     first = f"{layout.intents}/{_nonce_of(intent.path)}.{layout.history_path(run).rpartition('/')[2]}"
     try:
-        return link > 1 and os.path.samefile(first, layout.history_path(run))
+        return link > 1 and os.path.samestat(os.stat(first), os.stat(layout.history_path(run)))
     except FileNotFoundError:
         return False
     except OSError as error:

@@ -23,6 +23,11 @@ SCRIPT_LOG_LIMIT = 10 * 1024 * 1024
 _NAME = re.compile(r"[0-9]{1,12}\.[0-9]{1,12}\.(out|err)|script\.log")
 
 
+def is_output_name(name: str) -> bool:
+    """Whether a file of that name can be among the output of a run."""
+    return _NAME.fullmatch(name) is not None
+
+
 class Outputs:
     """The captured output of one state directory. `link` is the number of the instance of the run id, from 1."""
 

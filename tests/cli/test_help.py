@@ -25,6 +25,7 @@ TOPICS = [
     "file-format",
     "health",
     "limits",
+    "moving",
     "replay",
     "security",
     "stuck",

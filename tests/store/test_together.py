@@ -59,7 +59,8 @@ def test_they_are_there_with_the_row_of_the_newest(tmp_path: Path) -> None:
 def test_killed_at_any_call_all_are_there_after_recovery_or_none(tmp_path: Path, after: bool, lost: str) -> None:
     layout, index = placed(tmp_path, "count")
     fates = set()
-    for number in range(1, points(lambda disk: appear(disk, layout, index)) + 1):
+    calls = points(lambda disk: appear(disk, layout, index))
+    for number in range(1, calls + 1):
         layout, index = placed(tmp_path, str(number))
         power = PowerCut(layout.home)
         disk = FaultyDisk(power)
@@ -91,7 +92,8 @@ def test_killed_at_any_call_all_are_there_after_recovery_or_none(tmp_path: Path,
 
 def test_recovery_killed_at_any_call_can_be_done_again(tmp_path: Path) -> None:
     layout, index = _half(tmp_path, "count")
-    for number in range(1, points(lambda disk: recover_intents(disk, layout, index)) + 1):
+    calls = points(lambda disk: recover_intents(disk, layout, index))
+    for number in range(1, calls + 1):
         for after in (False, True):
             layout, index = _half(tmp_path, f"{number}-{after}")
             disk = FaultyDisk()
