@@ -14,6 +14,10 @@
     waiting.py   wait until a run is done
     upgrade.py   move a run to other code
     moving.py    move a run to another machine, or copy it
+    stuck.py     runs that nothing can move on
+    doctor/      what is wrong, and what to type
+    witness.py   heads of histories, kept elsewhere
+    audit.py     who did what, and who was refused
     stack.py     where a run's coroutines wait
 
 Nothing in here prints, parses arguments, or touches the state directory but through the store.

@@ -99,12 +99,12 @@ def leftovers(patient: Patient) -> list[Finding]:
     """What killed processes left, and mail that did not count."""
     told = []
     if intents := old_intents(patient):
-        told.append(warn("leftovers", f"{several(len(intents), 'start', 'starts')} was cut off half way", _FIX))
+        told.append(warn("leftovers", f"{several(len(intents), 'start was', 'starts were')} cut off half way", _FIX))
     for path in left_over(patient.layout):
         if not path.endswith((".torn", ".torn.new")):
             told.append(warn("leftovers", f"{path} was damaged and set aside", f"rm -r {path}"))
     if count := patient.store.mailbox.count_bad():
-        what = f"{several(count, 'file', 'files')} in the mailbox were no messages, or might not count"
+        what = f"{several(count, 'file', 'files')} in the mailbox: no message, or one that may not count"
         told.append(warn("leftovers", what, f"dwf audit; ls {patient.layout.mail_bad}"))
     if late := len(patient.store.mailbox.late(limit=1000)):
         what = f"{several(late, 'message', 'messages')} came after the end of what it was for"
