@@ -66,21 +66,29 @@ async def wait_signal(
 ) -> Any:
     """The payload of the next signal of that name, also one that came before anybody waited.
 
-    type: what the payload is converted to. timeout: after it `default` is returned, or TimeoutError raised if there is
-    none; 0 only looks.
+    type: what the payload is converted to; a signal that does not fit it is passed over, with a note in the log, and
+    the next one is waited for. timeout: after it `default` is returned, or TimeoutError raised if there is none; 0 only
+    looks.
     """
     runtime = current("wait_signal")
     check_signal_name(name)
-    signal = runtime.take_signal(name)
-    if signal is None:
-        limit = None if timeout is None else micros(timeout)
+    until_us = None if timeout is None else runtime.now_us() + micros(timeout)
+    while True:
+        signal = runtime.take_signal(name)
+        if signal is None:
+            limit = None if until_us is None else max(until_us - runtime.now_us(), 0)
+            try:
+                signal = await _arrival(name, limit)
+            except TimeoutError:
+                if default is _NO_DEFAULT:
+                    raise TimeoutError(f"no signal {name!r} within {timeout}") from None
+                return default
+        data = runtime.read(signal.payload)
         try:
-            signal = await _arrival(name, limit)
-        except TimeoutError:
-            if default is _NO_DEFAULT:
-                raise TimeoutError(f"no signal {name!r} within {timeout}") from None
-            return default
-    return decode(runtime.read(signal.payload), type)
+            return decode(data, type)
+        except ValueRefused as error:
+            # A mistake of whoever sent it, and no bug of the script: the run is not blocked for that.
+            runtime.note(f"signal {name} (line {signal.event}) was passed over: {error.facts['why']}")
 
 
 async def _arrival(name: str, limit_us: int | None) -> Any:

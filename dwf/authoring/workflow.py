@@ -165,9 +165,14 @@ def _converted(word: str, kind: Any) -> Any:
         return convert(word, kind, strict=False)
     except ValueRefused as refused:
         try:
-            return convert(parse_json(word), kind)
+            value = parse_json(word)
         except ValueRefused:
             raise refused from None
+        try:
+            return convert(value, kind)
+        except ValueRefused as unfitting:
+            # JSON that was meant as such: what is wrong inside says more than that it is text.
+            raise (unfitting if isinstance(value, dict | list) else refused) from None
 
 
 def _items(word: str, kind: Any, arguments: tuple[Any, ...]) -> list[Any]:

@@ -58,6 +58,8 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         said = error.strerror or str(error) or type(error).__name__
+        if not error.filename:  # a stream of ours: what was asked for is done, and could not be told
+            return Fault("output", Exit.DISK, f"the answer could not be written: {said} (errno {error.errno})", _UNTOLD)
         return Fault("disk", Exit.DISK, f"{said}{where} (errno {error.errno})", _HINTS[Exit.DISK])
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_ROOM.get(type(error), ())):
         return Fault("memory", Exit.DISK, "out of memory", "raise the limit (ulimit -v), or do less at a time")
@@ -69,6 +71,7 @@ def usage_fault(message: str, hint: str) -> Fault:
     return Fault("usage", Exit.USAGE, message, hint)
 
 
+_UNTOLD = "what you asked for may have been done: look first (dwf list), before you type it again"
 # How Python says that memory ran out where it does not say MemoryError.
 _NO_ROOM: dict[type[BaseException], tuple[str, ...]] = {
     ImportError: ("failed to map segment",),

@@ -48,12 +48,17 @@ if TYPE_CHECKING:
     from dwf.core.replay import Replay
 
 
+_WARNING = 30  # logging's number, without importing it
+_MOST_NOTES = 20
+
+
 class Commands(Ledger):
     """Implements the Runtime that authoring functions talk to, and the loop's TimerHost."""
 
     def __init__(self, replay: Replay, recorded: Sequence[Opening]) -> None:
         super().__init__(replay, recorded)
         self.emissions: list[tuple[int, str, str]] = []
+        self.notes: list[str] = []
         self._open: dict[int, Callable[[Closing], None]] = {}
         self.calls: dict[int, ActivityCall] = {}
         self._signals = Signals()
@@ -267,6 +272,12 @@ class Commands(Ledger):
         """Keep a line for later: it is emitted when the batch it belongs to is on disk, and never in replay."""
         if self._replay.live and not self.closing:
             self.emissions.append((level, logger, line))
+
+    def note(self, line: str) -> None:
+        """Warn of something that is no error, and keep it for the record of the end."""
+        self.say(_WARNING, "dwf", line)
+        if not self.closing and len(self.notes) < _MOST_NOTES:
+            self.notes.append(line)
 
     # -- time, chance, self -------------------------------------------------------------------------------------
 

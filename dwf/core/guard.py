@@ -30,10 +30,9 @@ class Guarded(Protocol):
 
     def refuse(self, error: ScriptError) -> None: ...
 
-    def say(self, level: int, logger: str, line: str) -> None: ...
+    def note(self, line: str) -> None: ...
 
 
-_WARNING = 30  # logging's number, without importing it
 _thread = threading.local()
 """Which run's workflow code runs in this thread: the audit hook has no other way to know."""
 
@@ -125,7 +124,7 @@ def _never_awaited(tell: Callable[[Any], None]) -> Callable[[Any], None]:
         if run is None:
             tell(coroutine)
         else:
-            run.say(_WARNING, "dwf", f"{coroutine.__qualname__}() was called at {run.where()} and never awaited")
+            run.note(f"{coroutine.__qualname__}() was called at {run.where()} and never awaited")
 
     return told
 

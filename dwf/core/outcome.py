@@ -42,7 +42,7 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
     failed = _is_failure(leaves, replay) or replay.program.bug_fails
     if error is not None and not cancelled and not failed:
         raise _bug_at_the_end(error, replay)
-    notes = _background_notes(replay)
+    notes = [*replay.commands.notes, *_background_notes(replay)]
     open_commands = sorted(replay.commands.open_numbers())
     if error is None:
         result = Payload(encode(main.result(), "the workflow's return value"))

@@ -98,12 +98,35 @@ def test_the_payload_is_converted_to_the_type_that_is_asked_for() -> None:
         assert run.result == [1, 3]
 
 
-def test_a_payload_that_does_not_fit_blocks() -> None:
+def test_a_payload_that_does_not_fit_is_passed_over_with_a_note_and_the_next_is_taken() -> None:
+    """A slip of whoever sent it must not block the run: no upgrade of the script could make it unsent."""
+
     async def main() -> Any:
         return await dwf.wait_signal("go", type=int)
 
-    with Fake(main) as run, pytest.raises(ValueRefused, match="Expected `int`, got `str`"):
+    with Fake(main) as run:
         run.signal("go", "five")
+        assert run.outcome is None and run.asked == ["wait go", "wait go"]
+        run.signal("go", 5)
+        assert run.result == 5
+        (note,) = run.replay.commands.notes
+        assert "signal go (line 3) was passed over" in note and "Expected `int`, got `str`" in note
+        assert run.replay.outcome.notes == [note]
+    run.prove()
+
+
+def test_the_time_limit_of_a_typed_wait_is_one_however_many_do_not_fit() -> None:
+    async def main() -> Any:
+        return await dwf.wait_signal("go", type=int, timeout=10, default="none")
+
+    with Fake(main) as run:
+        run.now_us += 6 * SECOND
+        run.signal("go", "five")
+        assert run.outcome is None
+        timers = [opening for opening in run.openings if isinstance(opening, ev.TimerStarted)]
+        assert len(timers) == 2 and timers[0].fire_at == timers[1].fire_at
+        run.fire(timers[1].command)
+        assert run.result == "none"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "__private", "x" * 65, "ä"])

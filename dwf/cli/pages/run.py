@@ -38,7 +38,10 @@ class Posted:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the screen is made of. `state` is None if line 1 cannot be read. `driving`: a tick is at work now."""
+    """All that the screen is made of. `state` is None if line 1 cannot be read. `driving`: a tick is at work now.
+
+    warnings: what the script, or dwf about it, has warned of in the log.
+    """
 
     run: str
     status: Status
@@ -52,6 +55,7 @@ class Facts:
     refused: int = 0
     last_tick_us: int | None = None
     driving: bool = False
+    warnings: Sequence[str] = ()
 
 
 class RunPage:
@@ -112,6 +116,9 @@ class RunPage:
         if len(waits) > _MOST_WAITS:
             yield from self._item("", [f"and {len(waits) - _MOST_WAITS} more: -o json shows all"])
         yield from self._unconsumed(state, "not taken by the script yet")
+        if warnings := self._facts.warnings:
+            more = f"and {len(warnings) - 1} more" if len(warnings) > 1 else ""
+            yield from self._item("warned", [warnings[-1], *([f"{more}: dwf logs {self._facts.run}"] if more else [])])
 
     def _unconsumed(self, state: RunState, lead: str) -> Iterator[Line]:
         if state.unconsumed:

@@ -149,12 +149,15 @@ def _payload(words: list[str], lead: str) -> Any:
 
 
 def _json_or_text(text: str) -> Any:
+    """JSON as that; but a number only if nothing of its writing is lost: 3E91 is a serial, and 1.10 a version."""
     from dwf.core.values import parse_json
 
     try:
-        return parse_json(text)
+        value = parse_json(text)
     except ValueRefused:
         return text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text if is_number and repr(value) != text else value
 
 
 def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> int:

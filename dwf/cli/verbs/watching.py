@@ -12,7 +12,7 @@ from dwf.cli.exits import Exit, of_run
 from dwf.cli.options import RunArgument, StepArgument, session_of
 from dwf.cli.session import Session
 from dwf.cli.verbs.shared import pick
-from dwf.errors import NotFound, UsageError
+from dwf.errors import DwfError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from dwf.cli.pages.history import HistoryPage
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dwf.store.room import Store
 
 _FOLLOW_SECONDS = 0.25
+_LOG_READ = 256 * 1024
 
 
 def list_(
@@ -138,8 +139,21 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         refused=refused_mail(store, run),
         last_tick_us=store.index.last_tick_us(),
         driving=someone_drives(store),
+        warnings=_warnings(store, view.run, view.link) if is_open else (),
     )
     return view, facts
+
+
+def _warnings(store: Store, run: str, link: int) -> list[str]:
+    """What the log of a run warns of, without times; as far as it is not very long."""
+    from dwf.store.outputs import SCRIPT_LOG
+
+    try:
+        lines = store.outputs.read(run, SCRIPT_LOG, link, _LOG_READ).decode("utf-8", "replace").splitlines()
+    except DwfError:
+        return []
+    split = [line.split(" ", 2) for line in lines]
+    return [words[2] for words in split if len(words) == 3 and words[1] in ("WARNING", "ERROR")]
 
 
 def _posted(letter: Letter) -> Posted:
