@@ -117,6 +117,9 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.WorkflowCancelled: "cancel",
     ev.CancelRequested: "cancel",
     ev.CodeUpgraded: "upgrade",
+    ev.RunMoved: "export --move",
+    ev.RunAdopted: "import --resume",
+    ev.RunImported: "import",
 }
 
 
