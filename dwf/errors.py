@@ -266,6 +266,14 @@ class Busy(OperatorError):
     sentence = "run {run} is being worked on by another process (pid {pid})"
 
 
+class TooMuchMail(OperatorError):
+    """In a shared directory: so many messages of this user wait that no more are taken for now."""
+
+    code = "too-much-mail"
+    exit_code = 75
+    sentence = "{count} messages of yours are waiting"
+
+
 class NotAtRest(OperatorError):
     """The run cannot be moved just now: something of it is under way."""
 

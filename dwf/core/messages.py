@@ -16,16 +16,21 @@ from dwf.errors import UsageError
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_CATALOGUED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.py(:[A-Za-z_][A-Za-z0-9_]{0,63})?")
 
 SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT = "signal", "cancel", "terminate", "approve", "reject"
-STEP, UNBLOCK = "step", "unblock"
-KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK)
+STEP, UNBLOCK, START = "step", "unblock", "start"
+KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START)
+# Kinds that may reach a run whatever instance of it is open: a start knows none yet.
+NO_INSTANCE = (SIGNAL, START)
 # What a person may decide about a step: the `name` of a STEP message.
 COMPLETE, RETRY, FAIL = "complete", "retry", "fail"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One posted message. `nonce` names the run instance that the sender saw; only a signal may leave it out.
+    """One posted message. `nonce` names the run instance that the sender saw; signals and starts may leave it out.
+
+    A start names a workflow of the catalogue (`name`), never code.
 
     `question` and `fingerprint` bind an answer to the approval (event id, what was shown) that the sender saw;
     `command` and `attempt` bind a decision to the step, and to the last attempt of it that he knew of.
@@ -64,6 +69,15 @@ def check_signal_name(text: str) -> str:
     raise UsageError(
         what=f"{quoted(text)} is not a signal name",
         hint="letters, digits, '_', '.' and '-', beginning with a letter or '_', 64 characters at most",
+    )
+
+
+def check_catalogued(text: str) -> str:
+    """The name of a workflow in a catalogue, `file.py` or `file.py:workflow`, or UsageError. Never a path."""
+    if _CATALOGUED.fullmatch(text):
+        return text
+    raise UsageError(
+        what=f"{quoted(text)} is not the name of a workflow in a catalogue", hint="file.py or file.py:name"
     )
 
 

@@ -190,6 +190,10 @@ def _unblock(letter: Letter, state: RunState) -> list[ev.Event]:
     return [ev.RunUnblocked(decided=_decision(letter))]
 
 
+def _start(letter: Letter, state: RunState) -> list[ev.Event]:
+    raise Unfit(f"the id {state.head.run} is in use")
+
+
 _MAKE: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
     mail.SIGNAL: _signal,
     mail.CANCEL: _cancel,
@@ -197,6 +201,7 @@ _MAKE: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
     mail.REJECT: _answer,
     mail.STEP: _step,
     mail.UNBLOCK: _unblock,
+    mail.START: _start,
 }
 
 

@@ -31,6 +31,7 @@ from dwf.engine.ending import (
 from dwf.engine.incoming import Incoming
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
+from dwf.engine.requests import take_up
 from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
 from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, Poison, ScriptError
@@ -50,6 +51,8 @@ def drive(engine: Engine, run: str) -> Driven:
     if lock is None:
         return Driven(Rest.BUSY)
     try:
+        if store.shared:
+            take_up(store, run)
         link = store.latest_link(run)
         if not os.path.lexists(store.layout.history_path(run, link)):
             return missing(store, run)

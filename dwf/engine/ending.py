@@ -16,6 +16,7 @@ from dwf.core import messages as mail
 from dwf.core.state import RunState, Status
 from dwf.engine.arrivals import sender_of
 from dwf.engine.journal import Journal
+from dwf.engine.rights import forbidden
 from dwf.engine.summary import row_of
 from dwf.errors import HistoryCorrupt, NewerFormat
 from dwf.store.letters import Letter
@@ -85,7 +86,11 @@ def termination(state: RunState, letter: Letter) -> ev.WorkflowTerminated:
 
 def ended_unbegun(store: Store, journal: Journal) -> Rest | None:
     """End a run of which nothing has happened yet, if its mail asks for that: its script never begins."""
-    end = _ended_before(journal.state, store.mailbox.pending(journal.run))
+    letters = store.mailbox.pending(journal.run)
+    if store.shared:
+        # What may not be is refused once the run has begun, with everything else that does not count.
+        letters = [letter for letter in letters if forbidden(store, letter.uid, letter.message.kind) is None]
+    end = _ended_before(journal.state, letters)
     return None if end is None else close_with(store, journal, end)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from dwf.core.events import ApprovalRequested, Identity
 
@@ -63,6 +63,17 @@ def _is_member(login: str, uid: int, group: str) -> bool:
     except KeyError:
         return False
     return login in found.gr_mem or pwd.getpwuid(uid).pw_gid == found.gr_gid
+
+
+def is_one_of(uid: int, names: Iterable[str]) -> bool:
+    """Whether a user is among names of users, of groups (`@group`), and numbers of users (`#uid`)."""
+    login = login_of(uid)
+    for name in names:
+        if name == f"#{uid}" or (login is not None and name == login):
+            return True
+        if login is not None and name.startswith("@") and _is_member(login, uid, name[1:]):
+            return True
+    return False
 
 
 def members_of(group: str) -> list[str] | None:

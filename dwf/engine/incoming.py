@@ -14,6 +14,7 @@ from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.state import RunState
 from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter
+from dwf.engine.rights import forbidden
 from dwf.store.letters import Letter
 from dwf.store.room import Store
 
@@ -27,6 +28,7 @@ class Incoming:
     def __init__(self, store: Store, run: str, misfit: Callable[[int, bytes], str | None]) -> None:
         """`misfit`: why a result given by hand does not fit a step, or None."""
         self._misfit = misfit
+        self._store = store
         self._mailbox, self._directory, self._run = store.mailbox, store.layout.mail_new, run
         self.terminated: Letter | None = None
         self._seen: set[str] = set()
@@ -107,6 +109,7 @@ class Incoming:
             try:
                 if nonce and nonce != state.head.nonce:
                     raise Late
+                self._refuse_forbidden(letter)
                 self._refuse_misfit(letter)
                 return make(state)
             except Late:
@@ -117,6 +120,10 @@ class Incoming:
             return []
 
         return judged
+
+    def _refuse_forbidden(self, letter: Letter) -> None:
+        if self._store.shared and (why := forbidden(self._store, letter.uid, letter.message.kind, letter.message.name)):
+            raise Unfit(why)
 
     def _refuse_misfit(self, letter: Letter) -> None:
         message = letter.message

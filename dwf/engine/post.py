@@ -6,6 +6,7 @@ happens in between is for the run's own history to decide; the sender looks once
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from dwf.core import messages as mail
@@ -13,6 +14,7 @@ from dwf.core.events import ApprovalRequested, Identity, Payload
 from dwf.core.messages import Message, check_signal_name, quoted
 from dwf.core.state import OpenApproval, RunState
 from dwf.engine.identity import may_answer, members_of
+from dwf.engine.rights import forbidden
 from dwf.engine.runs import RunView, load
 from dwf.engine.summary import whereabouts
 from dwf.errors import Conflict, NotPermitted, UsageError, WrongState
@@ -154,6 +156,8 @@ def _to(view: RunView, kind: str, by: Identity, reason: str) -> Message:
 
 def post(store: Store, view: RunView, message: Message, what: str) -> Posted:
     """Store a message for a run, and look what became of it. Raises WrongState (7) if it came too late after all."""
+    if why := forbidden(store, os.geteuid(), message.kind):
+        raise NotPermitted(what=f"you may not do that to {view.run}: {why}", hint=f"who may: {store.layout.policy}")
     posted = store.mailbox.post(message)
     store.index.wake(view.run)
     assert view.state is not None

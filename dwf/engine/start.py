@@ -6,7 +6,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from dwf.store.locks import RunLock
 from dwf.store.record import Chain
 from dwf.store.room import Store
 from dwf.store.row import DUE_NOW, Row
+from dwf.store.trust import require_trusted
 
 IfExists = Literal["fail", "use", "new", "terminate"]
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -92,25 +93,38 @@ def start(store: Store, request: StartRequest, clock: Callable[[], int] = wall_c
     return make(store, prepare(request), clock)
 
 
-def prepare(request: StartRequest) -> Prepared:
+def prepare(request: StartRequest, trusted: Collection[int] | None = None) -> Prepared:
     """Whatever can be checked without a state directory, so that a mistake does not leave an empty one behind.
 
-    Raises UsageError (2) for words that do not fit, and what `collect` and `load` raise for a script they cannot use.
+    trusted: the users that may be able to write the script; None is anybody, but for root, who trusts root only.
+    Raises NotPermitted (77) if others can, UsageError (2) for words that do not fit, and what `collect` and `load`
+    raise for a script they cannot use.
     """
     path, name = split_name(request.script)
     if request.run is not None:
         check_run_id(request.run)
     sources = collect(path)
+    require_own(sources, trusted)
     workflow = _loaded(sources).workflow(name)
     return Prepared(request, sources, workflow.name, workflow.bind(request.values, request.json_input))
 
 
-def make(store: Store, prepared: Prepared, clock: Callable[[], int] = wall_clock_us) -> Started:
-    """Make a run; when this returns it is there for good. Raises Conflict (9) if the id is in use."""
+def make(
+    store: Store,
+    prepared: Prepared,
+    clock: Callable[[], int] = wall_clock_us,
+    *,
+    nonce: str = "",
+    locked: bool = False,
+) -> Started:
+    """Make a run; when this returns it is there for good. Raises Conflict (9) if the id is in use.
+
+    nonce: of the instance, made up if empty. locked: the caller holds the lock on the id.
+    """
     request, sources = prepared.request, prepared.sources
     event = WorkflowStarted(
-        run=request.run or _made_up(prepared.workflow),
-        nonce=secrets.token_hex(8),
+        run=request.run or made_up_id(prepared.workflow),
+        nonce=nonce or secrets.token_hex(8),
         workflow=prepared.workflow,
         script=f"{sources.origin}/{sources.main}",
         code=bundle_hash(dict(sources.files), sources.main),
@@ -124,7 +138,18 @@ def make(store: Store, prepared: Prepared, clock: Callable[[], int] = wall_clock
         python=platform.python_version(),
         dwf=__version__,
     )
-    return _create(store, event, prepared, clock())
+    return _create(store, event, prepared, clock(), locked)
+
+
+def require_own(sources: Sources, trusted: Collection[int] | None = None) -> None:
+    """Raise NotPermitted if others than `trusted` can write a script that this user is about to run."""
+    if trusted is None:
+        if os.geteuid() != 0:
+            return
+        trusted = {0}
+    who = "root" if os.geteuid() == 0 else "the engine"
+    for file in sources.files:
+        require_trusted(f"{sources.origin}/{file}", trusted, who)
 
 
 def split_name(script: str) -> tuple[str, str | None]:
@@ -139,13 +164,14 @@ def _loaded(sources: Sources) -> Script:
     return load(sources.files, sources.main, bundle_hash(dict(sources.files), sources.main), sources.origin)
 
 
-def _made_up(workflow: str) -> str:
+def made_up_id(workflow: str) -> str:
+    """A run id for a start that names none: the workflow's name and a few random letters."""
     suffix = "".join(secrets.choice(_LETTERS) for _ in range(_SUFFIX))
     stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in workflow).strip("-")[:100]
     return f"{stem or 'run'}-{suffix}"
 
 
-def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: int) -> Started:
+def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: int, locked: bool) -> Started:
     request, sources = prepared.request, prepared.sources
     link = 1
     while True:
@@ -153,7 +179,7 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
         if not os.path.exists(store.layout.history_path(event.run, link)):  # noqa: PTH110
             store.code.save(dict(sources.files), sources.main)
         try:
-            with _lock(store, event.run) if link > 1 else nullcontext():
+            with _lock(store, event.run) if link > 1 and not locked else nullcontext():
                 line = _first_line(store, event, now_us)
                 create_run(store.disk, store.layout, store.index, _row(event, link, now_us), line)
         except Conflict:

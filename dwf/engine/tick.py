@@ -95,6 +95,7 @@ class _Tick:
 
     def run(self) -> TickReport:
         self._suspects = self._store.locks.left_by_dead()
+        self._store.mailbox.bound()
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
         while not self._over():

@@ -8,6 +8,9 @@ Floors inside, from the ground; each imports only what stands before it:
 
     row        one row of the index, as data
     files      the system calls that change the disk; the seam where tests inject faults
+    trust      who could change a file, or the directories above it
+    mounts     which file system a path lies on
+    sharing    a directory that a group may post to: its marker and its modes
     layout     where things lie; where the state directory is; whether it may be used
     record     one line of a history: its form, its hash, its chain
     verify     which damage it is; what stands there that should not
@@ -23,7 +26,11 @@ Floors inside, from the ground; each imports only what stands before it:
     indexfile  the file of the index: tables, statements, and what SQLite's errors mean
     rebuild    the index made anew from the histories
     index      what `list` shows, and which runs are due; derived, may be deleted at any time
+    unseen     the same for those who may not see it
     creation   a run is there for good, or not at all
+    auditlog   commands that were refused
+    heads      lines that a witness keeps
+    survey     who owns what in a state directory, and how much room is left
     room       all of these as one object, for the rooms above
     walk       a history of any length, checked and folded in little memory
     bundle     a run in one file: its form, and how it is made; after it unbundle, which takes it apart
@@ -35,8 +42,8 @@ Rules of the room:
   be in the page cache only.
 * A failed write or fsync is neither retried nor acknowledged: the kernel may have marked the page clean.
 * Only a torn tail is repaired, under the run's lock, after a copy. Damage before the tail stops that run, untouched.
-* Files are 0600 and directories 0700 by explicit mode, whatever the umask; links are not followed; what is opened must
-  be a regular file and ours.
+* Files are 0600 and directories 0700 by explicit mode, whatever the umask, but for what a shared directory shows to
+  its group (sharing); links are not followed; what is opened must be a regular file and ours.
 * A lock is never broken by age. Nobody works on a record that is not on disk.
 * Paths are plain `str`, and what an idle tick needs imports errors only where it raises them: pathlib and typing
   cost 10 ms each, and an idle tick may cost no more than about twice the start of Python.

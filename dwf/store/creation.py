@@ -153,13 +153,14 @@ class _Intent:
     def begin(cls, disk: Disk, layout: Layout, run: tuple[str, int], nonce: str = "") -> _Intent:
         """A new one, empty. `nonce`: of others that belong to it."""
         from dwf.store.locks import is_at, lock_now
+        from dwf.store.sharing import file_mode
 
         target = layout.history_path(*run)
         name = target.rpartition("/")[2]
         while True:
             path = f"{layout.intents}/{nonce or os.urandom(8).hex()}.{name}"
             try:
-                intent = cls(disk, path, disk.open_new(path), run, target)
+                intent = cls(disk, path, disk.open_new(path, file_mode(layout)), run, target)
             except FileNotFoundError as error:
                 raise disk_error("create", path, error) from error
             try:

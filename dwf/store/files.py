@@ -158,8 +158,20 @@ class Disk:
         """Links are not followed into: only to be called for what is known to be none."""
         self._do("chmod", path, os.chmod, path, mode)
 
+    def chown_group(self, path: str, gid: int) -> None:
+        """Give it to a group; its owner stays. Links are not followed."""
+        self._do("chgrp", path, _lchgrp, path, gid)
+
+    def touch(self, path: str) -> None:
+        """Set its time to now."""
+        self._do("touch", path, os.utime, path)
+
     def rmdir(self, path: str) -> None:
         self._do("rmdir", path, os.rmdir, path)
+
+
+def _lchgrp(path: str, gid: int) -> None:
+    os.chown(path, -1, gid, follow_symlinks=False)
 
 
 class _NoRenameat2(Exception):

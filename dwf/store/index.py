@@ -205,7 +205,9 @@ class Index:
 
         try:
             self._write(lambda connection: connection.execute(sql.NOTE, (sql.LAST_TICK, now_us)).rowcount)
-        except (Unusable, DiskError):
+            if self._layout.sharing is not None:
+                self._disk.touch(self._layout.shared)  # for those who may not look in here
+        except (Unusable, DiskError, FileNotFoundError):
             return
 
     def rebuild(self, progress: Progress | None = None, derive: Derive | None = None, *, force: bool = False) -> bool:

@@ -10,6 +10,8 @@ in here knows what is in the files.
     out/<id>/  blobs/  code/                 captured output, large payloads, stored scripts
     index.sqlite                             derived; may be deleted at any time
     audit.jsonl, audit.<time>.jsonl          commands that were refused
+    shared                                   there if other users may post and look; see sharing.py
+    policy.toml                              then: who of them may do what
     machine                                  the machine this directory is bound to; written last when it is made
 """
 
@@ -23,10 +25,13 @@ import stat
 
 from dwf import host
 from dwf.store.files import WRITABLE_BY_OTHERS, Disk, disk_error
+from dwf.store.mounts import file_system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+    from dwf.store.sharing import Sharing
 
 HISTORY_SUFFIX = ".jsonl"
 # Between a workflow id and the number of its instance; not allowed in ids.
@@ -46,7 +51,7 @@ class Layout:
 
     __slots__ = (
         "audit", "blobs", "code", "home", "index", "intents", "locks", "machine", "mail", "mail_bad", "mail_late",
-        "mail_new", "mail_tmp", "out", "runs",
+        "mail_new", "mail_tmp", "out", "policy", "runs", "shared", "sharing",
     )  # fmt: skip
 
     def __init__(self, home: str | os.PathLike[str]) -> None:
@@ -65,6 +70,10 @@ class Layout:
         self.index: str = f"{self.home}/index.sqlite"
         self.audit: str = f"{self.home}/audit.jsonl"
         self.machine: str = f"{self.home}/machine"
+        self.shared: str = f"{self.home}/shared"
+        self.policy: str = f"{self.home}/policy.toml"
+        # Known once the directory was opened; None: it is its owner's alone.
+        self.sharing: Sharing | None = None
 
     def __repr__(self) -> str:
         return f"Layout({self.home!r})"
@@ -165,13 +174,16 @@ def open_home(
     *,
     parents: bool = False,
     write: bool = True,
+    post: bool = False,
+    share: Sharing | None = None,
     allow_network: bool = False,
 ) -> Layout:
     """The state directory at `path`, checked, and made if it is missing and `create` is given.
 
     parents: make missing parents too (right for the default place only). write: the caller will write, so the
-    directory must be its own and bound to this machine; readers may look at other people's. allow_network: do not look
-    at the file system when creating.
+    directory must be its own and bound to this machine; readers may look at other people's. post: it will only post,
+    which members may do in a shared directory. share: what is made is shared so. allow_network: do not look at the
+    file system when creating.
 
     Raises CannotCreate (73): it is missing, incomplete, no directory, or cannot be made; NotPermitted (77): it is
     somebody else's or others may write to it; BadConfiguration (78): a network file system, a directory with other
@@ -186,7 +198,11 @@ def open_home(
         found = _stat(path)
     if found is None or not stat.S_ISDIR(found.st_mode):
         raise _cannot_create(path, "it is not a directory", "choose another place with DWF_HOME")
-    _require_private(path, found, write)
+    if found.st_mode & 0o010:  # its group may enter: never so in a directory that is not shared
+        from dwf.store.sharing import read_sharing
+
+        layout.sharing = read_sharing(layout, found)
+    _require_ours(layout, found, write, post)
     bound_to = _bound_machine(layout)
     if bound_to is None:
         if not create:
@@ -194,8 +210,9 @@ def open_home(
         _require_empty(layout)
         if not allow_network:
             refuse_network(path)
+        layout.sharing = share
         _furnish(disk, layout)
-    elif write and bound_to and bound_to != host.machine_id():
+    elif (write or post) and bound_to and bound_to != host.machine_id():
         raise _moved(path)
     return layout
 
@@ -205,7 +222,7 @@ def adopt_home(disk: Disk, layout: Layout) -> None:
 
     Raises NotPermitted if it is not the caller's own.
     """
-    _require_private(layout.home, os.stat(layout.home), True)
+    _require_ours(layout, os.stat(layout.home), True, False)
     alone = _enter_alone(layout.home)
     try:
         fresh = f"{layout.machine}.new"
@@ -214,6 +231,9 @@ def adopt_home(disk: Disk, layout: Layout) -> None:
         except FileExistsError:  # of one who was killed here; it may be half
             disk.unlink(fresh)
             disk.write_new(fresh, _machine_line())
+        if layout.sharing is not None:
+            disk.chown_group(fresh, layout.sharing.gid)
+            disk.chmod(fresh, 0o640)
         disk.rename(fresh, layout.machine)
         disk.fsync_dir(layout.home)
     finally:
@@ -257,28 +277,6 @@ def refuse_network(path: str) -> None:
         )
 
 
-def file_system(path: str, mounts: Iterable[str]) -> str:
-    """The type of the file system that an absolute path without links lies on, from the lines of mountinfo."""
-    best, kind = "", ""
-    for line in mounts:
-        fields, _, after = line.partition(" - ")
-        words = fields.split(" ")
-        if len(words) < 5:
-            continue
-        point = _unescaped(words[4])
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        # of two mounts on one place the later one hides the earlier
-        if inside and len(point) >= len(best):
-            best, kind = point, after.split(" ", 1)[0]
-    return kind
-
-
-def _unescaped(point: str) -> str:
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        point = point.replace(code, char)
-    return point
-
-
 def _stat(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
@@ -305,11 +303,21 @@ def _make_home(disk: Disk, path: str, parents: bool) -> None:
         raise _cannot_create(path, f"there is no directory {parent}", f"make it with: mkdir -p {parent}") from None
 
 
-def _require_private(path: str, found: os.stat_result, write: bool) -> None:
-    from_others = found.st_mode & WRITABLE_BY_OTHERS
+def _require_ours(layout: Layout, found: os.stat_result, write: bool, post: bool) -> None:
+    path, from_others = layout.home, found.st_mode & WRITABLE_BY_OTHERS
     mine = found.st_uid == os.geteuid()
-    if not from_others and (mine or not write):
+    if not from_others and mine and write and found.st_uid == 0:
+        from dwf.store.trust import require_trusted
+
+        require_trusted(path)  # what root runs must not be what others can put there
+    if not from_others and (mine or not (write or post)):
         return
+    if not from_others and layout.sharing is not None:
+        from dwf.store.sharing import refuse_stranger
+
+        refuse_stranger(layout, layout.sharing, post)
+        return
+    write = write or post
     from dwf.errors import NotPermitted
 
     if write and not mine:
@@ -338,7 +346,7 @@ def _bound_machine(layout: Layout) -> str | None:
 def _require_empty(layout: Layout) -> None:
     """What a killed creation left is ours; anything else means that the path is a mistake (DWF_HOME=~)."""
     ours = {os.path.basename(path) for path in (*layout.directories(), layout.machine)}
-    ours |= {"lost+found", "machine.new"}
+    ours |= {"lost+found", "machine.new", "shared", "shared.new", "policy.toml"}
     foreign = sorted(set(os.listdir(layout.home)) - ours)
     if foreign:
         from dwf.errors import BadConfiguration
@@ -356,6 +364,10 @@ def _furnish(disk: Disk, layout: Layout) -> None:
             disk.mkdir(path)
         except FileExistsError:
             pass
+    if layout.sharing is not None:
+        from dwf.store.sharing import share_home
+
+        share_home(disk, layout, layout.sharing)
     for path in (layout.runs, layout.mail, layout.home):
         disk.fsync_dir(path)
     # Last, by a rename: where it stands, all the rest does.

@@ -17,7 +17,16 @@ from typing import Any
 import msgspec
 
 from dwf.core.events import NOTHING, Identity
-from dwf.core.messages import KINDS, SIGNAL, Message, check_run_id, check_signal_name
+from dwf.core.messages import (
+    KINDS,
+    NO_INSTANCE,
+    SIGNAL,
+    START,
+    Message,
+    check_catalogued,
+    check_run_id,
+    check_signal_name,
+)
 from dwf.core.values import PAYLOAD_LIMIT, decode, encode
 from dwf.errors import OperatorError, ScriptError, ValueRefused
 from dwf.store.files import WRITABLE_BY_OTHERS, disk_error, read_all
@@ -99,10 +108,11 @@ def _escape(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
-def read_letter(directory: str, name: str, owner: int, twins: tuple[str, ...] = ()) -> Letter | Refusal | None:
+def read_letter(directory: str, name: str, owner: int | None, twins: tuple[str, ...] = ()) -> Letter | Refusal | None:
     """The message in a file, or why it is refused; None if it is gone.
 
-    owner: the uid that must own it; in a directory of one's own, nobody else has anything to say. twins: directories in
+    owner: the uid that must own it; in a directory of one's own, nobody else has anything to say. None: it is shared,
+    and whoever could put it there may have his say; `uid` tells who. twins: directories in
     which a second name of the file may be, left by a process that died while moving it. Raises DiskError.
     """
     path = f"{directory}/{name}"
@@ -131,11 +141,11 @@ def read_letter(directory: str, name: str, owner: int, twins: tuple[str, ...] = 
     return Letter(name, message, found.st_uid, found.st_ctime_ns // 1000)
 
 
-def _unfit(found: os.stat_result, owner: int) -> str:
+def _unfit(found: os.stat_result, owner: int | None) -> str:
     """What the kernel says against a file; "" if nothing."""
     if not stat.S_ISREG(found.st_mode):
         return "it is not a regular file"
-    if found.st_uid != owner:
+    if owner is not None and found.st_uid != owner:
         return f"it belongs to uid {found.st_uid}, not to uid {owner}"
     if found.st_mode & WRITABLE_BY_OTHERS:
         return f"others may write it (mode {stat.S_IMODE(found.st_mode):04o}), so its owner need not be its author"
@@ -179,7 +189,7 @@ def _wrong(message: Message, name: str) -> str:
         return "the run in it is not the run in its name"
     if message.kind not in KINDS:
         return f"its kind is {message.kind[:40]!r}; known are {', '.join(KINDS)}"
-    if message.kind != SIGNAL and not message.nonce:
+    if message.kind not in NO_INSTANCE and not message.nonce:
         return f"a message of kind {message.kind} must name the instance of the run"
     if too_long := _too_long(message):
         return too_long
@@ -193,10 +203,11 @@ def _too_long(message: Message) -> str:
 
 
 def _wrong_name(message: Message) -> str:
-    if message.kind != SIGNAL:
+    check = {SIGNAL: check_signal_name, START: check_catalogued}.get(message.kind)
+    if check is None:
         return ""
     try:
-        check_signal_name(message.name)
+        check(message.name)
     except OperatorError as error:
         return str(error)
     return ""

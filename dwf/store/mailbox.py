@@ -24,6 +24,7 @@ import os
 import time
 
 from dwf.store.files import Disk, disk_error
+from dwf.store.sharing import QUOTA, file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Mailbox:
 
     def __init__(self, disk: Disk, layout: Layout) -> None:
         self._disk, self._layout = disk, layout
+        self._mode = file_mode(layout)
+        self._is_operator = layout.sharing is not None and layout.sharing.is_operator
         self._last_us = 0
 
     # -- posting -----------------------------------------------------------------------------------------------
@@ -50,13 +53,16 @@ class Mailbox:
     def post(self, message: Message) -> str:
         """Store a message for good and give its id; the `id` of the message given is ignored.
 
-        After an exception it is either there or not. Raises ValueRefused if it is too large.
+        After an exception it is either there or not. Raises ValueRefused if it is too large, Busy if too many messages
+        of a member wait already.
         """
         import msgspec
 
         from dwf.errors import ValueRefused
         from dwf.store.letters import LARGEST, encoded, name_of
 
+        if self._is_operator:
+            self._refuse_too_many()
         while True:
             name = name_of(self._time_us(), os.urandom(8).hex(), message.run)
             data = encoded(msgspec.structs.replace(message, id=name))
@@ -68,7 +74,7 @@ class Mailbox:
     def _deliver(self, name: str, data: bytes) -> bool:
         draft = f"{self._layout.mail_tmp}/{name}"
         try:
-            self._disk.write_new(draft, data)
+            self._disk.write_new(draft, data, self._mode)
         except FileExistsError:
             return False
         except FileNotFoundError as error:
@@ -86,6 +92,25 @@ class Mailbox:
             raise
         self.sync_new()
         return True
+
+    def _refuse_too_many(self) -> None:
+        mine = self._by_owner().get(os.geteuid(), [])
+        if len(mine) >= QUOTA:
+            from dwf.errors import TooMuchMail
+
+            raise TooMuchMail(count=len(mine), hint="the next tick takes them up; try again then")
+
+    def _by_owner(self) -> dict[int, list[str]]:
+        """What lies in mail/new by who put it there, each oldest first; only looked at where there is much of it."""
+        found: dict[int, list[str]] = {}
+        names = _listed(self._layout.mail_new)
+        for name in sorted(names) if len(names) >= QUOTA else ():
+            try:
+                uid = os.stat(f"{self._layout.mail_new}/{name}", follow_symlinks=False).st_uid
+            except OSError:
+                continue
+            found.setdefault(uid, []).append(name)
+        return found
 
     def _time_us(self) -> int:
         # Two messages of one sender keep their order, also within one tick of the kernel's coarse file clock.
@@ -109,9 +134,10 @@ class Mailbox:
         from dwf.store.letters import Refusal, read_letter
 
         twins = (self._layout.mail_tmp, self._layout.mail_late)
-        found = read_letter(self._layout.mail_new, name, os.geteuid(), twins)
+        found = read_letter(self._layout.mail_new, name, self._owner(), twins)
         if isinstance(found, Refusal):
-            self._refused().take(name, found.reason, found.uid)
+            if not self._is_operator:  # else the engine does it
+                self._refused().take(name, found.reason, found.uid)
             return None
         return found
 
@@ -130,6 +156,9 @@ class Mailbox:
             if os.path.lexists(f"{directory}/{name}"):
                 return word
         return "bad" if self._refused().holds(name) else "taken"
+
+    def _owner(self) -> int | None:
+        return os.geteuid() if self._layout.sharing is None else None
 
     def _for(self, run: str, names: Iterable[str] | None) -> list[str]:
         # Thousands may be waiting for other runs: a look at the end of the name sorts out nearly all of them.
@@ -162,7 +191,7 @@ class Mailbox:
         source, target = f"{self._layout.mail_new}/{name}", f"{self._layout.mail_late}/{name}"
         try:
             self._sync(source)
-            self._disk.link(source, target)
+            self._keep(source, target)
         except FileNotFoundError:
             return
         except FileExistsError:
@@ -172,6 +201,24 @@ class Mailbox:
                 return
         self._disk.fsync_dir(self._layout.mail_late)
         self.discard([name])
+
+    def bound(self) -> int:
+        """In a shared directory, refuse what any member has posted beyond his share, the newest first; how much."""
+        if self._layout.sharing is None:
+            return 0
+        over = [(uid, name) for uid, names in self._by_owner().items() for name in names[QUOTA:] if uid != os.geteuid()]
+        for uid, name in over:
+            self._refused().take(name, f"more than {QUOTA:,} messages of uid {uid} were waiting", uid)
+        return len(over)
+
+    def _keep(self, source: str, target: str) -> None:
+        from dwf.errors import NotPermitted
+
+        try:
+            self._disk.link(source, target)
+        except NotPermitted:
+            # The kernel lets nobody link another user's file (fs.protected_hardlinks); moving it is one step as well.
+            self._disk.rename_noreplace(source, target)
 
     def refuse(self, name: str, reason: str, uid: int) -> None:
         """Put a message aside that is in order but may not count; `reason` is for its sender. It goes to mail/bad."""
@@ -196,7 +243,7 @@ class Mailbox:
 
         names = sorted(name for name in _listed(self._layout.mail_late) if run is None or self.run_of(name) == run)
         twins = (self._layout.mail_new, self._layout.mail_tmp)
-        found = (read_letter(self._layout.mail_late, name, os.geteuid(), twins) for name in names[-limit:])
+        found = (read_letter(self._layout.mail_late, name, self._owner(), twins) for name in names[-limit:])
         return [letter for letter in found if isinstance(letter, Letter)]
 
     def bad(self, limit: int = 100) -> list[BadMail]:

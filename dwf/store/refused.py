@@ -19,6 +19,7 @@ import msgspec
 
 from dwf.errors import DiskError, DwfError, NotPermitted
 from dwf.store.files import Disk, disk_error, read_regular
+from dwf.store.sharing import file_mode
 
 if TYPE_CHECKING:
     from dwf.store.layout import Layout
@@ -47,6 +48,7 @@ class Refused:
 
     def __init__(self, disk: Disk, layout: Layout) -> None:
         self._disk, self._new, self._bad = disk, layout.mail_new, layout.mail_bad
+        self._mode = file_mode(layout)
 
     def take(self, name: str, reason: str, uid: int, directory: str = "") -> None:
         """Move a file away, from mail/new or `directory`, and say why. What fails for want of space stays for now."""
@@ -58,6 +60,8 @@ class Refused:
                 kept = f"{kept}.{os.urandom(4).hex()}"
                 self._disk.rename_noreplace(source, f"{self._bad}/{kept}")
         except NotPermitted as error:
+            if len(self._marks()) >= 2 * MOST:
+                return  # told often enough; it is looked at again each time, and stays where it is
             self._explain(tidy(name) + STUCK, BadMail(name, f"{reason}; it cannot be moved: {error}", uid, stuck=True))
         except (FileNotFoundError, DiskError):
             return
@@ -98,7 +102,7 @@ class Refused:
         path = f"{self._bad}/{mark}"
         self._disk.discard(path)
         try:
-            fd = self._disk.open_new(path)
+            fd = self._disk.open_new(path, self._mode)
         except (FileExistsError, DwfError):
             return
         try:
@@ -113,12 +117,15 @@ class Refused:
         return _changed(f"{self._new}/{name}") <= _changed(f"{self._bad}/{tidy(name)}{STUCK}")
 
     def _bound(self) -> None:
-        """Forget the oldest: nobody may fill the disk with what is refused."""
+        """Forget the oldest of whoever has most: nobody may fill the disk with what is refused, or push others out."""
         kept = [name for name in listed(self._bad) if not name.endswith((REASON, STUCK))]
         if len(kept) <= MOST:
             return
-        kept.sort(key=lambda name: _changed(f"{self._bad}/{name}"))
-        for name in kept[: len(kept) - MOST]:
+        by_owner: dict[int, list[str]] = {}
+        for name in sorted(kept, key=lambda name: _changed(f"{self._bad}/{name}")):
+            by_owner.setdefault(_owner(f"{self._bad}/{name}"), []).append(name)
+        for _ in range(len(kept) - MOST):
+            name = max(by_owner.values(), key=len).pop(0)
             self._remove(f"{self._bad}/{name}")
             self._disk.discard(f"{self._bad}/{name}{REASON}")
 
@@ -150,6 +157,13 @@ def listed(directory: str) -> list[str]:
         return []
     except OSError as error:
         raise disk_error("list", directory, error) from error
+
+
+def _owner(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_uid
+    except OSError:
+        return -1
 
 
 def _changed(path: str) -> int:

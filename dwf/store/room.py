@@ -12,29 +12,38 @@ from dwf.store.layout import Layout, adopt_home, open_home, refuse_network
 from dwf.store.locks import RunLocks
 from dwf.store.mailbox import Mailbox
 from dwf.store.outputs import Outputs
+from dwf.store.unseen import Unseen
 
 
 class Store:
-    """One state directory, open. `shared` is whether operators and engine are different users."""
+    """One state directory, open.
 
-    shared = False
+    shared: operators and engine are different users. is_operator: the caller is not the engine; he posts and looks.
+    """
 
     def __init__(self, disk: Disk, layout: Layout) -> None:
         self.disk = disk
         self.layout = layout
+        self.shared = layout.sharing is not None
+        self.is_operator = layout.sharing is not None and layout.sharing.is_operator
         self.mailbox = Mailbox(disk, layout)
         self.locks = RunLocks(disk, layout)
-        self.index = Index(disk, layout)
+        self.index = Unseen(disk, layout) if self.is_operator else Index(disk, layout)
         self.code = CodeStore(disk, layout)
         self.blobs = Blobs(disk, layout)
         self.outputs = Outputs(disk, layout)
 
     @classmethod
-    def open(cls, home: str, *, create: bool = False, parents: bool = False, write: bool = True) -> Store:
-        """The state directory at `home`, checked, and made if `create` is given. Raises what `open_home` raises."""
+    def open(
+        cls, home: str, *, create: bool = False, parents: bool = False, write: bool = True, post: bool = False
+    ) -> Store:
+        """The state directory at `home`, checked, and made if `create` is given. Raises what `open_home` raises.
+
+        post: only to post to it, which in a shared one its members may do, too.
+        """
         disk = Disk()
-        layout = open_home(disk, home, create, parents=parents, write=write)
-        if write:
+        layout = open_home(disk, home, create, parents=parents, write=write and not post, post=post)
+        if write or post:
             # It may have been moved, or mounted over, since it was made.
             refuse_network(layout.home)
         return cls(disk, layout)
