@@ -13,6 +13,7 @@ from functools import cached_property, update_wrapper
 from typing import Any, Literal, overload
 
 from dwf.authoring.hints import hints_of, signature_of
+from dwf.authoring.shapes import type_name, typed_default
 from dwf.core import guard
 from dwf.core.replay import Program
 from dwf.core.values import convert, decode, encode, parse_json, plain, text
@@ -34,7 +35,7 @@ class Parameter:
 
     @property
     def type_name(self) -> str:
-        return inspect.formatannotation(self.type) if self.type is not Any else "any"
+        return type_name(self.type)
 
 
 class Workflow:
@@ -118,7 +119,7 @@ class Workflow:
     def _usage(self) -> str:
         words = []
         for p in self.parameters:
-            words.append(f"{p.name}={p.type_name}" if p.required else f"[{p.name}={p.default!r}]")
+            words.append(f"{p.name}={p.type_name}" if p.required else f"[{p.name}={typed_default(p.default)!r}]")
         return "parameters: " + (" ".join(words) or "none")
 
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dwf.authoring.shapes import Field, Shape, shapes, type_name, typed_default
 from dwf.cli.screen import Line
 from dwf.cli.table import Column, table
 from dwf.core.values import encode
@@ -34,6 +35,7 @@ def script_lines(script: str, workflows: Sequence[Workflow], verb: str) -> Itera
         else:
             yield ["  no parameters"]
         yield []
+        yield from _shape_lines(shapes(p.type for p in workflow.parameters))
         needed = " ".join(f"{p.name}=..." for p in workflow.parameters if p.required)
         yield ["  ", f"dwf {verb} {shlex.quote(name)} {needed}".rstrip()]
 
@@ -53,10 +55,30 @@ def script_document(script: str, workflows: Sequence[Workflow]) -> dict[str, Any
                 }
                 for p in workflow.parameters
             ],
+            "types": [_shape_document(shape) for shape in shapes(p.type for p in workflow.parameters)],
         }
         for workflow in workflows
     ]
     return {"schema": "dwf.script/1", "script": script, "workflows": found}
+
+
+def _shape_lines(found: Sequence[Shape]) -> Iterator[Line]:
+    """What a type of the script's own takes: an enum's values, the fields of an object."""
+    for shape in found:
+        if shape.values:
+            yield [f"  {shape.name}: {' | '.join(map(_text, shape.values))}"]
+        else:
+            yield [f"  {shape.name}: a JSON object"]
+            rows = [[f"    {f.name}", type_name(f.type), _default(f)] for f in shape.fields]
+            yield from table(_COLUMNS, rows, head=False)
+        yield []
+
+
+def _shape_document(shape: Shape) -> dict[str, Any]:
+    if shape.values:
+        return {"name": shape.name, "values": list(shape.values)}
+    fields = [{"name": f.name, "type": type_name(f.type), "required": f.required} for f in shape.fields]
+    return {"name": shape.name, "fields": fields}
 
 
 def doc_of(workflow: Workflow) -> str:
@@ -65,8 +87,10 @@ def doc_of(workflow: Workflow) -> str:
     return inspect.cleandoc(own)
 
 
-def _default(parameter: Parameter) -> str:
-    return "required" if parameter.required else f"default {_text(parameter.default)}"
+def _default(parameter: Parameter | Field) -> str:
+    if parameter.default is inspect.Parameter.empty:
+        return "required" if parameter.required else "may be left out"
+    return f"default {_text(typed_default(parameter.default))}"
 
 
 def _text(value: Any) -> str:
