@@ -87,6 +87,13 @@ def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, 
     return info, b""
 
 
+def disguised(info: tarfile.TarInfo, kind: bytes) -> tarfile.TarInfo:
+    """The same header, of another kind, with all its content behind it."""
+    other = tarfile.TarInfo(info.name)
+    other.size, other.type, other.linkname = info.size, kind, "/etc/passwd"
+    return other
+
+
 def listed(name: str, data: bytes = b"") -> Callable[[Members], Members]:
     """A member that the manifest names too."""
 
@@ -132,6 +139,8 @@ BAD: dict[str, Callable[[Members], Members]] = {
     "a symbolic link": lambda m: [*m, special("out/1/9.9.out", tarfile.SYMTYPE, "/etc/passwd")],
     "a symbolic link for the history": lambda m: [m[0], special(HISTORY, tarfile.SYMTYPE, "/etc/passwd"), *m[2:]],
     "a hard link": lambda m: [m[0], special(HISTORY, tarfile.LNKTYPE, "manifest.json"), *m[2:]],
+    "a link with content": lambda m: [m[0], (disguised(m[1][0], tarfile.SYMTYPE), m[1][1]), *m[2:]],
+    "a sparse file": lambda m: [m[0], (disguised(m[1][0], tarfile.CONTTYPE), m[1][1]), *m[2:]],
     "a device": lambda m: [special("manifest.json", tarfile.CHRTYPE), *m[1:]],
     "a pipe": lambda m: [m[0], special(HISTORY, tarfile.FIFOTYPE), *m[2:]],
     "a directory": lambda m: [m[0], special("history", tarfile.DIRTYPE), *m[1:]],
@@ -179,6 +188,13 @@ def test_what_is_no_bundle_is_refused(dwf: Terminal, bundle: Path, bad: str, how
 
     assert answer.error.startswith(f"{path} is refused: ")
     assert not (bundle.parent / "evil").exists() and not Path("/tmp/evil").exists()
+
+
+@pytest.mark.parametrize("bad", ["terabytes", "less than nothing", "a history of many gigabytes"])
+def test_a_size_beyond_measure_is_refused_as_that(dwf: Terminal, bundle: Path, bad: str) -> None:
+    path = packed(bundle, BAD[bad](members_of(bundle)))
+
+    assert "would have" in dwf.refuses(2, "import", path).error
 
 
 def test_the_good_one_is_taken(dwf: Terminal, bundle: Path) -> None:
@@ -282,6 +298,9 @@ def test_values_and_output_come_along_and_rotten_ones_do_not(dwf: Terminal, tmp_
         without, lambda d: d.update(members=[entry for entry in d["members"] if entry["name"] != blob])
     )
     assert "is missing" in dwf.refuses(2, "import", packed(bundle, forgot)).error
+    for name in (blob, "out/1/script.log"):
+        rotten = [(i, d[:-1] + b"?") if i.name == name else (i, d) for i, d in members]
+        assert f"{name} is not what the manifest says" in dwf.refuses(2, "import", packed(bundle, rotten)).error
     assert dwf.typed("import", bundle).code == 0
     assert dwf.show("one")["input"] is not None
 
