@@ -357,11 +357,18 @@ class CannotCreate(StoreError):
 
 
 class DiskError(StoreError):
-    """A system call failed: disk full, I/O error, too many open files. Nothing was acknowledged."""
+    """A system call failed: disk full, I/O error, too many open files. Nothing was acknowledged.
+
+    `errno`: 0 if it is not the system that says so; then it is not told.
+    """
 
     code = "disk"
     exit_code = 74
-    sentence = "{operation} {path}: {why} (errno {errno})"
+    sentence = "{operation} {path}: {why}{number}"
+
+    def __init__(self, *, errno: int = 0, hint: str | None = None, **facts: Any) -> None:
+        super().__init__(hint=hint, errno=errno, number=f" (errno {errno})" if errno else "", **facts)
+        del self.facts["number"]
 
 
 # -- ours -------------------------------------------------------------------------------------------------------

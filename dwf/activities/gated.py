@@ -159,7 +159,7 @@ def _no_room(name: str, error: OSError) -> DiskError:
         operation="start a process for",
         path=name,
         why=os.strerror(error.errno or 0),
-        errno=error.errno,
+        errno=error.errno or 0,
         hint="look at `ulimit -n`, `ulimit -u` and free memory; nothing was begun, the next tick tries again",
     )
 

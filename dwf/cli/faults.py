@@ -57,10 +57,11 @@ def fault_of(error: BaseException) -> Fault:
         return Fault("interrupted", by_signal(_SIGINT), "interrupted", "nothing is lost: dwf list shows where runs are")
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        said = error.strerror or str(error) or type(error).__name__
+        number = f" (errno {error.errno})" if error.errno else ""
+        said = (error.strerror or str(error) or type(error).__name__) + where + number
         if not error.filename:  # a stream of ours: what was asked for is done, and could not be told
-            return Fault("output", Exit.DISK, f"the answer could not be written: {said} (errno {error.errno})", _UNTOLD)
-        return Fault("disk", Exit.DISK, f"{said}{where} (errno {error.errno})", _HINTS[Exit.DISK])
+            return Fault("output", Exit.DISK, f"the answer could not be written: {said}", _UNTOLD)
+        return Fault("disk", Exit.DISK, said, _HINTS[Exit.DISK])
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_ROOM.get(type(error), ())):
         return Fault("memory", Exit.DISK, "out of memory", "raise the limit (ulimit -v), or do less at a time")
     return Fault("internal", Exit.INTERNAL, f"internal: {type(error).__name__}: {error}", _REPORT)

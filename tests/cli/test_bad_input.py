@@ -249,6 +249,23 @@ def test_whatever_happens_comes_out_of_one_door(
     assert said.hint
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            DiskError(operation="create", path="/x", why="near CREATE: syntax error", errno=0),
+            "near CREATE: syntax error",
+        ),
+        (DiskError(operation="copy", path="/x", why="it was changed"), "copy /x: it was changed"),
+        (OSError("the file is odd"), "the file is odd"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_what_the_system_did_not_number_is_told_without_a_number(error: Exception, words: str) -> None:
+    fault = fault_of(error)
+    assert fault.exit == 74 and fault.message.endswith(words) and "errno" not in fault.message
+
+
 def test_a_fault_of_dwf_asks_to_be_reported() -> None:
     assert "report" in fault_of(RuntimeError("x")).hint
 
