@@ -117,12 +117,15 @@ class _Drive:
             if self._engine.stop.is_set():
                 return self._stop()
             self._deliver_ready()
-            if self._mail.terminated is not None or self._done():
+            if self._is_over():
                 return self._end()
             if not self._act():
                 rest = self._rest()
                 if rest is not None:
                     return rest
+
+    def _is_over(self) -> bool:
+        return self._mail.terminated is not None or self._done()
 
     def _done(self) -> bool:
         return not self.journal.blocked and self.journal.replay.outcome is not None
@@ -198,12 +201,12 @@ class _Drive:
         due = from_time(self.journal.state, self._engine.clock())
         waiting = deque(sorted(self._ready + due))
         self._ready = []
-        while waiting:
+        # Asked before the first, too: a script may be done without having waited, and nothing can be recorded then.
+        while waiting and not self._is_over():
             self._take(waiting.popleft())
-            if self._mail.terminated is not None or self._done():
-                self._ready = [arrival for arrival in waiting if arrival.rank != TIMER]
-                return
-        if not self.journal.blocked:
+        if self._is_over():
+            self._ready = [arrival for arrival in waiting if arrival.rank != TIMER]
+        elif not self.journal.blocked:
             while called_off := self.steps.called_off():
                 for event in called_off:
                     self._deliver(event)

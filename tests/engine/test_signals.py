@@ -105,6 +105,23 @@ def test_a_signal_that_crosses_the_end_is_kept_as_late(house: House) -> None:
     assert house.tick().driven == 0
 
 
+LOOKS_ONCE = """
+@dwf.workflow
+async def main():
+    return await dwf.wait_signal("go", timeout=0, default=1)
+"""
+
+
+def test_a_signal_to_a_script_that_is_done_without_waiting_is_kept_as_late(house: House) -> None:
+    house.start(house.script(LOOKS_ONCE))
+    house.signal("go")
+    house.signal("other")
+    house.tick()
+    assert house.status() is Status.COMPLETED and house.result() == 1
+    assert house.late() == ["go", "other"] and house.mail() == []
+    house.check()
+
+
 def test_a_signal_just_before_the_script_is_done_is_handled_first(house: House) -> None:
     """It arrives while the last step runs in the run's own thread, where nobody looks into the mailbox."""
     house.start(
