@@ -26,7 +26,7 @@ from dwf.host import Process
 if TYPE_CHECKING:
     from dwf.core.runtime import ActivityCall
 
-_ROOM = str(Path(__file__).parent)
+_DWF = f"{Path(__file__).parents[1]}/"
 # Mutable and module-wide on purpose: cwd, umask and environment exist once per process, and so does their picture.
 _SURROUNDINGS = Surroundings()
 
@@ -96,14 +96,14 @@ def _described(error: BaseException) -> ErrorInfo:
     from dwf.core.outcome import error_info
 
     try:
-        return error_info(error, _outside_this_room)
+        return error_info(error, _outside_dwf)
     except BaseException as broken:  # exceptions can be as hostile as any code of others
         name, why = type(error).__name__, type(broken).__name__
         return ErrorInfo(type=name, message=f"(describing it raised {why})")
 
 
-def _outside_this_room(filename: str) -> bool:
-    return not filename.startswith(_ROOM)
+def _outside_dwf(filename: str) -> bool:
+    return not filename.startswith(_DWF)
 
 
 def _asked_delay(error: BaseException) -> int | None:

@@ -76,13 +76,13 @@ def _known(store: Store, view: RunView, message: Message) -> str | None:
 def cancel(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
     """Ask a run to end, with its cleanup. Raises NotFound (4), WrongState (7)."""
     view = open_run(store, run)
-    return post(store, view, _to(view, mail.CANCEL, by, reason), "cancellation")
+    return post(store, view, _to(view, mail.CANCEL, by, reason), f"{view.run} is asked to end, and cleans up first")
 
 
 def terminate(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
     """End a run without cleanup. Raises NotFound (4), WrongState (7)."""
     view = open_run(store, run)
-    return post(store, view, _to(view, mail.TERMINATE, by, reason), "termination")
+    return post(store, view, _to(view, mail.TERMINATE, by, reason), f"{view.run} is to end without cleanup")
 
 
 def answer(

@@ -144,7 +144,7 @@ def test_an_end_says_how_and_after_what_time(end: ev.Event, words: list[str]) ->
 
 def test_a_cancelled_run_says_by_whom_and_what_was_open() -> None:
     lines = screen(facts(ONE_OF_EACH))
-    assert_says(lines, 'by anna via ssh 10.0.0.7 "wrong host"', "1 commands had no outcome yet: 4")
+    assert_says(lines, 'by anna via ssh 10.0.0.7 "wrong host"', "left without an outcome: command 4")
 
 
 def test_posted_messages_are_shown_until_a_tick_takes_them() -> None:

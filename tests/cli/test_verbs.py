@@ -215,6 +215,34 @@ def test_a_cancelled_run_is_not_an_error_of_the_canceller(dwf: Terminal) -> None
     assert dwf("cancel", run).code == 7
 
 
+def test_it_is_said_how_a_run_is_going_to_end(dwf: Terminal) -> None:
+    run = dwf.driven("sleeps")
+
+    assert dwf("cancel", run).out == f"{run} is asked to end, and cleans up first\n"
+    assert dwf("terminate", run, "-m", "lost", "-y").out == f"{run} is to end without cleanup\n"
+
+
+OPEN = """
+import asyncio, dwf
+
+@dwf.workflow
+async def main():
+    waits = [dwf.sleep("1h", "settle"), dwf.wait_signal("go"), dwf.approve("Switch web1?")]
+    await asyncio.gather(*waits, dwf.sh("false", title="drain", retry=dwf.Retry(max_attempts=2, initial="1h")))
+"""
+
+
+def test_what_a_terminated_run_leaves_open_is_named(dwf: Terminal) -> None:
+    dwf.script.write_text(OPEN)
+    run = dwf.driven("main")
+    assert dwf("terminate", run, "-m", "lost", "-y", "--tick").code == 0
+
+    shown = " ".join(dwf("show", run).out.split())
+
+    left = 'timer settle, signal go, approval "Switch web1?", step drain'
+    assert f"note left without an outcome: {left} next" in shown
+
+
 def test_terminating_needs_a_reason_and_somebody_who_says_yes(dwf: Terminal) -> None:
     run = dwf.driven("sleeps")
 
@@ -319,6 +347,35 @@ def test_logs_are_the_bytes_of_the_steps(dwf: Terminal) -> None:
     assert dwf("logs", run, "say", "--tail", "0").out == ""
     assert dwf("logs", run, "1", "--attempt", "2").out == ""
     assert dwf("logs", run, "sing").code == 4
+
+
+def test_the_logs_of_a_step_say_where_it_failed_also_if_it_printed_nothing(dwf: Terminal) -> None:
+    run = dwf.driven("fails")
+    line = f"dwf logs {run} broken"
+    assert f"{line}  " in dwf("show", run).out and "where it failed" in dwf("show", run).out
+
+    said = dwf(*line.split()[1:])
+
+    assert (said.code, said.out) == (0, "")
+    assert said.err.splitlines() == [
+        "that step broken printed nothing",
+        "it failed: ValueError: no such host",
+        '  book.py:12 in broken: raise ValueError("no such host")',
+    ]
+    assert "failed" not in dwf("logs", run, "broken", "--attempt", "2").err
+    assert "failed" not in dwf("logs", dwf.driven("shell"), "say").err
+
+
+def test_a_step_that_came_through_in_the_end_did_not_fail(dwf: Terminal) -> None:
+    dwf.script.write_text(
+        "import dwf\n@dwf.activity(retry=dwf.Retry(max_attempts=2, initial='0s'))\ndef once_more():\n"
+        "    assert dwf.activity_info().attempt == 2, 'not yet'\n"
+        "@dwf.workflow\nasync def main():\n    await once_more()\n"
+    )
+    run = dwf.driven("main")
+
+    assert dwf("logs", run, "once_more").err == "that step once_more printed nothing\n"
+    assert "it failed: AssertionError: not yet\n  book.py:4 in once_more" in dwf("logs", run, "1", "--attempt", "1").err
 
 
 def test_the_stack_names_file_line_and_source(dwf: Terminal) -> None:

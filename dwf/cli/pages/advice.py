@@ -36,7 +36,7 @@ def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
     if status in (Status.MOVED, Status.IMPORTED):
         return [*found, ("dwf help moving", "why nothing can be done with it here")]
     if failed is not None:
-        found.append((f"dwf logs {run} {shlex.quote(failed.title)}", "what the step printed"))
+        found.append((f"dwf logs {run} {shlex.quote(failed.title)}", "what the step printed, and where it failed"))
     if status is Status.FAILED:
         found.append((f"dwf start {shlex.quote(state.script)} ...", "start it again, under another id"))
     return found

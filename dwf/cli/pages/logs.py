@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from dwf.cli.catalog import nearest
-from dwf.core.events import ActivityScheduled, Event
+from dwf.core.events import ActivityAttemptFailed, ActivityFailed, ActivityScheduled, ActivityStarted, ErrorInfo, Event
 from dwf.errors import NotFound, UsageError
 
 _SCRIPT_LOG = "script.log"
@@ -24,7 +24,7 @@ def chosen_files(
 
     Raises NotFound for a step that there is not, UsageError if several fit.
     """
-    wanted = None if step is None else _command(run, steps, step)
+    wanted = None if step is None else command_of(run, steps, step)
     found = sorted((name for name in names if wanted is None or _numbers(name)[0] == wanted), key=_order)
     if attempt is not None:
         return [name for name in found if _numbers(name)[1] == attempt]
@@ -41,7 +41,21 @@ def _order(name: str) -> tuple[int, int, bool]:
     return command or sys.maxsize, attempt, name.endswith(".err")
 
 
-def _command(run: str, steps: dict[int, str], step: str) -> int:
+def error_of(events: Iterable[Event], command: int, attempt: int | None) -> ErrorInfo | None:
+    """How an attempt of a step failed: the last one, or the one that is asked for. None if it did not."""
+    failed: dict[int, ErrorInfo] = {}
+    last = 0
+    for event in events:
+        if isinstance(event, ActivityStarted) and event.command == command:
+            last = event.attempt
+        elif isinstance(event, ActivityAttemptFailed) and event.command == command:
+            failed[event.attempt] = event.error
+        elif isinstance(event, ActivityFailed) and event.command == command:
+            failed[event.attempts] = event.error
+    return failed.get(attempt or last)
+
+
+def command_of(run: str, steps: dict[int, str], step: str) -> int:
     """The command number of a step: given so, or by its title, or by a part of it."""
     if step.isdecimal() and int(step) in steps:
         return int(step)

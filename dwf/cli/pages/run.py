@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LABEL = 9
 _MOST_WAITS = 12
 _MOST_MAIL = 8
+_MOST_LEFT = 20
 _MOVED: dict[type[ev.Event], str] = {ev.RunMoved: "moved", ev.RunAdopted: "taken up", ev.RunImported: "imported"}
 
 
@@ -151,7 +152,8 @@ class RunPage:
             yield from self._item("by", [f'{person(state.cancel.by) or "somebody"} "{state.cancel.reason}"'])
         notes = [*getattr(ended, "notes", [])]
         if left := getattr(ended, "open", []):
-            notes.append(f"{len(left)} commands had no outcome yet: {', '.join(map(str, left[:20]))}")
+            more = f", and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
+            notes.append(f"left without an outcome: {', '.join(_named(state, left[:_MOST_LEFT]))}{more}")
         for note in notes:
             yield from self._item("note", [note])
 
@@ -277,3 +279,18 @@ class RunPage:
         for i, text in enumerate(shown):
             head = label if i == 0 else ""
             yield ["  ", (f"{head:<{_LABEL}}", style or "dim"), text]
+
+
+def _named(state: RunState, commands: Sequence[int]) -> Iterator[str]:
+    """Commands that are still open, as one would speak of them."""
+    for number in commands:
+        if number in state.steps:
+            yield f"step {state.steps[number].title}"
+        elif number in state.timers:
+            yield f"timer {state.timers[number].started.purpose}"
+        elif number in state.signal_waits:
+            yield f"signal {state.signal_waits[number].opened.name}"
+        elif number in state.approvals:
+            yield f'approval "{state.approvals[number].requested.prompt}"'
+        else:
+            yield f"command {number}"

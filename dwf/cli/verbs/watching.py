@@ -275,11 +275,11 @@ def logs(
     ] = None,
     tail: Annotated[int | None, Option("--tail", metavar="N", min=0, help="only the last N lines of each")] = None,
 ) -> int:
-    """What the steps of a run printed, and what its script logged.
+    """What the steps of a run printed, and what its script logged. With STEP also where that step failed.
 
     In a pipe the bytes as they are; on a terminal control characters are shown, not obeyed. Headings go to stderr.
     """
-    from dwf.cli.pages.logs import chosen_files, heading, last_lines, steps_of
+    from dwf.cli.pages.logs import chosen_files, command_of, heading, last_lines, steps_of
 
     session = session_of(context)
     store = session.existing_store(run)
@@ -306,11 +306,25 @@ def logs(
 # -- stack ------------------------------------------------------------------------------------------------------
 
 
+    if step is not None:
+        _tell_failure(session, view, command_of(view.run, steps, step), attempt)
 def stack(context: Context, run: RunArgument) -> int:
     """Where in the script each task of an open run waits: file, line and source.
 
     It replays the history here, without a trace; so it is refused for code that belongs to somebody else.
     """
+def _tell_failure(session: Session, view: RunView, command: int, attempt: int | None) -> None:
+    """How a step failed, with the lines that it came through. On stderr: the step did not print it."""
+    from dwf.cli.pages.logs import error_of
+    from dwf.cli.words import failure
+
+    error = error_of(view.events, command, attempt)
+    if error is not None:
+        session.screen.say(("it failed: ", "bold"), failure(error))
+        for line in error.traceback.splitlines():
+            session.screen.say(f"  {line}")
+
+
     from dwf.engine.stack import stack as stacks
 
     session = session_of(context)
