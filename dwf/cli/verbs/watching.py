@@ -298,21 +298,13 @@ def logs(
         session.screen.say((heading(name, steps), "bold"))
         data = store.outputs.read(view.run, name, view.link)
         session.screen.output(data if tail is None else last_lines(data, tail))
+    if step is not None:
+        _tell_failure(session, view, command_of(view.run, steps, step), attempt)
     if view.problem is not None:
         raise view.problem
     return Exit.OK
 
 
-# -- stack ------------------------------------------------------------------------------------------------------
-
-
-    if step is not None:
-        _tell_failure(session, view, command_of(view.run, steps, step), attempt)
-def stack(context: Context, run: RunArgument) -> int:
-    """Where in the script each task of an open run waits: file, line and source.
-
-    It replays the history here, without a trace; so it is refused for code that belongs to somebody else.
-    """
 def _tell_failure(session: Session, view: RunView, command: int, attempt: int | None) -> None:
     """How a step failed, with the lines that it came through. On stderr: the step did not print it."""
     from dwf.cli.pages.logs import error_of
@@ -325,6 +317,14 @@ def _tell_failure(session: Session, view: RunView, command: int, attempt: int | 
             session.screen.say(f"  {line}")
 
 
+# -- stack ------------------------------------------------------------------------------------------------------
+
+
+def stack(context: Context, run: RunArgument) -> int:
+    """Where in the script each task of an open run waits: file, line and source.
+
+    It replays the history here, without a trace; so it is refused for code that belongs to somebody else.
+    """
     from dwf.engine.stack import stack as stacks
 
     session = session_of(context)
