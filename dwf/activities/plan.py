@@ -39,7 +39,8 @@ class ShellSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     The fields are those of a shell step's recorded input. cwd: "" is the directory of dwf. env: added to the clean
     environment. stdin: None is /dev/null. ok_codes: exit codes that count as done. max_output: bytes of each of stdout
-    and stderr in the result; max_file: bytes of each that are kept on disk.
+    and stderr in the result; max_file: bytes of each that are kept on disk. expect: a regular expression that must be
+    found in the output, or the attempt has failed.
     """
 
     argv: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class ShellSpec(msgspec.Struct, frozen=True, kw_only=True):
     stdin: str | None = None
     umask: int = UMASK
     ok_codes: tuple[int, ...] = (0,)
+    expect: str = ""
     max_output: int = MAX_RESULT
     max_file: int = MAX_FILE
 

@@ -8,6 +8,7 @@ formatted into the text of a shell.
 from __future__ import annotations
 
 import os
+import re
 
 from dwf.activities.environment import clean
 from dwf.activities.function import now_us
@@ -15,7 +16,7 @@ from dwf.activities.gated import Ended, Gated, Launch
 from dwf.activities.output import summary
 from dwf.activities.plan import Attempt, Kind, Outcome, ShellSpec
 from dwf.activities.telling import cannot_start, details, exit_code, is_signal, made_to_end, told
-from dwf.core.events import ErrorInfo
+from dwf.core.events import ErrorInfo, Output
 from dwf.core.values import PAYLOAD_LIMIT, encode
 from dwf.errors import ValueRefused
 from dwf.host import Process
@@ -60,16 +61,20 @@ class Shell:
         output = summary(self._attempt.out_prefix, ended.out, ended.err)
         code = exit_code(ended.status)
         if code in self._spec.ok_codes and not is_signal(ended.status):
+            if not self._is_expected(ended):
+                why = f"nothing in its output matches {self._spec.expect!r:.200}"
+                return self._failed("Unexpected", why, ended, code, output)
             result = _result(code, ended, self._spec.max_output)
             return Outcome(Kind.COMPLETED, now_us(), result, exit_code=code, output=output)
-        return Outcome(
-            Kind.FAILED,
-            now_us(),
-            error=ErrorInfo(type="ExitCode", message=_why(ended), details=details(ended)),
-            error_types=("ExitCode",),
-            exit_code=code,
-            output=output,
-        )
+        return self._failed("ExitCode", _why(ended), ended, code, output)
+
+    def _is_expected(self, ended: Ended) -> bool:
+        wanted = self._spec.expect
+        return not wanted or re.search(wanted, ended.out.text(self._spec.max_file)[0], re.MULTILINE) is not None
+
+    def _failed(self, kind: str, why: str, ended: Ended, code: int, output: Output | None) -> Outcome:
+        error = ErrorInfo(type=kind, message=why, details=details(ended))
+        return Outcome(Kind.FAILED, now_us(), error=error, error_types=(kind,), exit_code=code, output=output)
 
 
 def _why(ended: Ended) -> str:

@@ -20,16 +20,13 @@ from dwf.authoring.crash import OnCrash, Orphan, function_probe, recorded
 from dwf.authoring.hints import hints_of
 from dwf.core.duration import micros
 from dwf.core.events import Payload
-from dwf.core.retry import AFTER_CRASH, Duration, Retry
+from dwf.core.retry import AFTER_CRASH, USUAL, Duration, Retry
 from dwf.core.runtime import ActivityCall, current, in_workflow
 from dwf.core.values import convert, decode, encode, text
 from dwf.errors import ValueRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-_USUAL = Retry()
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Options:
     """
 
     start_to_close: Duration | None = None
-    retry: Retry = _USUAL
+    retry: Retry = USUAL
     isolate: bool | None = None
     grace: Duration = "5s"
     title: str = ""
@@ -242,7 +239,7 @@ def activity(
 
     The options are explained at `Options`. Raises ValueRefused for a duration that makes no sense.
     """
-    policy = retry if retry is not None else _USUAL
+    policy = retry if retry is not None else USUAL
     options = Options(start_to_close, policy, isolate, grace, title, on_crash, verify, orphan)
     if function is not None:
         return Activity(function, name or _name_of(function), options)

@@ -68,6 +68,7 @@ async def sh(
     stdin: str | None = None,
     umask: int | None = None,
     ok_codes: Sequence[int] = (0,),
+    expect: str | None = None,
     retry: Retry = AFTER_CRASH,
     grace: Duration = "5s",
     max_output: int = 64 * 1024,
@@ -81,8 +82,9 @@ async def sh(
     argv: program and arguments, one by one; never joined, never seen by a shell. With `script=` a text for /bin/sh is
     run instead and argv are its "$1", "$2", ...: values never become part of the text.
     timeout: limit of one attempt, enforced on the whole process group (TERM, after `grace` KILL). cwd, env (added to a
-    clean environment), stdin (text), umask: as for any process. ok_codes: exit codes that are no failure. max_output:
-    bytes of output and of error output kept in the result.
+    clean environment), stdin (text), umask: as for any process. ok_codes: exit codes that are no failure. expect: a
+    regular expression that must be found in its output (in any line), or the attempt has failed. max_output: bytes of
+    output and of error output kept in the result.
     By default a failure is final, and only what dwf or the machine died in is run again. For a command that must not
     run twice: on_crash="ask" asks a person whether it took effect, and `verify` a command (its words, or a text for
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
@@ -90,18 +92,24 @@ async def sh(
     """
     words = [_word(word) for word in argv]
     _check_words(words, script)
-    if umask is not None and not (type(umask) is int and 0 <= umask <= 0o777):
-        raise ValueRefused(what=f"dwf.sh(umask={umask!r})", why="it is none of 0o000 to 0o777")
+    _check_umask(umask)
+    _check_pattern(expect)
     if timeout is not None and not micros(timeout):
         raise ValueRefused(what="timeout of dwf.sh()", why="no command ends within no time")
     given: dict[str, Any] = {"argv": words}
     variables = None if env is None else {_word(name): _word(value) for name, value in env.items()}
-    optional = {"script": script, "cwd": cwd, "env": variables, "stdin": stdin, "umask": umask}
+    optional: dict[str, Any] = {
+        "script": script,
+        "cwd": cwd,
+        "env": variables,
+        "stdin": stdin,
+        "umask": umask,
+        "expect": expect,
+    }
+    # What is as usual is left out: it would be in every line of a history.
+    optional["ok_codes"] = None if tuple(ok_codes) == (0,) else list(ok_codes)
+    optional["max_output"] = None if max_output == 64 * 1024 else max_output
     given.update({key: value for key, value in optional.items() if value is not None})
-    if tuple(ok_codes) != (0,):
-        given["ok_codes"] = list(ok_codes)
-    if max_output != 64 * 1024:
-        given["max_output"] = max_output
     name = _name(words, script)
     crash, left = recorded(on_crash, verify, orphan, name)
     call = ActivityCall(
@@ -126,6 +134,18 @@ def _word(value: object) -> str:
     if isinstance(value, str | int | float | PurePath) and not isinstance(value, bool):
         return str(value)
     raise ValueRefused(what="an argument of dwf.sh()", why=f"{value!r:.60} is not text, a number or a path")
+
+
+def _check_umask(umask: int | None) -> None:
+    if umask is not None and not (type(umask) is int and 0 <= umask <= 0o777):
+        raise ValueRefused(what=f"dwf.sh(umask={umask!r})", why="it is none of 0o000 to 0o777")
+
+
+def _check_pattern(expect: str | None) -> None:
+    try:
+        re.compile(text(expect or "", "expect= of dwf.sh()"))
+    except re.error as error:
+        raise ValueRefused(what="expect= of dwf.sh()", why=f"it is no regular expression: {error}") from None
 
 
 def _name(words: list[str], script: str | None) -> str:

@@ -22,6 +22,7 @@ from dwf.errors import ValueRefused
 
 T = TypeVar("T")
 _NO_DEFAULT: Any = object()
+_NO_MORE = object()
 
 
 # -- time -------------------------------------------------------------------------------------------------------
@@ -89,6 +90,25 @@ async def wait_signal(
         except ValueRefused as error:
             # A mistake of whoever sent it, and no bug of the script: the run is not blocked for that.
             runtime.note(f"signal {name} (line {signal.event}) was passed over: {error.facts['why']}")
+
+
+class signals:  # noqa: N801 - it is called like a function
+    """The signals of a name as they come: `async for order in dwf.signals("order", type=Order): ...`
+
+    type: as in `wait_signal`. timeout: the loop ends when none has come for so long; without it, it waits for ever.
+    """
+
+    def __init__(self, name: str, *, type: Any = None, timeout: Duration | None = None) -> None:  # noqa: A002
+        self._name, self._type, self._timeout = check_signal_name(name), type, timeout
+
+    def __aiter__(self) -> signals:
+        return self
+
+    async def __anext__(self) -> Any:
+        found = await wait_signal(self._name, type=self._type, timeout=self._timeout, default=_NO_MORE)
+        if found is _NO_MORE:
+            raise StopAsyncIteration
+        return found
 
 
 async def _arrival(name: str, limit_us: int | None) -> Any:

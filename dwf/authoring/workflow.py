@@ -16,6 +16,7 @@ from dwf.authoring.hints import hints_of, signature_of
 from dwf.authoring.shapes import type_name, typed_default
 from dwf.core import guard
 from dwf.core.replay import Program
+from dwf.core.retry import Retry
 from dwf.core.values import convert, decode, encode, parse_json, plain, text
 from dwf.errors import ScriptRefused, UsageError, ValueRefused
 
@@ -47,11 +48,15 @@ class Workflow:
         name: str,
         failure_types: tuple[type[BaseException], ...],
         on_bug: str,
+        step_retry: Retry | None = None,
     ) -> None:
         self.function = function
         self.name = text(name, "the name of a workflow", 200)
         self._failure_types = failure_types
         self._bug_fails = on_bug == "fail"
+        if step_retry is not None and not isinstance(step_retry, Retry):
+            raise ScriptRefused(path=name, why="step_retry is not a dwf.Retry")
+        self._step_retry = step_retry
         update_wrapper(self, function)
         _check_shape(function, name)
 
@@ -64,7 +69,13 @@ class Workflow:
 
     def program(self, is_script: Callable[[str], bool]) -> Program:
         """What replay needs to run it."""
-        return Program(self._begin, is_script=is_script, failure_types=self._failure_types, bug_fails=self._bug_fails)
+        return Program(
+            self._begin,
+            is_script=is_script,
+            failure_types=self._failure_types,
+            bug_fails=self._bug_fails,
+            step_retry=self._step_retry,
+        )
 
     def _begin(self, stored: bytes) -> Any:
         values = decode(stored) or {}
@@ -235,6 +246,7 @@ def workflow(
     name: str | None = None,
     failure_types: tuple[type[BaseException], ...] = (),
     on_bug: Literal["block", "fail"] = "block",
+    step_retry: Retry | None = None,
 ) -> Callable[[Callable[..., Any]], Workflow]: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -243,12 +255,14 @@ def workflow(
     name: str | None = None,
     failure_types: tuple[type[BaseException], ...] = (),
     on_bug: Literal["block", "fail"] = "block",
+    step_retry: Retry | None = None,
 ) -> Any:
     """Declare a workflow: `@dwf.workflow` above an `async def` with typed parameters.
 
     failure_types: exceptions of your own that end the run as failed. on_bug: "block" (the run waits for mended code) or
-    "fail". Raises ScriptRefused for anything but a plain `async def` with named parameters.
+    "fail". step_retry: how its steps are retried that do not say it themselves. Raises ScriptRefused for anything but a
+    plain `async def` with named parameters.
     """
     if function is not None:
-        return Workflow(function, name or function.__name__, failure_types, on_bug)
-    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug)
+        return Workflow(function, name or function.__name__, failure_types, on_bug, step_retry)
+    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug, step_retry)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from dwf.core import guard
 from dwf.core.duration import LAST_MICROS, SECOND, moment, stamp, unstamp
 from dwf.core.events import (
@@ -39,6 +41,7 @@ from dwf.core.ledger import DIVERGED, Ledger
 from dwf.core.loop import Loop
 from dwf.core.matching import waiting_lines as waiting_lines
 from dwf.core.outcome import raised_at, said
+from dwf.core.retry import AFTER_CRASH, USUAL
 from dwf.core.runtime import ActivityCall, Info, Question, Signal
 from dwf.core.signals import Signals
 from dwf.core.values import canonical, encode, text
@@ -102,6 +105,9 @@ class Commands(Ledger):
     # -- activities, timers, approvals --------------------------------------------------------------------------
 
     def activity(self, call: ActivityCall) -> Future[Any]:
+        own = self._replay.program.step_retry
+        if own is not None and (call.retry is USUAL or call.retry is AFTER_CRASH):
+            call = replace(call, retry=own)
         number = self.issue(
             ActivityScheduled(
                 command=self.issued + 1,

@@ -47,6 +47,7 @@ from dwf.core.ledger import DIVERGED
 from dwf.core.loop import Loop
 from dwf.core.matching import described
 from dwf.core.outcome import bug_of, outcome_of
+from dwf.core.retry import Retry
 from dwf.core.tasks import WorkflowTask
 from dwf.core.values import as_blob
 from dwf.errors import DwfError, InternalError, NondeterminismError, WaitsForNothing
@@ -64,12 +65,15 @@ class Program:
         is_script: Callable[[str], bool],
         failure_types: tuple[type[BaseException], ...] = (),
         bug_fails: bool = False,
+        step_retry: Retry | None = None,
     ) -> None:
         self.main = main
         """From the recorded input to the coroutine."""
         self.is_script = is_script
         self.failure_types = failure_types
         self.bug_fails = bug_fails
+        self.step_retry = step_retry
+        """How steps are retried that do not say it themselves."""
 
 
 class Replay:

@@ -127,6 +127,10 @@ AFTER_CRASH = Retry(retry_if=lambda _: False)
 """What fails is final, but an attempt that dwf or the machine died in is made again, three in all."""
 
 
+USUAL = Retry()
+"""Of a declared step that says nothing; known by its identity, so that a workflow can have another for its steps."""
+
+
 def chance_for(nonce: str, command: int, attempt: int) -> float:
     """The jitter's draw: spread over runs, the same for one attempt however often it is asked."""
     return random.Random(f"{nonce}:{command}:{attempt}").random()

@@ -302,3 +302,18 @@ def test_outside_of_a_workflow_the_log_is_pythons(caplog: pytest.LogCaptureFixtu
         dwf.log.debug("a %s", 1)
         dwf.log.error("b")
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [("DEBUG", "a 1"), ("ERROR", "b")]
+
+
+def test_signals_come_one_after_the_other_until_none_has_come_for_a_while() -> None:
+    async def main() -> Any:
+        return [order async for order in dwf.signals("order", type=int, timeout="1h")]
+
+    with Fake(main) as run:
+        for number in (1, 2):
+            run.signal("order", number)
+        run.signal("order", "three")
+        run.signal("order", 4)
+        assert run.outcome is None
+        run.fire([opening for opening in run.openings if isinstance(opening, ev.TimerStarted)][-1].command)
+        assert run.result == [1, 2, 4]
+    run.prove()

@@ -508,3 +508,38 @@ def test_a_background_child_does_not_hold_the_run(house: House) -> None:
     lock.release()
     os.kill(int(pid), 9)
     until(lambda: not is_alive(int(pid)))
+
+
+def test_output_that_is_not_as_expected_is_a_failure_and_is_tried_again(house: House) -> None:
+    house.go(
+        """
+        @dwf.workflow
+        async def main():
+            found = await dwf.sh(script='echo state=$DWF_ATTEMPT', expect=r"^state=[2-9]$",
+                                 retry=dwf.Retry(initial=0))
+            return found.kv()["state"]
+        """
+    )
+    assert house.result() == "2"
+    assert "nothing in its output matches" in house.the(ev.ActivityAttemptFailed).error.message
+
+
+def test_a_workflow_has_a_retry_for_its_steps_that_say_none(house: House) -> None:
+    house.go(
+        """
+        @dwf.activity
+        def fails(name: str):
+            note(name)
+            raise ValueError("no")
+
+        @dwf.workflow(step_retry=dwf.Retry(max_attempts=2, initial=0))
+        async def main():
+            for call in (fails("default"), dwf.step("inline", fails, "inline"),
+                         fails.options(retry=dwf.Retry(max_attempts=1))("own")):
+                try:
+                    await call
+                except dwf.ActivityError:
+                    pass
+        """
+    )
+    assert house.notes() == ["default"] * 2 + ["inline"] * 2 + ["own"]
