@@ -76,6 +76,16 @@ class PowerCut:
         elif operation in ("fsync", "fdatasync"):
             self._synced(args[0], path)
 
+    def durable(self, path: str) -> bytes | None:
+        """What a power cut could not take from a file, at the least; None if it could take its name."""
+        key = self._key(path)
+        inode = self._durable.get(key)
+        for change in self._changes:
+            if key in change.names:
+                # A removal that may or may not have reached the disk already counts as one that has.
+                inode = change.names[key] if change.done or change.names[key] is None else inode
+        return None if inode is None else self._content.get(inode)
+
     def cut(self, chance: random.Random | None = None) -> None:
         """Power is lost and comes back. Without `chance`, nothing survives that was not synced."""
         names = dict(self._durable)
