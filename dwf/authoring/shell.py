@@ -96,20 +96,8 @@ async def sh(
     _check_pattern(expect)
     if timeout is not None and not micros(timeout):
         raise ValueRefused(what="timeout of dwf.sh()", why="no command ends within no time")
-    given: dict[str, Any] = {"argv": words}
-    variables = None if env is None else {_word(name): _word(value) for name, value in env.items()}
-    optional: dict[str, Any] = {
-        "script": script,
-        "cwd": cwd,
-        "env": variables,
-        "stdin": stdin,
-        "umask": umask,
-        "expect": expect,
-    }
-    # What is as usual is left out: it would be in every line of a history.
-    optional["ok_codes"] = None if tuple(ok_codes) == (0,) else list(ok_codes)
-    optional["max_output"] = None if max_output == 64 * 1024 else max_output
-    given.update({key: value for key, value in optional.items() if value is not None})
+    optional: dict[str, Any] = {"script": script, "cwd": cwd, "stdin": stdin, "umask": umask, "expect": expect}
+    given = _recorded(words, optional, env, ok_codes, max_output)
     name = _name(words, script)
     crash, left = recorded(on_crash, verify, orphan, name)
     call = ActivityCall(
@@ -134,6 +122,20 @@ def _word(value: object) -> str:
     if isinstance(value, str | int | float | PurePath) and not isinstance(value, bool):
         return str(value)
     raise ValueRefused(what="an argument of dwf.sh()", why=f"{value!r:.60} is not text, a number or a path")
+
+
+def _recorded(
+    words: list[str],
+    optional: dict[str, Any],
+    env: Mapping[str, object] | None,
+    ok_codes: Sequence[int],
+    max_output: int,
+) -> dict[str, Any]:
+    """The step's input. What is as usual is left out: it would be in every line of a history."""
+    optional["env"] = None if env is None else {_word(name): _word(value) for name, value in env.items()}
+    optional["ok_codes"] = None if tuple(ok_codes) == (0,) else list(ok_codes)
+    optional["max_output"] = None if max_output == 64 * 1024 else max_output
+    return {"argv": words, **{key: value for key, value in optional.items() if value is not None}}
 
 
 def _check_umask(umask: int | None) -> None:
