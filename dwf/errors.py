@@ -206,6 +206,13 @@ class ValueRefused(ScriptError):
     sentence = "{what}: {why}"
 
 
+class CannotReplay(ScriptError):
+    """The code that a run is to be replayed with cannot be loaded. (A script to start with is a ScriptRefused.)"""
+
+    code = "cannot-replay"
+    sentence = "run {run} cannot be replayed: {why}"
+
+
 class CodeMissing(ScriptError):
     """The code a run was started with cannot be found, or is not what it was."""
 

@@ -47,7 +47,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.CANCELLED: "the run was cancelled or terminated",
     Exit.WRONG_STATE: "too late or too early: the run is closed or moved away, the question answered or not asked",
     Exit.CONFLICT: "the id is in use",
-    Exit.DAMAGED: "a history is damaged, written by a newer dwf, or no longer fits its script",
+    Exit.DAMAGED: "a history is damaged, written by a newer dwf, or cannot be replayed with its script",
     Exit.INTERNAL: "a fault of dwf itself; please report it",
     Exit.CANNOT_CREATE: "the state directory, or a file in it, cannot be made",
     Exit.DISK: "the disk: full, read-only, an I/O error; nothing was acknowledged",
@@ -78,7 +78,7 @@ def of_run(status: Status, state: RunState | None) -> Exit:
 
 
 def worst(codes: Iterable[Exit]) -> Exit:
-    """One code for several runs: the first in order of the table's gravity that any of them has."""
+    """One code for several runs: the gravest that any of them has."""
     found = set(codes)
     return next((code for code in _GRAVEST_FIRST if code in found), Exit.OK)
 
@@ -97,4 +97,21 @@ _BY_STATUS = {
     "running": Exit.UNFINISHED,
     "waiting": Exit.UNFINISHED,
 }
-_GRAVEST_FIRST = (Exit.DAMAGED, Exit.FAILED, Exit.CANCELLED, Exit.WRONG_STATE, Exit.NEEDS_PERSON, Exit.UNFINISHED)
+_GRAVEST_FIRST = (
+    Exit.INTERNAL,
+    Exit.CONFIGURATION,
+    Exit.CANNOT_CREATE,
+    Exit.DISK,
+    Exit.DAMAGED,
+    Exit.NOT_PERMITTED,
+    Exit.FAILED,
+    Exit.CANCELLED,
+    Exit.CONFLICT,
+    Exit.WRONG_STATE,
+    Exit.BUSY,
+    Exit.NEEDS_PERSON,
+    Exit.NOT_FOUND,
+    Exit.USAGE,
+    Exit.UNFINISHED,
+    Exit.TIMEOUT,
+)

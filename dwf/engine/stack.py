@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from dwf.core.commands import waiting_lines
 from dwf.core.events import Opening
-from dwf.core.replay import Replay
+from dwf.core.replay import Program, Replay
+from dwf.core.state import RunState
 from dwf.core.tasks import WorkflowTask
-from dwf.engine.context import Codes
+from dwf.engine.context import Codes, Loaded
 from dwf.engine.runs import load
 from dwf.engine.summary import waits
 from dwf.engine.watchdog import Watchdog
-from dwf.errors import NotPermitted, WrongState
+from dwf.errors import CannotReplay, NotFound, NotPermitted, ScriptError, ScriptRefused, WrongState
 from dwf.store.room import Store
 
 
@@ -28,7 +29,7 @@ class TaskStack:
 def stack(store: Store, run: str, uid: int) -> list[TaskStack]:
     """The tasks of an open run. Runs its script as the caller, so it is refused for code that others own.
 
-    Raises NotFound (4), WrongState (7), NotPermitted (77), and the ScriptError that blocks the run.
+    Raises NotFound (4), WrongState (7), NotPermitted (77), and (65) what makes that it cannot be replayed.
     """
     view = load(store, run)
     if view.problem is not None:
@@ -39,9 +40,9 @@ def stack(store: Store, run: str, uid: int) -> list[TaskStack]:
         raise WrongState(what=f"run {run} is {state.status.value}; it waits nowhere", hint=f"dwf history {run}")
     if state.code_owner not in (uid, 0, -1):
         raise NotPermitted(what=f"the code of {run} belongs to uid {state.code_owner}; it will not be run as you")
-    loaded = Codes(store).of(state)
+    loaded, program = _code_of(store, state)
     openings = [event for event in view.events if isinstance(event, Opening)]
-    replay = Replay(loaded.script.program(state.head.workflow), state.head, openings, store.blobs.fetch)
+    replay = Replay(program, state.head, openings, store.blobs.fetch)
     watchdog = Watchdog()
     try:
         with watchdog.over(replay):
@@ -49,9 +50,20 @@ def stack(store: Store, run: str, uid: int) -> list[TaskStack]:
         awaited = [f"{wait.kind} {wait.what}" for wait in waits(state)]
         source = dict(loaded.sources.files)
         return [_of(task, replay, source, awaited) for task in replay.stack()]
+    except ScriptError as error:
+        error.facts.setdefault("run", run)  # for its hint
+        raise
     finally:
         replay.close()
         watchdog.close()
+
+
+def _code_of(store: Store, state: RunState) -> tuple[Loaded, Program]:
+    try:
+        loaded = Codes(store).of(state)
+        return loaded, loaded.script.program(state.head.workflow)
+    except (ScriptRefused, NotFound) as error:
+        raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
 
 
 def _of(task: WorkflowTask, replay: Replay, source: dict[str, bytes], awaited: list[str]) -> TaskStack:

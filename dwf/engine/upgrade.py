@@ -13,9 +13,9 @@ from dwf.engine.context import wall_clock_us
 from dwf.engine.runs import folded
 from dwf.engine.start import split_name
 from dwf.engine.watchdog import Watchdog
-from dwf.errors import Busy, WrongState
+from dwf.errors import Busy, CannotReplay, NotFound, ScriptError, ScriptRefused, WrongState
 from dwf.scripts.collect import collect
-from dwf.scripts.load import load
+from dwf.scripts.load import Script, load
 from dwf.store.code import bundle_hash
 from dwf.store.history import History
 from dwf.store.room import Store
@@ -23,24 +23,32 @@ from dwf.store.room import Store
 
 @dataclass(frozen=True)
 class Upgraded:
-    """A run on its new code. `unblocked`: it was blocked before, and goes on with the next tick."""
+    """A run on its new code. `unblocked`: it was blocked before, and goes on with the next tick.
+
+    `changed`: it was not on that code already; else nothing was recorded.
+    """
 
     run: str
     code: str
     unblocked: bool
+    changed: bool = True
 
 
 def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "") -> Upgraded:
     """Check that `script` replays the run's history, store it, and record that the run is on it now.
 
-    Raises NondeterminismError or another ScriptError (65) when it does not fit, Busy (75), WrongState (7), and what
-    `collect` and `load` raise. Nothing is changed then.
+    A run that is on this very code stays as it is; if it is blocked, it is tried again.
+    Raises NondeterminismError or another ScriptError (65) when it does not fit or cannot be loaded, Busy (75),
+    WrongState (7), NotFound (4) and NotPermitted (77) for the script's file. Nothing is changed then.
     """
     check_run_id(run)
     script_path, _ = split_name(script)
-    sources = collect(script_path)
-    content = bundle_hash(dict(sources.files), sources.main)
-    loaded = load(sources.files, sources.main, content, sources.origin)
+    try:
+        sources = collect(script_path)
+        content = bundle_hash(dict(sources.files), sources.main)
+        loaded = load(sources.files, sources.main, content, sources.origin)
+    except ScriptRefused as error:
+        raise CannotReplay(run=run, why=error.message, hint=error.hint) from error
     lock = store.locks.take(run)
     if lock is None:
         holder = store.locks.holder(run)
@@ -52,22 +60,32 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
             state = folded(history.events, path)
             if state.ended is not None:
                 raise WrongState(what=f"run {run} is {state.status.value}", hint="only open runs can be upgraded")
-            check_fits(store, loaded.program(state.head.workflow), state, history.events)
+            check_fits(store, _program(loaded, state), state, history.events)
             store.code.save(dict(sources.files), sources.main)
+            place = f"{sources.origin}/{sources.main}"
+            changed = (state.code, state.script) != (content, place)
             moved = CodeUpgraded(
                 code=content,
-                script=f"{sources.origin}/{sources.main}",
+                script=place,
                 code_owner=sources.owner,
                 by=by,
                 reason=reason,
             )
             store.index.mark_due(run)
-            history.stage(moved, wall_clock_us())
-            history.commit()
+            if changed:
+                history.stage(moved, wall_clock_us())
+                history.commit()
         finally:
             history.close()
     store.index.wake(run)
-    return Upgraded(run, content, state.blocked is not None)
+    return Upgraded(run, content, state.blocked is not None, changed)
+
+
+def _program(loaded: Script, state: RunState) -> Program:
+    try:
+        return loaded.program(state.head.workflow)
+    except NotFound as error:
+        raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
 
 
 def check_fits(store: Store, program: Program, state: RunState, events: list[Event]) -> None:
@@ -79,6 +97,9 @@ def check_fits(store: Store, program: Program, state: RunState, events: list[Eve
     try:
         with watchdog.over(replay):
             replay.apply(events)
+    except ScriptError as error:
+        error.facts.setdefault("run", state.head.run)  # for its hint
+        raise
     finally:
         replay.close()
         watchdog.close()

@@ -57,7 +57,7 @@ def _read(path: Path, shown: str) -> tuple[bytes, int]:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM):
             raise NotPermitted(what=f"{shown} cannot be read: {os.strerror(error.errno)}") from None
-        raise ScriptRefused(path=shown, why=os.strerror(error.errno or 0)) from None
+        raise ScriptRefused(path=shown, why=os.strerror(error.errno or 0), hint="give the path of a .py file") from None
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
         os.close(descriptor)
@@ -65,28 +65,36 @@ def _read(path: Path, shown: str) -> tuple[bytes, int]:
     with os.fdopen(descriptor, "rb") as file:
         source = file.read(SOURCE_LIMIT + 1)
     if len(source) > SOURCE_LIMIT:
-        raise ScriptRefused(path=shown, why=f"it is larger than {SOURCE_LIMIT:,} bytes")
+        raise ScriptRefused(path=shown, why=f"it is larger than {SOURCE_LIMIT:,} bytes", hint="dwf help limits")
     return source, about.st_uid
 
 
-def _beside(path: Path) -> str | None:
+def _beside(path: Path) -> str:
+    """What may have been meant by a script that is not there: one with nearly that name, or what else lies there."""
     from difflib import get_close_matches
 
     try:
-        names = [p.name for p in path.parent.iterdir() if p.suffix == ".py"][:500]
+        names = sorted(p.name for p in path.parent.iterdir() if p.suffix == ".py")[:500]
     except OSError:
         return f"there is no directory {path.parent}"
-    close = get_close_matches(path.name, names, 1, 0.6)
-    return f"did you mean {path.with_name(close[0])}?" if close else None
+    close = get_close_matches(path.name, [*names, *(name.removesuffix(".py") for name in names)], 1, 0.6)
+    if close:
+        return f"did you mean {path.with_name(close[0].removesuffix('.py') + '.py')}?"
+    if not names:
+        return f"there is no .py file in {path.parent}"
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"in {path.parent} there is {', '.join(names[:6])}{more}"
 
 
 def _parse(source: bytes, path: Path) -> ast.Module:
     try:
         return ast.parse(source, str(path))
     except SyntaxError as error:
-        raise ScriptRefused(path=f"{path}:{error.lineno}", why=f"syntax error: {error.msg}") from None
+        hint = f"mend line {error.lineno} of {path}; nothing was changed"
+        raise ScriptRefused(path=f"{path}:{error.lineno}", why=f"syntax error: {error.msg}", hint=hint) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ScriptRefused(path=str(path), why=f"it cannot be parsed: {error}") from None
+        hint = f"mend {path}; nothing was changed"
+        raise ScriptRefused(path=str(path), why=f"it cannot be parsed: {error}", hint=hint) from None
 
 
 def _local_imports(base: Path, importer: str, tree: ast.Module) -> Iterator[str]:

@@ -27,6 +27,7 @@ from dwf.errors import DiskError, DwfError, InternalError, NotFound, ScriptRefus
 from dwf.scripts.cut import Aside, Cut
 
 IMPORT_LIMIT_SECONDS = 10.0
+_LATER = "put what takes long into a step: the script is loaded again and again"
 
 
 class ImportTookTooLong(Cut):
@@ -95,7 +96,7 @@ def _loaded(room: _Room, main: str, path: str, limit: float) -> types.ModuleType
     room.leave()
     if cut_at is not None:
         at = f" ({cut_at})" if cut_at else ""
-        raise ScriptRefused(path=f"{path}{at}", why=f"its top level still runs after {limit:g} s")
+        raise ScriptRefused(path=f"{path}{at}", why=f"its top level still runs after {limit:g} s", hint=_LATER)
     if isinstance(loading.error, DiskError):
         raise loading.error
     if isinstance(loading.error, DwfError):
@@ -220,14 +221,24 @@ class _Source:
 
 
 def _refused(error: BaseException, path: str, mark: str) -> ScriptRefused:
-    lines = [line for line in traceback.extract_tb(error.__traceback__) if line.filename.endswith(mark)]
-    if isinstance(error, SyntaxError) and error.lineno:
-        where = f"{path}:{error.lineno}"
-    else:
-        where = f"{path} ({place(lines[-1].filename, lines[-1].lineno or 0)})" if lines else path
+    where, mend = _where(error, path, mark)
     if isinstance(error, SystemExit):
         return ScriptRefused(path=where, why="it calls sys.exit() when it is loaded", hint="put that in a function")
-    return ScriptRefused(path=where, why=f"{type(error).__name__}: {said(error)}")
+    hint = f"mend {mend}; nothing was changed"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = f"{mend} needs it: install it for {sys.executable}, or put {error.name}.py beside the script"
+    return ScriptRefused(path=where, why=f"{type(error).__name__}: {said(error)}", hint=hint)
+
+
+def _where(error: BaseException, path: str, mark: str) -> tuple[str, str]:
+    """Where a script failed when it was loaded, for the sentence; and the file and line that are to be mended."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"{path}:{error.lineno}", f"{path}:{error.lineno}"
+    own = [line for line in traceback.extract_tb(error.__traceback__) if line.filename.endswith(mark)]
+    if not own:
+        return path, path
+    file, line = own[-1].filename, own[-1].lineno or 0
+    return f"{path} ({place(file, line)})", f"{path.rpartition('/')[0]}/{file.removesuffix(mark)}:{line}"
 
 
 # -- what a script says -----------------------------------------------------------------------------------------

@@ -85,6 +85,9 @@ def test_of_several_runs_the_gravest_counts() -> None:
     assert worst([Exit.OK, Exit.UNFINISHED]) is Exit.UNFINISHED
     assert worst([Exit.CANCELLED, Exit.FAILED, Exit.OK]) is Exit.FAILED
     assert worst([Exit.FAILED, Exit.DAMAGED]) is Exit.DAMAGED
+    assert worst([Exit.NOT_FOUND, Exit.WRONG_STATE, Exit.BUSY]) is Exit.WRONG_STATE
+    for code in Exit:
+        assert worst([Exit.OK, code]) is code
 
 
 def errors() -> list[type[DwfError]]:

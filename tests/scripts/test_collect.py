@@ -81,9 +81,26 @@ def test_a_missing_script_is_not_found_and_a_close_name_is_offered(write: Write,
     write("", "rotate.py")
     with pytest.raises(NotFound) as error:
         collect(str(tmp_path / "rotat.py"))
-    assert error.value.exit_code == 4 and "rotate.py" in (error.value.hint or "")
+    assert error.value.exit_code == 4 and error.value.hint == f"did you mean {tmp_path / 'rotate.py'}?"
+    with pytest.raises(NotFound) as error:
+        collect(str(tmp_path / "rotate"))
+    assert error.value.hint == f"did you mean {tmp_path / 'rotate.py'}?"
     with pytest.raises(NotFound):
         collect(str(tmp_path / "no" / "such" / "dir.py"))
+
+
+def test_a_missing_script_is_answered_with_what_lies_there(write: Write, tmp_path: Path) -> None:
+    def hint() -> str | None:
+        with pytest.raises(NotFound) as error:
+            collect(str(tmp_path / "nosuch.py"))
+        return error.value.hint
+
+    assert hint() == f"there is no .py file in {tmp_path}"
+    for number in range(8):
+        write("", f"rotate_{number}.py")
+        if number == 1:
+            assert hint() == f"in {tmp_path} there is rotate_0.py, rotate_1.py"
+    assert (hint() or "").endswith("rotate_5.py and 2 more")
 
 
 @pytest.mark.parametrize("what", ["directory", "fifo", "device", "link to a directory", "through a file"])

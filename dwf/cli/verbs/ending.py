@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from dwf.cli.exits import Exit
+from dwf.cli.exits import worst
 from dwf.cli.options import ReasonOption, RunArgument, RunsArgument, TickOption, session_of
+from dwf.cli.session import Session
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import pick, say_tick
-from dwf.errors import UsageError, WrongState
+from dwf.cli.verbs.shared import pick, say_tick, tell_fault
+from dwf.errors import DwfError, UsageError, WrongState
+
+if TYPE_CHECKING:
+    from dwf.engine.upgrade import Upgraded
 
 
 def cancel(context: Context, run: RunArgument, reason: ReasonOption = "", tick: TickOption = False) -> int:
@@ -63,20 +68,39 @@ def upgrade(
     to: Annotated[str, Option("--to", metavar="SCRIPT", help="the mended script")],
     reason: ReasonOption = "",
 ) -> int:
-    """Move open runs to a mended script. Each is replayed against it first; what would diverge stays as it is."""
+    """Move open runs to a mended script. Each is replayed against it first; what would diverge stays as it is.
+
+    Of several, those that cannot be moved are told, and hold up none of the others. A run on that very code stays as
+    it is.
+    """
     from dwf.engine.upgrade import upgrade as move
 
     session = session_of(context)
     store = session.existing_store(run[0], write=True)
-    runs = [pick(session, store, name, changes=True) for name in run]
-    for name in runs:
-        moved = move(store, name, to, session.me, reason)
-        if session.is_json:
-            document = {"schema": "dwf.upgraded/1", "run": name, "code": moved.code, "unblocked": moved.unblocked}
-            session.screen.document(document, one_line=True)
-        else:
-            goes_on = "; it goes on" if moved.unblocked else ""
-            session.screen.line(f"{name} is on {to} @ {moved.code[:7]} now{goes_on}")
-        session.screen.flush()
-    say_tick(session, store, "acted on by the next tick")
-    return Exit.OK
+    failed, acted_on = [], False
+    for name in dict.fromkeys(run):
+        try:
+            name = pick(session, store, name, changes=True)
+            moved = move(store, name, to, session.me, reason)
+            _tell_upgraded(session, moved, to)
+            acted_on |= moved.changed or moved.unblocked
+        except DwfError as error:
+            if len(run) == 1:
+                raise
+            failed.append(tell_fault(session, error))
+    if acted_on:
+        say_tick(session, store, "acted on by the next tick")
+    return worst(failed)
+
+
+def _tell_upgraded(session: Session, moved: Upgraded, to: str) -> None:
+    if session.is_json:
+        document = {"schema": "dwf.upgraded/1", **dataclasses.asdict(moved)}
+        session.screen.document(document, one_line=True)
+    elif moved.changed:
+        goes_on = "; it goes on" if moved.unblocked else ""
+        session.screen.line(f"{moved.run} is on {to} @ {moved.code[:7]} now{goes_on}")
+    else:
+        again = "it is tried again" if moved.unblocked else "nothing was changed"
+        session.screen.line(f"{moved.run} is on {to} @ {moved.code[:7]} already; {again}")
+    session.screen.flush()

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dwf.cli.exits import Exit
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.session import LAST, Session
 from dwf.errors import NotFound, NotPermitted, UsageError, ValueRefused
 
 if TYPE_CHECKING:
+    from dwf.errors import DwfError
     from dwf.store.room import Store
 
 _JSON = """quote it for the shell: '{"host": "web1"}'; or put it into a file: @input.json"""
@@ -120,6 +122,17 @@ def warn_of_no_tick(session: Session, store: Store) -> None:
     last = store.index.last_tick_us()
     if tick_is_late(last, session.clock) and not someone_drives(store):
         session.screen.warn(f"{tick_words(last, session.clock)}: is it in cron? dwf help cron; by hand: dwf tick")
+
+
+def tell_fault(session: Session, error: DwfError) -> Exit:
+    """One of several things that were asked for was refused: say and note it as if it were the only one."""
+    from dwf.cli.faults import fault_of
+    from dwf.cli.refusals import note
+
+    fault = fault_of(error)
+    note(session, fault)
+    fault.tell(session.screen, session.is_json)
+    return Exit(fault.exit)
 
 
 def refuse_both(one: bool, other: bool, names: str) -> None:
