@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock upgrade export import stack verify adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -57,11 +57,13 @@ _dwf_verb() {
     terminate) options='-m --reason -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
+    repair) options='--truncate-at --i-know -m --reason -l --last'; first=runs; rest=- ;;
     upgrade) options='--to -m --reason -l --last'; first=runs; rest=runs ;;
     export) options='--move -m --reason -l --last'; first=runs; rest=- ;;
     import) options='--resume -m --reason'; first=files; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;
+    init) options='--shared --group --catalogue --cron --systemd'; first=-; rest=- ;;
     adopt) options='-y --yes'; first=-; rest=- ;;
     audit) options='--since -l --last'; first=runs; rest=- ;;
     doctor) options='--fix --rebuild-index'; first=-; rest=- ;;
@@ -82,7 +84,8 @@ _dwf_value() {
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --result) kind=files ;;
     --to) kind=files ;;
-    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--since) kind=- ;;
+    --catalogue) kind=files ;;
+    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -116,6 +116,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf unblock rotate-web1 -m 'mount is back' --tick", "and drive it here at once")),
     ),
     Verb(
+        "repair", "Repair", "repairing", "go on with a damaged history as far as it is sound",
+        (("dwf repair rotate-web1", "what would be lost; changes nothing"),
+         ("dwf repair rotate-web1 --truncate-at 40 --i-know -m 'no backup'", "give up line 40 and all behind it")),
+    ),
+    Verb(
         "upgrade", "Repair", "ending", "move runs to a mended script, if their history fits it",
         (("dwf upgrade rotate-web1 --to rotate.py", "refused if it would diverge; nothing is changed then"),
          ("dwf upgrade web1 web2 --to rotate.py -m 'bug 4711'", "several at once")),
@@ -139,6 +144,11 @@ VERBS: tuple[Verb, ...] = (
         "verify", "Admin", "verifying", "check histories line by line: hashes, chain, order",
         (("dwf verify", "all runs"),
          ("dwf verify --witness /mnt/log/dwf.witness", "also against what a witness has kept (dwf help security)")),
+    ),
+    Verb(
+        "init", "Admin", "settling", "make a state directory knowingly; print what makes it tick",
+        (("dwf init --cron", "a line for crontab, with whole paths"),
+         ("dwf init --shared --group ops --catalogue /srv/dwf/workflows", "one user drives, a group answers")),
     ),
     Verb(
         "adopt", "Admin", "admin", "bind a state directory that was moved or restored to this machine",

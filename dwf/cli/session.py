@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dwf.cli.times import Clock
     from dwf.core.events import Identity
     from dwf.store.room import Store
+    from dwf.store.sharing import Sharing
 
 FORMATS = ("table", "wide", "json", "jsonl", "name")
 COLORS = ("auto", "always", "never")
@@ -106,13 +107,27 @@ class Session:
             raise UsageError(what="--home is empty", hint="leave it out for the default place, or name a directory")
         return home_path({"DWF_HOME": asked}, os.geteuid())
 
-    def store(self, *, create: bool = False, write: bool = True) -> Store:
-        """The state directory, open. Raises CannotCreate, NotPermitted, BadConfiguration."""
+    def store(
+        self, *, create: bool = False, write: bool = True, post: bool = False, share: Sharing | None = None
+    ) -> Store:
+        """The state directory, open; see `Store.open`. Raises CannotCreate, NotPermitted, BadConfiguration."""
         from dwf.store.layout import is_default_place
         from dwf.store.room import Store
 
         parents = self.options.get("home") is None and is_default_place(self.environ)
-        return Store.open(self.home, create=create, parents=parents, write=write)
+        return Store.open(self.home, create=create, parents=parents, write=write, post=post, share=share)
+
+    @cached_property
+    def is_operator(self) -> bool:
+        """Whether the state directory is a shared one that another user drives: the caller can post, and look."""
+        from dwf.store.sharing import GROUP_ENTERS
+
+        try:
+            found = os.stat(self.home)  # noqa: PTH116 - paths of the store are text
+        except OSError:
+            return False  # there is none yet; what else is wrong with it is said by who opens it
+        is_anothers = found.st_uid != os.geteuid() and found.st_mode & GROUP_ENTERS
+        return bool(is_anothers) and self.store(post=True).is_operator
 
     def store_to_read(self) -> Store | None:
         """The state directory for reading, anybody's; None if nothing was ever started there.
@@ -128,14 +143,17 @@ class Session:
             )
         return None
 
-    def existing_store(self, run: str, *, write: bool = False) -> Store:
-        """The state directory that must hold this run. Raises UsageError for no id, NotFound if there is none yet."""
+    def existing_store(self, run: str, *, write: bool = False, post: bool = False) -> Store:
+        """The state directory that must hold this run. post: to post to it only.
+
+        Raises UsageError for no id, NotFound if there is none yet.
+        """
         from dwf.core.messages import check_run_id
 
         if run != LAST:
             check_run_id(run)  # what is no id is refused as such, whether there is a directory or not
         if os.path.lexists(self.home):
-            return self.store(write=write)
+            return self.store(write=write, post=post)
         which = "there is no last run" if run == LAST else f"there is no run {run!r}"
         raise NotFound(
             what=f"{which}: nothing was started in {self.home} yet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,10 +18,13 @@ from dwf.errors import DwfError, HistoryCorrupt, NotFound, UsageError
 from dwf.store.history import read_history
 from dwf.store.layout import run_of
 from dwf.store.letters import Letter
+from dwf.store.refused import MOST as MOST_BAD
+from dwf.store.refused import BadMail
 from dwf.store.room import Store
 from dwf.store.row import Row
 
 _SHOWN = 5
+_REMEMBERED_US = 7 * 24 * 3600 * 1_000_000
 _LOOKED_INTO = 200
 _SHORT_BYTES = 64 * 1024
 
@@ -86,10 +90,19 @@ def resolve(store: Store, text: str) -> str:
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        close = get_close_matches(text, known, 1)
-        raise NotFound(what=f"there is no run {text}", hint=f"did you mean {close[0]}?" if close else "dwf list")
+        raise _no_run(store, text, known)
     more = f" and {len(fitting) - _SHOWN} more" if len(fitting) > _SHOWN else ""
     raise UsageError(what=f"{text} begins {len(fitting)} run ids", hint=", ".join(fitting[:_SHOWN]) + more)
+
+
+def _no_run(store: Store, run: str, known: list[str]) -> NotFound:
+    if store.shared and store.mailbox.has_mail(run):
+        return NotFound(what=f"there is no run {run} yet: it was asked for", hint="the next tick starts it, or refuses")
+    refused = refused_mail(store, run) if store.shared else []
+    if refused:
+        return NotFound(what=f"there is no run {run}: {refused[-1].reason}", hint="dwf inbox tells what was refused")
+    close = get_close_matches(run, known, 1)
+    return NotFound(what=f"there is no run {run}", hint=f"did you mean {close[0]}?" if close else "dwf list")
 
 
 def last_started(store: Store, by: Identity) -> str:
@@ -111,11 +124,7 @@ def load(store: Store, run: str) -> RunView:
     try:
         reading = read_history(path)
     except NotFound:
-        known = _all_ids(store)
-        close = get_close_matches(run, known, 1)
-        raise NotFound(
-            what=f"there is no run {run}", hint=f"did you mean {close[0]}?" if close else "dwf list"
-        ) from None
+        raise _no_run(store, run, _all_ids(store)) from None
     state, problem = None, reading.problem
     if reading.events and isinstance(reading.events[0], WorkflowStarted):
         try:
@@ -193,22 +202,35 @@ def late_mail(store: Store, run: str) -> list[Letter]:
     return store.mailbox.late(run)
 
 
-def refused_mail(store: Store, run: str | None = None) -> int:
-    """How many files in the mailbox were no messages; for a run: those that bear its name."""
-    if run is None:
-        return store.mailbox.count_bad()
-    return sum(store.mailbox.run_of(bad.name) == run for bad in store.mailbox.bad())
+def refused_count(store: Store) -> int:
+    """How many files in the mailbox were no messages, or were not allowed."""
+    return store.mailbox.count_bad()
 
 
-def inbox(store: Store) -> list[Need]:
-    """Everything that needs a person, what ends first first."""
-    needs: list[Need] = []
+def refused_mail(store: Store, run: str) -> list[BadMail]:
+    """What bears the name of a run and was refused, the newest last."""
+    return [bad for bad in store.mailbox.bad(MOST_BAD) if store.mailbox.run_of(bad.name) == run]
+
+
+def inbox(store: Store, uid: int | None = None) -> list[Need]:
+    """Everything that needs a person, what ends first first. uid: in a shared directory, also what he was refused."""
+    needs = _refused_to(store, uid) if store.shared and uid is not None else []
     for summary in summaries(store, open_only=True):
         if summary.status is Status.CORRUPT or summary.status is Status.NEWER:
             needs.append(Need("FIX", summary.run, summary.waiting, "whoever keeps the disk", summary.updated_us))
         elif summary.status is Status.BLOCKED or summary.step in ("approve", "decide"):
             needs += _needs_of(store, load(store, summary.run))
     return sorted(needs, key=lambda need: (need.until_us is None, need.until_us or need.since_us))
+
+
+def _refused_to(store: Store, uid: int) -> list[Need]:
+    """Messages of a user that were refused lately: nobody else would tell him."""
+    since = time.time_ns() // 1000 - _REMEMBERED_US
+    return [
+        Need("REFUSED", store.mailbox.run_of(bad.name) or "-", bad.reason, "you", bad.at_us)
+        for bad in store.mailbox.bad(MOST_BAD)
+        if bad.uid == uid and bad.at_us > since
+    ][-_SHOWN:]
 
 
 def _needs_of(store: Store, view: RunView) -> list[Need]:

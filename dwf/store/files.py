@@ -162,9 +162,9 @@ class Disk:
         """Give it to a group; its owner stays. Links are not followed."""
         self._do("chgrp", path, _lchgrp, path, gid)
 
-    def touch(self, path: str) -> None:
-        """Set its time to now."""
-        self._do("touch", path, os.utime, path)
+    def touch(self, path: str, at: int | None = None) -> None:
+        """Set its time: to now, or to seconds since the epoch."""
+        self._do("touch", path, os.utime, path, None if at is None else (at, at))
 
     def rmdir(self, path: str) -> None:
         self._do("rmdir", path, os.rmdir, path)

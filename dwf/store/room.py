@@ -12,6 +12,7 @@ from dwf.store.layout import Layout, adopt_home, open_home, refuse_network
 from dwf.store.locks import RunLocks
 from dwf.store.mailbox import Mailbox
 from dwf.store.outputs import Outputs
+from dwf.store.sharing import Sharing
 from dwf.store.unseen import Unseen
 
 
@@ -35,14 +36,21 @@ class Store:
 
     @classmethod
     def open(
-        cls, home: str, *, create: bool = False, parents: bool = False, write: bool = True, post: bool = False
+        cls,
+        home: str,
+        *,
+        create: bool = False,
+        parents: bool = False,
+        write: bool = True,
+        post: bool = False,
+        share: Sharing | None = None,
     ) -> Store:
         """The state directory at `home`, checked, and made if `create` is given. Raises what `open_home` raises.
 
-        post: only to post to it, which in a shared one its members may do, too.
+        post: only to post to it, which in a shared one its members may do, too. share: what is made is shared so.
         """
         disk = Disk()
-        layout = open_home(disk, home, create, parents=parents, write=write and not post, post=post)
+        layout = open_home(disk, home, create, parents=parents, write=write and not post, post=post, share=share)
         if write or post:
             # It may have been moved, or mounted over, since it was made.
             refuse_network(layout.home)

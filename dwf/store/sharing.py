@@ -77,6 +77,8 @@ def read_sharing(layout: Layout, home: os.stat_result) -> Sharing | None:
         text = read_regular(layout.shared, _LONGEST).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise _not_a_member(layout, home.st_gid) from None
     except OSError as error:
         raise disk_error("look at", layout.shared, error) from error
     if found.st_uid != home.st_uid or found.st_mode & WRITABLE_BY_OTHERS:
@@ -105,6 +107,7 @@ def write_marker(disk: Disk, layout: Layout, sharing: Sharing) -> None:
     disk.discard(fresh)
     disk.write_new(fresh, os.fsencode(text), READABLE)
     disk.chown_group(fresh, sharing.gid)
+    disk.touch(fresh, 0)  # its time is that of the last tick, and there was none yet
     disk.rename(fresh, layout.shared)
 
 
@@ -135,9 +138,16 @@ def refuse_stranger(layout: Layout, sharing: Sharing, post: bool) -> None:
             what=f"{layout.home} is shared: only its engine (uid {sharing.engine}) does that, not you (uid {uid})",
             hint="what you may do: start, signal, approve, reject, cancel; dwf help security",
         )
-    raise NotPermitted(
-        what=f"{layout.home} is shared with group {sharing.gid}, and you (uid {uid}) are not in it",
-        hint=f"as root: usermod -aG {_name_of(sharing.gid)} YOU; then log in anew",
+    raise _not_a_member(layout, sharing.gid)
+
+
+def _not_a_member(layout: Layout, gid: int) -> Exception:
+    from dwf.errors import NotPermitted
+
+    name = _name_of(gid)
+    return NotPermitted(
+        what=f"{layout.home} is for the members of group {name}, and you (uid {os.geteuid()}) are not in it",
+        hint=f"as root: usermod -aG {name} YOU; then log in anew",
     )
 
 

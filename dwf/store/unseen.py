@@ -32,7 +32,7 @@ class Unseen(Index):
     def last_tick_us(self) -> int | None:
         """When a tick last said that it was here, microseconds UTC; None if that is not known."""
         try:
-            return os.stat(self._layout.shared).st_mtime_ns // 1000
+            return os.stat(self._layout.shared).st_mtime_ns // 1000 or None
         except OSError:
             return None
 

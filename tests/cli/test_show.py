@@ -201,7 +201,7 @@ KEYS = {
     "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "nonce", "workflow", "script", "code",
     "code_mode", "input", "tags", "reason", "by", "started", "start_at", "updated", "ended", "events", "status_text",
     "result", "error", "blocked", "cancel", "moved", "steps_done", "done", "signals", "approvals", "waits", "mail",
-    "late", "refused", "next",
+    "late", "refused", "refused_why", "next",
 }  # fmt: skip
 
 

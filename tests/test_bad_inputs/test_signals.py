@@ -290,7 +290,7 @@ def test_what_was_refused_is_counted_where_people_look(dwf: Terminal) -> None:
     dwf.tick()
     assert "2 files were refused" in dwf.typed("inbox").err
     page = dwf.typed("show", "one").is_clean().out
-    assert "refused  a file" in page and "mail/bad" in page
+    assert "refused  a message, by " in page
     assert dwf.show("one")["refused"] == 1
 
 

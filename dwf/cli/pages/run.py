@@ -53,7 +53,7 @@ class Facts:
     waits: Sequence[Wait] = ()
     mail: Sequence[Posted] = field(default_factory=tuple)
     late: Sequence[Posted] = field(default_factory=tuple)
-    refused: int = 0
+    refused: Sequence[str] = ()
     last_tick_us: int | None = None
     driving: bool = False
     warnings: Sequence[str] = ()
@@ -243,8 +243,8 @@ class RunPage:
         if facts.late:
             yield from self._item("late", [*self._letters(facts.late), "came too late, and did nothing"])
         if facts.refused:
-            files = "a file" if facts.refused == 1 else f"{facts.refused} files"
-            yield from self._item("refused", [f"{files} in the mailbox: no message of dwf, see mail/bad"])
+            more = [f"and {len(facts.refused) - _MOST_MAIL} more"] if len(facts.refused) > _MOST_MAIL else []
+            yield from self._item("refused", [*facts.refused[-_MOST_MAIL:], *more])
 
     def _letters(self, mail: Sequence[Posted]) -> list[str]:
         told = [f"{m.what}, by {m.by} {self._clock.ago(m.posted_us)}" for m in mail[:_MOST_MAIL]]

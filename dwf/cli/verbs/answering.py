@@ -30,7 +30,7 @@ def inbox(context: Context) -> int:
     session = session_of(context)
     screen = session.screen
     store = session.store_to_read()
-    needs = needs_of(store) if store is not None else []
+    needs = needs_of(store, session.me.uid) if store is not None else []
     if session.output == "json":
         screen.document(inbox_document(needs))
     elif session.output == "jsonl":
@@ -51,9 +51,9 @@ def inbox(context: Context) -> int:
 
 
 def _tell_refused(session: Session, store: Store) -> None:
-    from dwf.engine.runs import refused_mail
+    from dwf.engine.runs import refused_count
 
-    if count := refused_mail(store):
+    if count := 0 if store.is_operator else refused_count(store):
         files = "1 file was" if count == 1 else f"{count} files were"
         session.screen.say(f"{files} refused, being no message: see {store.layout.mail_bad}, and tidy it up")
 
@@ -91,7 +91,7 @@ def _answer(
     from dwf.engine.post import answer
 
     session = session_of(context)
-    store = session.existing_store(run, write=True)
+    store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     return tell_posted(session, store, answer(store, run, yes, session.me, reason, step=step, if_hash=if_hash), tick)
 
@@ -119,7 +119,7 @@ def signal(
 
     session = session_of(context)
     data = encode(_payload(payload or [], f"dwf signal {'-l' if run == LAST else run} {name}"), "the payload")
-    store = session.existing_store(run, write=True)
+    store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     awaited = _awaited(store, run)
     posted = post(store, run, name, data, session.me, reason, key)
@@ -184,6 +184,12 @@ def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> i
     from dwf.cli.verbs.starting import drive_once
     from dwf.engine.post import check_heard
 
-    code = drive_once(session, store, posted.run)
+    if store.is_operator:
+        from dwf.cli.requesting import follow_run
+
+        say_tick(session, store, "acted on by the next tick")
+        code = follow_run(session, store, posted.run, until_it_waits=True)
+    else:
+        code = drive_once(session, store, posted.run)
     check_heard(store, posted)
     return code

@@ -23,7 +23,7 @@ def cancel(context: Context, run: RunArgument, reason: ReasonOption = "", tick: 
     from dwf.engine.post import cancel as post
 
     session = session_of(context)
-    store = session.existing_store(run, write=True)
+    store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     return tell_posted(session, store, post(store, run, session.me, reason), tick)
 
@@ -43,7 +43,7 @@ def terminate(
     from dwf.engine.post import terminate as post
 
     session = session_of(context)
-    store = session.existing_store(run, write=True)
+    store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     _, facts = look(store, run)
     if facts.status.closed:

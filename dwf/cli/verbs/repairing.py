@@ -37,7 +37,7 @@ def step(
     if result is not None and act != "complete":
         raise UsageError(what=f"--result does not go with {act}", hint="only dwf step complete gives a result")
     data = b"null" if result is None else encode(given_json(result, "the result"), "the result")
-    store = session.existing_store(run, write=True)
+    store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     return tell_posted(session, store, decide(store, run, act, session.me, reason, step=which, result=data), tick)
 
@@ -50,6 +50,47 @@ def unblock(context: Context, run: RunArgument, reason: ReasonOption = "", tick:
     from dwf.engine.stepping import unblock as let_go
 
     session = session_of(context)
-    store = session.existing_store(run, write=True)
+    store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     return tell_posted(session, store, let_go(store, run, session.me, reason), tick)
+
+
+def repair(
+    context: Context,
+    run: RunArgument,
+    truncate_at: Annotated[
+        int | None, Option("--truncate-at", metavar="LINE", help="give up this line and all behind it")
+    ] = None,
+    i_know: Annotated[bool, Option("--i-know", help="what is lost was read, and may happen again")] = False,
+    reason: ReasonOption = "",
+) -> int:
+    """Go on with a damaged history as far as it is sound, when no backup is left.
+
+    Without options it says what would be lost, and changes nothing. What is cut off is kept beside the history; who
+    gave it up and why is recorded. Steps that ran behind the damage run again.
+    """
+    from dwf.cli.exits import Exit
+    from dwf.engine.repair import give_up, loss
+    from dwf.errors import UsageError
+
+    session = session_of(context)
+    store = session.existing_store(run, write=truncate_at is not None)
+    run = pick(session, store, run, changes=truncate_at is not None)
+    lost = loss(store, run, truncate_at)
+    if session.is_json:
+        session.screen.document({"schema": "dwf.loss/1", "run": run, "file": lost.path, "line": lost.line,
+                                 "lines": lost.lines, "bytes": lost.size, "did": lost.did, "said": lost.said,
+                                 "done": i_know and truncate_at is not None})  # fmt: skip
+    else:
+        session.screen.line(f"{lost.path}: {lost.lines} lines from line {lost.line} on, {lost.size} bytes")
+        session.screen.line("steps that ended there, and would run again: " + (", ".join(lost.did) or "none"))
+        session.screen.line("what people said there: " + (", ".join(lost.said) or "nothing"))
+    command = f"dwf repair {run} --truncate-at {lost.line} --i-know -m ..."
+    if truncate_at is None:
+        session.screen.say(("next: ", "cyan"), f"put back a backup (dwf help stuck), or: {command}")
+        return Exit.OK
+    if not i_know:
+        raise UsageError(what="nothing was changed: what is lost has to be known", hint=command)
+    give_up(store, run, truncate_at, session.me, reason)
+    session.screen.say(f"{run} goes on from line {truncate_at - 1}; the next tick drives it")
+    return Exit.OK

@@ -77,6 +77,10 @@ def start(
     request = _request(
         session, script, values, id_, input_, tag, _when(session, at, in_), if_exists, _is_live(code, live), reason
     )
+    if session.is_operator:
+        from dwf.cli import requesting
+
+        return requesting.start(session, request, tick=tick, wait=wait, timeout_us=timeout_us)
     store, started = _begin(session, request)
     _tell_started(session, store, started, here=tick)
     if tick:
@@ -109,6 +113,10 @@ def run(
     if help_:
         return _explain(context, session, script)
     request = _request(session, script, values, id_, input_, tag, None, if_exists, _is_live(code, live), reason)
+    if session.is_operator:
+        from dwf.cli import requesting
+
+        return requesting.run(session, request)
     store, started = _begin(session, request)
     from dwf.cli.attended import attend
 

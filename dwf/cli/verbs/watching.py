@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dwf.core.state import Status
     from dwf.engine.runs import RunView
     from dwf.store.letters import Letter
+    from dwf.store.refused import BadMail
     from dwf.store.room import Store
 
 _FOLLOW_SECONDS = 0.25
@@ -136,7 +137,7 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         waits=waits(view.state) if is_open and view.state is not None else (),
         mail=tuple(_posted(letter) for letter in pending_mail(store, run)),
         late=tuple(_posted(letter) for letter in late_mail(store, run)),
-        refused=refused_mail(store, run),
+        refused=tuple(_refused(bad) for bad in refused_mail(store, run)),
         last_tick_us=store.index.last_tick_us(),
         driving=someone_drives(store),
         warnings=_warnings(store, view.run, view.link) if is_open else (),
@@ -154,6 +155,13 @@ def _warnings(store: Store, run: str, link: int) -> list[str]:
         return []
     split = [line.split(" ", 2) for line in lines]
     return [words[2] for words in split if len(words) == 3 and words[1] in ("WARNING", "ERROR")]
+
+
+def _refused(bad: BadMail) -> str:
+    from dwf.engine.identity import login_of
+
+    sender = "" if bad.uid < 0 else f", by {login_of(bad.uid) or f'uid {bad.uid}'}"
+    return f"a message{sender}: {bad.reason}"
 
 
 def _posted(letter: Letter) -> Posted:
