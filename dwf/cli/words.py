@@ -155,7 +155,7 @@ def _over(e: ev.ActivityCompleted, thread: Thread) -> Told:
 def _decided(what: str, word: str, decided: ev.Decision) -> Told:
     """A step's fate as a person, or its probe, has said it."""
     by = person(decided.by, uid=True) if decided.by else "by its probe"
-    return Told(f"{what}  {word}{_why(decided.reason)}", by)
+    return Told(f"{what}  {word}{_why(decided.reason)}".replace("    ", "  "), by)
 
 
 def _failed(e: ev.ActivityFailed, thread: Thread) -> Told:
@@ -187,6 +187,12 @@ def place(e: ev.RunMoved | ev.RunAdopted | ev.RunImported) -> str:
     host = e.by.host if e.by is not None else ""
     machine = f"{host or 'a host'} (machine {e.machine[:8] or 'unknown'})"
     return f"into {e.to}, from {machine}" if isinstance(e, ev.RunMoved) else f"on {machine}"
+
+
+def _repaired(e: ev.HistoryRepaired, thread: Thread) -> Told:
+    if e.decided is not None:
+        return _decided(f"{e.dropped_bytes} bytes were given up", "", e.decided)
+    return Told(f"{e.dropped_bytes} bytes of an unfinished record were cut off")
 
 
 def _ended(e: Any) -> str:
@@ -240,7 +246,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.RunBlocked: _blocked,
     ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),
     ev.CodeUpgraded: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7]}{_why(e.reason)}", person(e.by)),
-    ev.HistoryRepaired: lambda e, t: Told(f"{e.dropped_bytes} bytes of an unfinished record were cut off"),
+    ev.HistoryRepaired: _repaired,
     ev.RunMoved: _moving,
     ev.RunAdopted: _moving,
     ev.RunImported: _moving,

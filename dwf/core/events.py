@@ -361,10 +361,11 @@ class CodeUpgraded(Progress, frozen=True, kw_only=True):
 
 
 class HistoryRepaired(Progress, frozen=True, kw_only=True):
-    """A torn tail was cut off before anything new was written; the cut bytes are kept beside the histories."""
+    """A torn tail was cut off, or what a person has given up (`decided`); the bytes are kept beside the histories."""
 
     dropped_bytes: int
     sha256: str
+    decided: Decision | None = None
 
 
 class _Moving(Progress, frozen=True, kw_only=True):

@@ -91,6 +91,8 @@ class _Drive:
             self.journal = Journal(self._engine, self._run, self._link)
         except (HistoryCorrupt, NewerFormat) as error:
             return unreadable(self._store, self._run, self._link, error)
+        if self._lock.deaths:
+            self._lock.come_to(sum(event.role is not ev.Role.PROGRESS for event in self.journal.history.events))
         self.steps = Steps(self._engine, self.journal, self._reports)
         try:
             while True:

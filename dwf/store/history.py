@@ -12,11 +12,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dwf.core.duration import unstamp
-from dwf.core.events import Event, Role, WorkflowStarted
-from dwf.errors import DiskError, DwfError, HistoryCorrupt, InternalError, NewerFormat, NotFound, ValueRefused
+from dwf.core.events import Decision, Event, Role, WorkflowStarted
+from dwf.errors import (
+    DiskError,
+    DwfError,
+    HistoryCorrupt,
+    InternalError,
+    NewerFormat,
+    NotFound,
+    ValueRefused,
+    WrongState,
+)
 from dwf.store import record
 from dwf.store.files import Disk, disk_error, open_to_read, read_all, read_regular
 from dwf.store.mend import Mend, directory_of
@@ -71,6 +80,28 @@ class History:
                 raise found.finding.error()
             history = cls(disk, path, fd, found)
             history._believe(found, now_us)
+        except BaseException:
+            os.close(fd)
+            raise
+        return history
+
+    @classmethod
+    def cut(cls, disk: Disk, path: str, line: int, decided: Decision, now_us: int) -> History:
+        """Open a damaged history without what stands from `line` on: a person has given that up.
+
+        What is cut off is kept, and HistoryRepaired says who and why. Nothing before that line may be damaged. Raises
+        WrongState for a line that is not in it, or that would leave damage or nothing; and like `open`.
+        """
+        fd = disk.open_regular(path, append=True, owner=os.geteuid())
+        try:
+            data = read_all(fd, path)
+            lines = data.splitlines(keepends=True)
+            kept = b"".join(lines[: line - 1])
+            found = examine(kept, path)
+            if not 1 < line <= len(lines) or found.finding is not None or found.tail:
+                raise WrongState(what=f"line {line} is none from which on this history could be given up")
+            history = cls(disk, path, fd, replace(found, tail=data[len(kept) :]))
+            history._believe(replace(found, tail=data[len(kept) :]), now_us, decided)
         except BaseException:
             os.close(fd)
             raise
@@ -170,10 +201,10 @@ class History:
 
     # -- opening -----------------------------------------------------------------------------------------------
 
-    def _believe(self, found: Examined, now_us: int) -> None:
+    def _believe(self, found: Examined, now_us: int, decided: Decision | None = None) -> None:
         """Make durable what was found, and mend the tail."""
         mend = Mend(self._disk, self.path)
-        cut = mend.keep(found.tail)
+        cut = mend.keep(found.tail, decided)
         if found.tail:
             self._disk.truncate(self._fd, self.size, self.path)
         # A killed process may have left records in memory only,

@@ -52,15 +52,17 @@ class Holder:
 class RunLock:
     """A lock that is held. Leave it with `release`, or use it in a `with`.
 
-    deaths: how many holders before this one, in this boot, died holding it, without one that gave it up between them.
+    deaths: how many holders before this one, in this boot, died holding it, without one that gave it up or came further
+    between them.
     """
 
-    __slots__ = ("__weakref__", "_fd", "_locks", "deaths", "path", "run")
+    __slots__ = ("__weakref__", "_at", "_fd", "_locks", "deaths", "path", "run")
 
     def __init__(self, locks: RunLocks, run: str, path: str, fd: int) -> None:
         # The reference to `locks` keeps alive what closes the copies of forked children.
         self._locks, self.run, self.path, self._fd = locks, run, path, fd
         self.deaths = 0
+        self._at: int | None = None
 
     def __enter__(self) -> RunLock:
         return self
@@ -71,6 +73,15 @@ class RunLock:
     def intact(self) -> bool:
         """Whether it still keeps others out: held, and its file not removed by hand."""
         return self._fd >= 0 and is_at(self._fd, self.path)
+
+    def come_to(self, progress: int) -> None:
+        """Say how far the run is, if a holder died. Who came further than the last one has died of something else."""
+        if not self.deaths:
+            return
+        if self._at is not None and progress > self._at:
+            self.deaths = 1
+        self._at = progress
+        self._locks._sign(self)
 
     def forgive(self) -> None:
         """Forget the deaths: a person has let the run go on."""
@@ -136,7 +147,7 @@ class RunLocks:
             lock._forget()  # its last holder unlinked the file between our open and our lock
         self._held.add(lock)
         try:
-            lock.deaths = self._deaths(path)
+            lock.deaths, lock._at = self._deaths(path)
             self._sign(lock)
         except BaseException:
             lock.release()
@@ -217,13 +228,13 @@ class RunLocks:
         except FileNotFoundError as error:
             raise disk_error("create", self._directory, error) from error
 
-    def _deaths(self, path: str) -> int:
-        """How many died in a row, in this boot, holding the lock: as many as the last one wrote, and he."""
+    def _deaths(self, path: str) -> tuple[int, int | None]:
+        """How many died in a row, in this boot, holding the lock: as many as the last wrote, and he. How far he was."""
         fields = dict(word.partition("=")[::2] for word in _read(path).split())
         if fields.get("boot") != host.boot_id():
-            return 0
-        told = fields.get("deaths", "0")
-        return 1 + (int(told) if told.isascii() and told.isdecimal() else 0)
+            return 0, None
+        told, at = (fields.get(name, "") for name in ("deaths", "at"))
+        return 1 + (int(told) if _is_number(told) else 0), int(at) if _is_number(at) else None
 
     def _sign(self, lock: RunLock) -> None:
         """Say who holds it. The lock holds without it, so a full disk is no reason to stop."""
@@ -231,6 +242,7 @@ class RunLocks:
 
         fd, path = lock._fd, lock.path
         deaths = f" deaths={lock.deaths}" if lock.deaths else ""
+        deaths += f" at={lock._at}" if lock.deaths and lock._at is not None else ""
         text = f"{self._me()} since={time.time_ns() // 1000}{deaths}\n"
         try:
             # Only if a killed holder left something: ext4 flushes a file that was truncated to 0, which costs 0.2 ms.
@@ -279,6 +291,10 @@ def is_at(fd: int, path: str) -> bool:
         return False
     mine = os.fstat(fd)
     return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 20
 
 
 def _lives(holder: Holder) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from hashlib import sha256
 
-from dwf.core.events import Event, HistoryRepaired
+from dwf.core.events import Decision, Event, HistoryRepaired
 from dwf.store.files import Disk, read_regular
 
 
@@ -24,7 +24,7 @@ class Mend:
     def __init__(self, disk: Disk, path: str) -> None:
         self._disk, self._path, self._copy = disk, path, f"{path}.torn"
 
-    def keep(self, tail: bytes) -> HistoryRepaired | None:
+    def keep(self, tail: bytes, decided: Decision | None = None) -> HistoryRepaired | None:
         """A durable copy of the tail, and the event to record; None if nothing is torn or left to be told."""
         kept = self._kept()
         if tail and kept != tail:
@@ -36,7 +36,7 @@ class Mend:
             self._disk.fsync_dir(directory_of(self._path))
         if kept is None:
             return None
-        return HistoryRepaired(dropped_bytes=len(kept), sha256=sha256(kept).hexdigest())
+        return HistoryRepaired(dropped_bytes=len(kept), sha256=sha256(kept).hexdigest(), decided=decided)
 
     def already_told(self, news: HistoryRepaired, events: list[Event]) -> Event | None:
         """The record of this very repair, if its writer died between it and `done`."""

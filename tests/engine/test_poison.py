@@ -86,3 +86,28 @@ def test_a_run_that_is_blocked_for_another_reason_is_looked_at_anew_when_it_is_l
     stepping.unblock(house.store, "r1", ME, "I think it is well")
     assert len(house.tick().news) == 1 and house.status() is Status.BLOCKED
     assert house.kinds().count("RunBlocked") == 2
+
+
+def test_dying_again_and_again_but_further_on_each_time_is_no_poison(house: House) -> None:
+    """A machine that kills every tick after a step: each gets the run on, and that is all that is asked."""
+    house.start(
+        house.script(
+            """
+            @dwf.activity(retry=dwf.Retry(max_attempts=None, initial=0))
+            def work(n: int):
+                note(n)
+                if dwf.activity_info().attempt == 1:
+                    os._exit(137)
+
+            @dwf.workflow
+            async def main():
+                for n in range(8):
+                    await work(n)
+                return "through"
+            """
+        )
+    )
+    for _ in range(8):
+        assert dying_tick(house) == 137
+    house.tick()
+    assert house.result() == "through"
