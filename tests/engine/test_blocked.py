@@ -387,13 +387,20 @@ def test_a_history_of_a_newer_version_is_left_alone(house: House) -> None:
     assert path.read_bytes() == before
 
 
-def test_records_that_are_whole_and_make_no_sense_are_told_as_damage(house: House) -> None:
+SENSELESS = {
+    "an attempt of no step": ev.ActivityStarted(command=99, attempt=1),
+    "a time that is none": ev.TimerStarted(command=99, fire_at="soon"),
+}
+
+
+@pytest.mark.parametrize("record", SENSELESS)
+def test_records_that_are_whole_and_make_no_sense_are_told_as_damage(house: House, record: str) -> None:
     from dwf.store.history import History
 
     house.go(WAITS.format(then="pass"), run="odd")
     house.start(house.script("@dwf.workflow\nasync def main():\n    return 1\n"), "good")
     with History.open(house.store.disk, house.view("odd").path) as history:
-        history.stage(ev.ActivityStarted(command=99, attempt=1), 0)
+        history.stage(SENSELESS[record], 0)
         history.commit()
     house.store.index.wake("odd")
     report = house.tick()
