@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,19 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path)
 
 
-@pytest.fixture
-def ram(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory where there is one: for tests that play the same story hundreds of times."""
+@contextmanager
+def in_memory(otherwise: Path) -> Iterator[Path]:
+    """A directory in memory where there is one."""
     if not os.access("/dev/shm", os.W_OK):
-        yield tmp_path
+        yield otherwise
         return
     path = Path(tempfile.mkdtemp(prefix="dwf-test-", dir="/dev/shm"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def ram(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory where there is one: for tests that play the same story hundreds of times."""
+    with in_memory(tmp_path) as path:
+        yield path

@@ -59,8 +59,7 @@ class Invariants:
     def accepted(self, message: str, run: str, key: str = "") -> None:
         """Somebody was told that a message is accepted: it cannot be lost from here on."""
         self.known.messages[message] = run, key
-        here = [f"{box}/{message}" for box in (self.world.layout.mail_new, self.world.layout.mail_late)]
-        if any(self.world.power.durable(path) for path in here):
+        if self._boxed(message):
             return
         events = [e for link in range(1, self._latest(run) + 1) for e in self._durable_events((run, link))]
         found = [event for event in events if message_of(event) == message]
@@ -82,6 +81,20 @@ class Invariants:
             if isinstance(event, ev.ActivityStarted) and (event.command, event.attempt) == (command, attempt)
         ]
         assert started, f"attempt {attempt} of {idempotency_key} acts, and its start is not on disk"
+
+    def _boxed(self, message: str) -> bool:
+        """Whether it lies on disk outside of any history."""
+        layout = self.world.layout
+        boxes = (layout.mail_new, layout.mail_late, layout.mail_bad)
+        return any(self.world.power.durable(f"{box}/{message}") for box in boxes)
+
+    def _kept(self, key: Key, events: list[ev.Event], data: bytes) -> list[ev.Event]:
+        """The events of a history that no power cut could take."""
+        return (
+            events
+            if self.world.power.durable(self.world.layout.history_path(*key)) == data
+            else self._durable_events(key)
+        )
 
     def _holds(self, key: Key, event: ev.Event) -> bool:
         events = self._durable_events(key)
@@ -113,8 +126,12 @@ class Invariants:
         there = set()
         counted: Counter[str] = Counter()
         keys: set[tuple[str, str]] = set()
+        surely: set[str] = set()
         for key, events, data, problem in self.histories():
             there.add(key)
+            kept = self._kept(key, events, data)
+            assert key not in self.known.started or kept, f"{key} was acknowledged and a power cut could take it"
+            surely.update(filter(None, map(message_of, kept)))
             assert not (whole and problem), f"{key}: {problem}"
             self._check_told(key, events, data)
             check_events(key, events)
@@ -124,6 +141,11 @@ class Invariants:
         assert set(self.known.started) <= there, f"lost: {set(self.known.started) - there}"
         assert max(counted.values(), default=1) == 1, f"counted twice: {counted.most_common(3)}"
         self._check_messages(counted, keys)
+        for message, (run, key) in self.known.messages.items():
+            boxed = self._boxed(message)
+            assert message in surely or boxed or (run, key) in keys, (
+                f"a power cut could take {message}, accepted for {run}"
+            )
 
     def _check_told(self, key: Key, events: list[ev.Event], data: bytes) -> None:
         nonce = self.known.started.get(key)

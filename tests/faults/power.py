@@ -82,8 +82,9 @@ class PowerCut:
         inode = self._durable.get(key)
         for change in self._changes:
             if key in change.names:
-                # A removal that may or may not have reached the disk already counts as one that has.
-                inode = change.names[key] if change.done or change.names[key] is None else inode
+                # A removal that may have reached the disk counts as one that has; what was moved is in one of two places.
+                gone = change.names[key] is None and len(change.names) == 1
+                inode = change.names[key] if change.done or gone else inode
         return None if inode is None else self._content.get(inode)
 
     def cut(self, chance: random.Random | None = None) -> None:
