@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 
 import pytest
 
@@ -193,7 +194,7 @@ def test_what_still_runs_is_waited_for_if_the_step_wants_it(house: House) -> Non
     assert is_alive(pid) and house.status() is Status.RUNNING
     assert "ActivityUnknown" not in house.kinds()
     ticking = in_thread(house.tick)
-    until(lambda: house.store.locks.holder("r1"))
+    until(lambda: any(thread.name == f"dwf-orphan-{pid}" for thread in threading.enumerate()))
     os.kill(pid, signal.SIGTERM)
     ticking.join(20)
     assert house.status() is Status.WAITING and "ended unseen" in house.the(ev.ActivityUnknown).why
