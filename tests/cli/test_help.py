@@ -19,6 +19,7 @@ TOPICS = [
     "activities",
     "approvals",
     "auditing",
+    "cleanup",
     "cron",
     "durability",
     "exit-codes",
@@ -28,6 +29,7 @@ TOPICS = [
     "moving",
     "replay",
     "security",
+    "signals",
     "stuck",
     "writing",
 ]

@@ -1,0 +1,153 @@
+"""What the help topics show is held to what happens: their runbooks are run, their claims are tried."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from dwf.cli import topics
+from tests.cli.terminal import Terminal
+
+PROGRAM = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$HOME/ledger"
+! test -e "$HOME/$(basename "$0")-$1.fails"
+"""
+
+
+def runbook(topic: str) -> str:
+    """The indented block of a topic that declares a workflow."""
+    blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", topics.text_of(topic), re.MULTILINE)
+    (found,) = [block for block in blocks if "@dwf.workflow" in block and "import" in block]
+    return textwrap.dedent(found).strip() + "\n"
+
+
+class Place:
+    """A terminal where the commands of the topic exist; each leaves a line in a ledger."""
+
+    def __init__(self, dwf: Terminal, path: Path) -> None:
+        self.dwf, self.path = dwf, path
+        for name in ("balancer", "monitor", "patch", "check"):
+            (path / name).write_text(PROGRAM)
+            (path / name).chmod(0o700)
+        dwf.script.write_text(runbook("cleanup"))
+
+    def fails(self, command: str, first: str) -> None:
+        (self.path / f"{command}-{first}.fails").touch()
+
+    @property
+    def did(self) -> list[str]:
+        return (self.path / "ledger").read_text().splitlines()
+
+    def asked(self) -> str:
+        """A run that waits for its yes."""
+        said = self.dwf("start", str(self.dwf.script), "host=web1", "soak=0s", "--id", "p", "--tick")
+        assert said.code == 0, said.err
+        assert self.did == BEFORE
+        return "p"
+
+    def status(self) -> str:
+        return str(self.dwf("show", "p", "--json").json["status"])
+
+
+BEFORE = ["balancer remove web1", "monitor off web1"]
+BACK = ["monitor on web1", "balancer add web1"]
+
+
+@pytest.fixture
+def place(dwf: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    path = tmp_path / "bin"
+    path.mkdir()
+    monkeypatch.setenv("PATH", f"{path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(path))
+    return Place(dwf, path)
+
+
+def test_the_runbook_of_the_topic_cleanup_does_its_work(place: Place) -> None:
+    run = place.asked()
+    assert place.dwf("approve", run, "--tick").code == 0
+    assert place.dwf("result", run).out.strip() == '"patched"'
+    assert place.did == [*BEFORE, "patch web1", "check web1"]
+
+
+def test_its_way_back_begins_when_a_step_fails(place: Place) -> None:
+    place.fails("check", "web1")
+    place.dwf("approve", place.asked(), "--tick")
+    assert place.status() == "failed"
+    assert place.did == [*BEFORE, "patch web1", "check web1", *BACK]
+
+
+def test_its_way_back_begins_with_the_step_that_failed(place: Place) -> None:
+    place.fails("balancer", "remove")
+    place.dwf("start", str(place.dwf.script), "host=web1", "--id", "p", "--tick")
+    assert place.status() == "failed" and place.did == ["balancer remove web1", "balancer add web1"]
+
+
+@pytest.mark.parametrize(("verb", "status"), [("reject", "failed"), ("cancel", "cancelled")])
+def test_its_way_back_begins_at_a_no_and_at_a_cancel(place: Place, verb: str, status: str) -> None:
+    assert place.dwf(verb, place.asked(), "--tick").code == 0
+    assert place.status() == status and place.did == [*BEFORE, *BACK]
+
+
+def test_a_way_back_that_fails_holds_up_none_of_the_others(place: Place) -> None:
+    place.fails("monitor", "on")
+    place.dwf("cancel", place.asked(), "--tick")
+    assert place.status() == "cancelled" and place.did == [*BEFORE, *BACK]
+    assert "not undone: monitor on web1 failed: exit code 1" in place.dwf("logs", "p").out
+
+
+def test_a_mistake_in_it_and_a_termination_take_nothing_back(place: Place) -> None:
+    text = place.dwf.script.read_text()
+    place.dwf.script.write_text(text.replace('await dwf.sh("check", host)', "{}[host]"))
+    place.dwf("approve", place.asked(), "--tick")
+    assert place.status() == "blocked" and place.did == [*BEFORE, "patch web1"]
+    place.dwf.script.write_text(text)
+    assert place.dwf("upgrade", "p", "--to", str(place.dwf.script)).code == 0
+    place.dwf("tick")
+    assert place.status() == "completed" and place.did == [*BEFORE, "patch web1", "check web1"]
+
+    place.dwf("start", str(place.dwf.script), "host=web1", "--id", "q", "--tick")
+    place.dwf("terminate", "q", "-y", "-m", "lost", "--tick")
+    assert place.did[4:] == BEFORE
+
+
+SIGNALS = """
+import dataclasses, dwf
+
+@dataclasses.dataclass
+class Order:
+    serial: str
+
+@dwf.workflow
+async def main() -> list[str]:
+    await dwf.sleep("1h")
+    found = await dwf.wait_signal("go", type=Order, timeout="4h", default=None)
+    seen = [found.serial if found else "none"]
+    async for order in dwf.signals("go", type=Order, timeout=0):
+        seen.append(order.serial)
+    return seen
+"""
+
+
+def test_signals_are_as_their_topic_says(dwf: Terminal) -> None:
+    dwf.script.write_text(SIGNALS.replace('"1h"', '"0s"').replace('"4h"', '"0s"'))
+    dwf("start", str(dwf.script), "--id", "none", "--tick")
+    assert dwf("result", "none").out.strip() == '["none"]'
+
+    plan = dwf.directory / "plan.json"
+    plan.write_text('{"serial": "2"}')
+    dwf.script.write_text(SIGNALS.replace('"1h"', '"0s"'))
+    dwf("start", str(dwf.script), "--id", "r")
+    for words in (["serial=A1", "--key", "a"], ["serial=A1", "--key", "a"], ['"no order"'], [f"@{plan}"]):
+        assert dwf("signal", "r", "go", *words).code == 0
+    assert dwf("signal", "r", "go", "serial=9", "--key", "a").code == 9
+    assert dwf("signal", "r", "go", "-", stdin=b'{"serial": "3"}').code == 0
+    assert dwf("signal", "r", "other").code == 0
+    dwf("tick")
+
+    assert dwf("result", "r").json == ["A1", "2", "3"]
+    assert "never taken by the script: other" in " ".join(dwf("show", "r").out.split())
+    assert "go (line " in dwf("logs", "r").out and "was passed over: it does not fit Order" in dwf("logs", "r").out
+    assert dwf("signal", "r", "go").code == 7
