@@ -273,6 +273,14 @@ class Busy(OperatorError):
     sentence = "run {run} is being worked on by another process (pid {pid})"
 
 
+class SecretUnavailable(DwfError):
+    """A secret that a step needs is not to be had; the step has failed, and may be tried again."""
+
+    code = "secret-unavailable"
+    exit_code = 1
+    sentence = "the secret {reference} is not to be had: {why}"
+
+
 class TooMuchMail(OperatorError):
     """In a shared directory: so many messages of this user wait that no more are taken for now."""
 

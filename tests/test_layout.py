@@ -19,7 +19,7 @@ LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
 EXPORTS = """
     ActivityCancelled ActivityError ActivityTimeout Approval ApprovalRejected Done DwfError Failure Retry
-    RetryAfter Shell activity activity_info approve deprecate_patch info log now once patched random sh signals
+    RetryAfter Shell activity activity_info approve deprecate_patch info log now once patched random secret sh signals
     sleep sleep_until status step uuid4 wait_signal workflow
 """.split()
 

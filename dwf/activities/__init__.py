@@ -11,6 +11,7 @@
     gated.py           a process that waits at its gate: what shell.py and isolated.py share
     watch.py           ... from the gate to its end: output, input, clock, who asks it to stop
     telling.py         ... and what is told of it then
+    secrets.py         looked up when an attempt begins, masked in all that is told of it
     output.py          captured output, within bounds
     session.py         which processes belong to a step; ending them, with proof
     orphans.py         ends what a killed tick has left behind; waited.py waits for it
@@ -55,15 +56,19 @@ def prepare_async(call: ActivityCall, attempt: Attempt) -> Performance:
 
 def prepare_shell(spec: ShellSpec, attempt: Attempt) -> Performance:
     """A command line, spawned and held at its gate."""
-    from dwf.activities.shell import Shell
+    from dwf.activities.shell import Shell, with_secrets
 
+    if spec.secret_env or spec.secret_stdin:
+        return with_secrets(spec, attempt)
     return Shell(spec, attempt)
 
 
 def prepare_isolated(target: Target, attempt: Attempt) -> Performance:
     """A Python function in a process of its own, spawned and held at its gate."""
-    from dwf.activities.isolated import Isolated
+    from dwf.activities.isolated import Isolated, with_secrets
 
+    if b'"secrets":[' in target.input:
+        return with_secrets(target, attempt)
     return Isolated(target, attempt)
 
 

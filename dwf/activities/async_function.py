@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from dwf.activities.function import dropped, encoded, failure, now_us
 from dwf.activities.info import CURRENT, ActivityInfo
+from dwf.activities.output import MASKING
 from dwf.activities.plan import NO_PROCESS, Attempt, Kind, Outcome
 from dwf.activities.prints import PRINTED, Printed
+from dwf.activities.secrets import MARK, opened
 from dwf.core.duration import spoken
 from dwf.core.outcome import said
 from dwf.host import Process
@@ -137,13 +139,19 @@ class InLoop:
             self._task.cancel()
 
     async def _perform(self) -> None:
+        given, mask = bytes(self._call.input), None
         try:
-            result = await _performed(self._call, bytes(self._call.input))
+            if MARK in given:
+                given, mask = await asyncio.to_thread(opened, given)
+                MASKING.set(mask)
+            result = await _performed(self._call, given)
             outcome = Outcome(Kind.COMPLETED, now_us(), encoded(result), output=self._printed.output())
         except BaseException as error:  # asyncio lets SystemExit and KeyboardInterrupt out of the loop, and end it
             outcome = self._failed(error)
         if self._asked is not None and self._asked[0] is Kind.TIMED_OUT:
             outcome = dropped(*self._asked, outcome.output)
+        if mask is not None:
+            outcome = mask.outcome(outcome)
         self._news.put(outcome)
 
     def _failed(self, error: BaseException) -> Outcome:

@@ -23,9 +23,14 @@ KEPT = (
 
 def clean(environ: Mapping[str, str], given: Mapping[str, str], attempt: Attempt) -> dict[str, str]:
     """The environment of a shell step."""
+    return {**inherited(environ), **attempt.env, **given, **own(attempt)}
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """What is taken over."""
     # Asked name by name: another thread may be changing the environment, and iterating would notice.
     kept = {name: value for name in KEPT if (value := environ.get(name)) is not None}
-    return {"PATH": _path(environ.get("PATH", "")), **kept, **attempt.env, **given, **own(attempt)}
+    return {"PATH": _path(environ.get("PATH", "")), **kept}
 
 
 def own(attempt: Attempt) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dwf.activities.info import CURRENT, ActivityInfo
+from dwf.activities.output import MASKING
 from dwf.activities.plan import NO_PROCESS, Attempt, Kind, Outcome
 from dwf.activities.prints import PRINTED, Printed
 from dwf.activities.surroundings import Surroundings
@@ -26,6 +27,7 @@ from dwf.host import Process
 if TYPE_CHECKING:
     from dwf.core.runtime import ActivityCall
 
+_SECRETS = b'"secrets":['
 _DWF = f"{Path(__file__).parents[1]}/"
 # Mutable and module-wide on purpose: cwd, umask and environment exist once per process, and so does their picture.
 _SURROUNDINGS = Surroundings()
@@ -35,7 +37,25 @@ def perform(call: ActivityCall, attempt: Attempt) -> Outcome:
     """Run the call's Python function to its end, in this thread, and tell how it ended. Never raises."""
     if call.perform is None:
         raise InternalError(what=f"the step {call.name!r} of kind {call.kind} has no function")
-    return run(call.perform, bytes(call.input), attempt)
+    given = bytes(call.input)
+    return _run_with_secrets(call.perform, given, attempt) if _SECRETS in given else run(call.perform, given, attempt)
+
+
+def _run_with_secrets(function: Callable[[bytes], Any], given: bytes, attempt: Attempt) -> Outcome:
+    from dwf.activities.secrets import opened
+    from dwf.errors import SecretUnavailable
+
+    try:
+        filled, mask = opened(given)
+    except SecretUnavailable as error:
+        return failure(error)
+    if mask is None:
+        return run(function, given, attempt)
+    token = MASKING.set(mask)
+    try:
+        return mask.outcome(run(function, filled, attempt))
+    finally:
+        MASKING.reset(token)
 
 
 def run(function: Callable[[bytes], Any], given: bytes, attempt: Attempt) -> Outcome:

@@ -18,7 +18,7 @@ from dwf.activities.environment import own, variables
 from dwf.activities.function import now_us
 from dwf.activities.gated import Ended, Gated, Launch
 from dwf.activities.output import summary
-from dwf.activities.plan import MAX_FILE, Attempt, Kind, Outcome, Request, Target
+from dwf.activities.plan import MAX_FILE, Attempt, Kind, Outcome, Performance, Request, Target
 from dwf.activities.telling import cannot_start, details, exit_code, made_to_end, told
 from dwf.core.events import ErrorInfo
 from dwf.host import Process
@@ -27,6 +27,20 @@ _CHILD = str(Path(__file__).with_name("child.py"))
 # -I: no PYTHON* variables, no current directory and no user's site on the path; the path comes with the request.
 # -u: what was printed is there even if the process ends by os._exit. faulthandler: a segfault says where.
 _PYTHON = ("-I", "-u", "-X", "faulthandler")
+
+
+def with_secrets(target: Target, attempt: Attempt) -> Performance:
+    """A function whose input names secrets: they are looked up here, go to it over its stdin, and are masked here."""
+    from dwf.activities.secrets import Unprepared, opened, prepared
+    from dwf.errors import SecretUnavailable
+
+    try:
+        given, mask = opened(target.input)
+    except SecretUnavailable as error:
+        return Unprepared(error)
+    if mask is None:
+        return Isolated(target, attempt)
+    return prepared(mask, lambda: Isolated(msgspec.structs.replace(target, input=given), attempt))
 
 
 class Isolated:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dwf.activities.plan import MAX_FILE, MEBIBYTE
 from dwf.core.events import Output
@@ -22,6 +23,16 @@ _MEMORY_HEAD = 256 * 1024
 _LONGEST_TAIL = MEBIBYTE
 # The end of the output that goes into the event itself.
 TAIL = 4096
+
+
+class Masking(Protocol):
+    """Takes secrets out of a stream: what may be passed on, and an end that may be the beginning of one."""
+
+    def stream(self, data: bytes) -> tuple[bytes, bytes]: ...
+
+
+MASKING: ContextVar[Masking | None] = ContextVar("dwf_masking", default=None)
+"""Of the attempt that is prepared or runs in this context: its streams take it when they are made."""
 
 
 class Stream:
@@ -39,6 +50,8 @@ class Stream:
         self._last_size = 0
         self._fd = -1
         self._closed = False
+        self._masking = MASKING.get()
+        self._held = b""
 
     @property
     def truncated(self) -> bool:
@@ -47,6 +60,13 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         if not data or self._closed:
+            return
+        if self._masking is not None:
+            data, self._held = self._masking.stream(self._held + data)
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
             return
         self._to_file(data)
         room = self._memory_head - len(self._first)
@@ -90,6 +110,7 @@ class Stream:
         if self._closed:
             return
         self._closed = True
+        self._take(self._held)
         beyond = self.size - self._file_head
         if beyond > 0:
             left_out = beyond - self._tail_limit

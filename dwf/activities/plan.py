@@ -40,7 +40,8 @@ class ShellSpec(msgspec.Struct, frozen=True, kw_only=True):
     The fields are those of a shell step's recorded input. cwd: "" is the directory of dwf. env: added to the clean
     environment. stdin: None is /dev/null. ok_codes: exit codes that count as done. max_output: bytes of each of stdout
     and stderr in the result; max_file: bytes of each that are kept on disk. expect: a regular expression that must be
-    found in the output, or the attempt has failed.
+    found in the output, or the attempt has failed. secret_env, secret_stdin: where secrets are kept, which are looked
+    up when the attempt begins.
     """
 
     argv: tuple[str, ...] = ()
@@ -51,6 +52,8 @@ class ShellSpec(msgspec.Struct, frozen=True, kw_only=True):
     umask: int = UMASK
     ok_codes: tuple[int, ...] = (0,)
     expect: str = ""
+    secret_env: dict[str, str] = {}
+    secret_stdin: str = ""
     max_output: int = MAX_RESULT
     max_file: int = MAX_FILE
 

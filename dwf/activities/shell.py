@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import re
 
+from msgspec.structs import replace
+
 from dwf.activities.environment import clean
 from dwf.activities.function import now_us
 from dwf.activities.gated import Ended, Gated, Launch
 from dwf.activities.output import summary
-from dwf.activities.plan import Attempt, Kind, Outcome, ShellSpec
+from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec
 from dwf.activities.telling import cannot_start, details, exit_code, is_signal, made_to_end, told
 from dwf.core.events import ErrorInfo, Output
 from dwf.core.values import PAYLOAD_LIMIT, encode
@@ -25,6 +27,20 @@ from dwf.host import Process
 # What goes into the reason of a failure: programs often say last that they failed, and just before that why.
 _COMPLAINT_LINES, _COMPLAINT_CHARACTERS = 2, 200
 _GATE = 'read -r _ || exit 125; exec "$@"'
+
+
+def with_secrets(spec: ShellSpec, attempt: Attempt) -> Performance:
+    """A command that gets secrets, by environment or stdin, and in no other way."""
+    from dwf.activities.secrets import Unprepared, looked_up, prepared
+    from dwf.errors import SecretUnavailable
+
+    stdin = {"": spec.secret_stdin} if spec.secret_stdin else {}
+    try:
+        found, mask = looked_up({**spec.secret_env, **stdin})
+    except SecretUnavailable as error:
+        return Unprepared(error)
+    given = found.pop("", spec.stdin)
+    return prepared(mask, lambda: Shell(replace(spec, env={**spec.env, **found}, stdin=given), attempt))
 
 
 class Shell:

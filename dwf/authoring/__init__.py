@@ -5,6 +5,7 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 
 from dwf.authoring.activity import Activity, activity, step
 from dwf.authoring.crash import Done
+from dwf.authoring.references import Secret, secret
 from dwf.authoring.shell import Shell, sh
 from dwf.authoring.waits import (
     Approval,
@@ -29,6 +30,7 @@ __all__ = [
     "Activity",
     "Approval",
     "Done",
+    "Secret",
     "Shell",
     "Workflow",
     "activity",
@@ -40,6 +42,7 @@ __all__ = [
     "once",
     "patched",
     "random",
+    "secret",
     "sh",
     "signals",
     "sleep",

@@ -18,6 +18,7 @@ from msgspec.structs import replace as replace_fields
 
 from dwf.authoring.crash import OnCrash, Orphan, function_probe, recorded
 from dwf.authoring.hints import hints_of
+from dwf.authoring.references import taken_out
 from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.retry import AFTER_CRASH, USUAL, Duration, Retry
@@ -89,8 +90,17 @@ class Activity(Generic[P, R]):
         if kwargs or not self._arity[0] <= len(args) <= self._arity[1]:
             self._signature.bind(*args, **kwargs)  # raises TypeError here, where the mistake is
         given = {"args": args, "kwargs": kwargs} if kwargs else {"args": args}
-        call = self._call(Payload(encode(given, f"an argument of {self.name}")))
+        call = self._call(Payload(self._encoded(given)))
         return await current(self.name).activity(call)
+
+    def _encoded(self, given: dict[str, Any]) -> bytes:
+        try:
+            return encode(given, f"an argument of {self.name}")
+        except ValueRefused:
+            beside = taken_out(given)  # what cannot be stored may be a reference to a secret
+            if beside is None:
+                raise
+            return encode(beside, f"an argument of {self.name}")
 
     def _call(self, given: Payload) -> ActivityCall:
         return replace_fields(self._template, input=given)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from dwf.authoring.crash import OnCrash, Orphan, recorded, shell_probe
+from dwf.authoring.references import Secret
 from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.retry import AFTER_CRASH, Duration, Retry
@@ -65,7 +66,7 @@ async def sh(
     timeout: Duration | None = None,
     cwd: str | PurePath | None = None,
     env: Mapping[str, object] | None = None,
-    stdin: str | None = None,
+    stdin: str | Secret | None = None,
     umask: int | None = None,
     ok_codes: Sequence[int] = (0,),
     expect: str | None = None,
@@ -82,9 +83,9 @@ async def sh(
     argv: program and arguments, one by one; never joined, never seen by a shell. With `script=` a text for /bin/sh is
     run instead and argv are its "$1", "$2", ...: values never become part of the text.
     timeout: limit of one attempt, enforced on the whole process group (TERM, after `grace` KILL). cwd, env (added to a
-    clean environment), stdin (text), umask: as for any process. ok_codes: exit codes that are no failure. expect: a
-    regular expression that must be found in its output (in any line), or the attempt has failed. max_output: bytes of
-    output and of error output kept in the result.
+    clean environment), stdin (text), umask: as for any process; a dwf.secret(...) may be stdin, or a value of env.
+    ok_codes: exit codes that are no failure. expect: a regular expression that must be found in its output (in any
+    line), or the attempt has failed. max_output: bytes of output and of error output kept in the result.
     By default a failure is final, and only what dwf or the machine died in is run again. For a command that must not
     run twice: on_crash="ask" asks a person whether it took effect, and `verify` a command (its words, or a text for
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
@@ -119,6 +120,9 @@ async def sh(
 
 def _word(value: object) -> str:
     """A number or path as text; what has no one text form is a mistake."""
+    if isinstance(value, Secret):
+        hint = 'give it as env={"NAME": dwf.secret(...)} or stdin=dwf.secret(...)'
+        raise ValueRefused(what="an argument of dwf.sh()", why="every user sees the arguments of processes", hint=hint)
     if isinstance(value, str | int | float | PurePath) and not isinstance(value, bool):
         return str(value)
     raise ValueRefused(what="an argument of dwf.sh()", why=f"{value!r:.60} is not text, a number or a path")
@@ -132,7 +136,11 @@ def _recorded(
     max_output: int,
 ) -> dict[str, Any]:
     """The step's input. What is as usual is left out: it would be in every line of a history."""
-    optional["env"] = None if env is None else {_word(name): _word(value) for name, value in env.items()}
+    secret = {_word(name): value.reference for name, value in (env or {}).items() if isinstance(value, Secret)}
+    plain = {_word(name): _word(value) for name, value in (env or {}).items() if not isinstance(value, Secret)}
+    optional["env"], optional["secret_env"] = None if env is None else plain, secret or None
+    if isinstance(optional["stdin"], Secret):
+        optional["stdin"], optional["secret_stdin"] = None, optional["stdin"].reference
     optional["ok_codes"] = None if tuple(ok_codes) == (0,) else list(ok_codes)
     optional["max_output"] = None if max_output == 64 * 1024 else max_output
     return {"argv": words, **{key: value for key, value in optional.items() if value is not None}}
