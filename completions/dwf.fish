@@ -15,6 +15,7 @@ end
 complete -c dwf -n __dwf_no_verb -f -a start -d 'start a run durably and print its id'
 complete -c dwf -n __dwf_no_verb -f -a run -d 'start a run and drive it here, asking its questions at the prompt'
 complete -c dwf -n __dwf_no_verb -f -a tick -d 'drive everything that is due, then end; silent when nothing is'
+complete -c dwf -n __dwf_no_verb -f -a worker -d 'keep driving what becomes due, until it is stopped'
 complete -c dwf -n __dwf_no_verb -f -a list -d 'what there is, where it is, and what it waits for'
 complete -c dwf -n __dwf_no_verb -f -a ls -d 'what there is, where it is, and what it waits for'
 complete -c dwf -n __dwf_no_verb -f -a show -d 'one run on one screen: where, since when, who must act, what to type'
@@ -81,6 +82,8 @@ complete -c dwf -n '__dwf_verb tick' -f
 complete -c dwf -n '__dwf_verb tick' -l jobs -x -d 'steps at a time'
 complete -c dwf -n '__dwf_verb tick' -l max-seconds -x -d 'stop taking work after that long'
 complete -c dwf -n '__dwf_verb tick' -l witness -x -d 'hand the heads of changed histories over to it'
+complete -c dwf -n '__dwf_verb worker' -f
+complete -c dwf -n '__dwf_verb worker' -l jobs -x -d 'steps at a time'
 complete -c dwf -n '__dwf_verb list ls' -f
 complete -c dwf -n '__dwf_verb list ls' -l open -d 'only runs that have not ended'
 complete -c dwf -n '__dwf_verb list ls' -l workflow -x -d 'only runs of this workflow'

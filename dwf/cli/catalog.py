@@ -44,6 +44,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf tick --jobs 4 --max-seconds 50", "at most four steps at a time, and end within the minute")),
     ),
     Verb(
+        "worker", "Run", "working", "keep driving what becomes due, until it is stopped",
+        (("dwf worker", "beside or instead of cron: answers within milliseconds"),
+         ("dwf worker --jobs 4", "at most four steps at a time")),
+    ),
+    Verb(
         "list", "Watch", "watching", "what there is, where it is, and what it waits for",
         (("dwf list --open", "leave out what has ended"),
          ("dwf list -o name --status failed", "only ids, for a loop in a script")),

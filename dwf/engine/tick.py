@@ -63,15 +63,17 @@ def tick(
     gc.disable()
     try:
         with capturing():
-            return _Tick(engine, None if only is None else set(only), max_seconds).run()
+            return Rounds(engine, None if only is None else set(only), max_seconds).run()
     finally:
         if collecting:
             gc.enable()
         engine.close()
 
 
-class _Tick:
-    def __init__(self, engine: Engine, only: set[str] | None, max_seconds: float | None) -> None:
+class Rounds:
+    """Round after round: see what is due, let it be driven, take what came to rest. A tick ends when nothing is due."""
+
+    def __init__(self, engine: Engine, only: set[str] | None = None, max_seconds: float | None = None) -> None:
         self._engine = engine
         self._store = engine.store
         self._only = only
@@ -89,24 +91,59 @@ class _Tick:
         self._left_lying: set[str] = set()
         self._suspects: set[str] = set()
         self._first = True
+        self._nudged = False
         self.driven = 0
         self.news: list[str] = []
         self.errors: list[DwfError] = []
 
     def run(self) -> TickReport:
+        """All that is due, until nothing is."""
+        self.begin()
+        while not self._over() and self.go_round():
+            pass
+        return self.end()
+
+    def begin(self) -> None:
+        """Look what others have left behind."""
         self._suspects = self._store.locks.left_by_dead()
         self._store.mailbox.bound()
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
-        while not self._over():
-            idle = not self._active
-            started = [self._drive(run) for run in self._one_suspect(self._due())]
-            if idle and not started:
-                break
-            self._take_ended()
+
+    def go_round(self) -> bool:
+        """One round; waits for a moment if something is being driven. False: nothing is, and nothing is due."""
+        idle = not self._active
+        started = [self._drive(run) for run in self._one_suspect(self._due())]
+        if idle and not started:
+            return False
+        self._take_ended()
+        return True
+
+    def nudge(self) -> None:
+        """From any thread: something may have become due, look now."""
+        with self._changed:
+            self._nudged = True
+            self._changed.notify()
+
+    def rest(self, seconds: float) -> None:
+        """Wait until nudged, for that long at most."""
+        with self._changed:
+            if not self._nudged:
+                self._changed.wait(seconds)
+            self._nudged = False
+
+    def look_anew(self) -> TickReport:
+        """What was driven and told since the last time; what was left alone since then is looked at again."""
+        report = TickReport(self.driven, self.news, self.errors, self._engine.stop.is_set())
+        self.driven, self.news, self.errors = 0, [], []
+        self._broken, self._resting = set(), set()
+        return report
+
+    def end(self) -> TickReport:
+        """Wait for what is being driven, and leave everything tidy."""
         self._stop()
         if self._only is None:
-            self._tidy()
+            self.tidy()
         self._store.index.note_tick(self._engine.clock())
         return TickReport(self.driven, self.news, self.errors, self._engine.stop.is_set())
 
@@ -115,7 +152,7 @@ class _Tick:
             self._engine.stop.set()
         return self._engine.stop.is_set()
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         """Remove what killed processes have left: normally two directories without anything in them."""
         try:
             self._store.mailbox.sweep(self._engine.clock())
@@ -214,8 +251,9 @@ class _Tick:
 
     def _take_ended(self) -> None:
         with self._changed:
-            if not self._ended:
+            if not self._ended and not self._nudged:
                 self._changed.wait(_LOOK_SECONDS)
+            self._nudged = False
             ended, self._ended = self._ended, []
         for run, result in ended:
             self._active.discard(run)
