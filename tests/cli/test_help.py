@@ -27,6 +27,7 @@ TOPICS = [
     "health",
     "limits",
     "moving",
+    "reference",
     "replay",
     "security",
     "signals",

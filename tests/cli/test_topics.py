@@ -154,3 +154,100 @@ def test_signals_are_as_their_topic_says(dwf: Terminal) -> None:
     assert "never taken by the script: other" in " ".join(dwf("show", "r").out.split())
     assert "go (line " in dwf("logs", "r").out and "was passed over: it does not fit Order" in dwf("logs", "r").out
     assert dwf("signal", "r", "go").code == 7
+
+
+# -- reference --------------------------------------------------------------------------------------------------
+
+TYPES = """
+import dataclasses, datetime, enum, typing, dwf
+
+class Slot(enum.Enum):
+    LEFT = 1
+
+@dataclasses.dataclass
+class Disk:
+    name: str
+    size: int = 3
+
+@dwf.workflow
+async def main(a: {type} = None) -> str:
+    return repr(a)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "value"),
+    [
+        ("bool", "on", "True"),
+        ("bool", "0", "False"),
+        ("list[str]", "web1,web2", "['web1', 'web2']"),
+        ("list[str]", '["web1"]', "['web1']"),
+        ("tuple[int, ...]", "1,2", "(1, 2)"),
+        ("datetime.datetime", "2026-11-23T22:00:00+00:00", "datetime.datetime(2026, 11, 23, 22, 0, tzinfo="),
+        ("datetime.date", "2026-11-23", "datetime.date(2026, 11, 23)"),
+        ("datetime.timedelta", "PT90S", "datetime.timedelta(seconds=90)"),
+        ("Slot", "1", "<Slot.LEFT: 1>"),
+        ("Slot", "LEFT", "<Slot.LEFT: 1>"),
+        ("typing.Literal['x', 3]", "3", "3"),
+        ("int | None", "null", "None"),
+        ("bytes", "aGVsbG8=", "b'hello'"),
+        ("Disk", '{"name": "sda"}', "Disk(name='sda', size=3)"),
+        ("dict[str, int]", '{"a": 1}', "{'a': 1}"),
+        ("object", "[1]", "[1]"),
+        ("object", "some text", "'some text'"),
+    ],
+)
+def test_words_become_what_the_topic_reference_says(dwf: Terminal, kind: str, word: str, value: str) -> None:
+    dwf.script.write_text(TYPES.replace("{type}", kind) if kind != "object" else TYPES.replace(": {type}", ""))
+    said = dwf("start", str(dwf.script), f"a={word}", "--id", "r", "--tick")
+    assert said.code == 0, said.err
+    assert dwf("result", "r").json.startswith(value)
+
+
+FIELDS = """
+import dwf
+
+@dwf.activity
+def look() -> list:
+    info = dwf.activity_info()
+    return [info.run, info.step, info.attempt, info.idempotency_key("x")]
+
+@dwf.workflow
+async def main() -> list:
+    info = dwf.info()
+    found = [info.run, info.workflow, info.tags, info.started_at == dwf.now(), info.history_length, len(info.nonce)]
+    got = await dwf.sh("printf", '{"a": 1}\\nb = c\\nat 7')
+    found += [got.code, got.lines()[1], got.kv(), got.find("at (.*)"), got.err, got.truncated]
+    found += [(await dwf.sh("echo", "[1]")).json()]
+    yes = await dwf.approve("Switch?", timeout="0s", on_timeout="approve")
+    return [found, await look(), [yes.by, yes.comment, yes.timed_out]]
+"""
+
+
+def test_what_comes_back_has_the_fields_that_the_topic_reference_names(dwf: Terminal) -> None:
+    dwf.script.write_text(FIELDS)
+    dwf("start", str(dwf.script), "--id", "r", "--tag", "a=b", "--tick")
+    dwf("tick")
+
+    of_run, of_step, of_yes = dwf("result", "r").json
+
+    assert of_run[:5] == ["r", "main", {"a": "b"}, True, 1] and of_run[5] > 8
+    assert of_run[6:] == [0, "b = c", {"b": "c"}, "7", "", False, [1]]
+    assert of_step[:3] == ["r", "look", 1] and of_step[3].endswith(":x")
+    assert of_yes == [[], "", True]
+
+
+# -- file-format ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [0, 1, 40, -1], ids=["nothing", "a byte", "a part", "all but the newline"])
+def test_a_history_without_its_whole_first_line_is_corrupt(dwf: Terminal, left: int) -> None:
+    run = dwf.started("quick")
+    history = dwf.history(run)
+    history.write_bytes(history.read_bytes().splitlines(keepends=True)[0][:left])
+    kept = history.read_bytes()
+
+    assert dwf("show", run).out.splitlines()[0] == f"{run}  corrupt"
+    assert dwf("verify", run).code == 65
+    dwf("tick")
+    assert history.read_bytes() == kept
