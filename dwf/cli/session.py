@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dwf.cli.screen import Screen
-from dwf.errors import NotFound, UsageError
+from dwf.errors import NotFound, NotPermitted, UsageError
 
 if TYPE_CHECKING:
     from dwf.cli.catalog import Verb
@@ -102,10 +102,23 @@ class Session:
 
         asked: str | None = self.options.get("home")
         if asked is None:
-            return home_path(self.environ, os.geteuid())
+            found = home_path(self.environ, os.geteuid())
+            self._refuse_callers(found)
+            return found
         if not asked:
             raise UsageError(what="--home is empty", hint="leave it out for the default place, or name a directory")
         return home_path({"DWF_HOME": asked}, os.geteuid())
+
+    def _refuse_callers(self, home: str) -> None:
+        """Under sudo the caller's environment may say where root is to look and write: only if that is root's, too."""
+        caller = self.environ.get("SUDO_UID", "0")
+        if os.geteuid() != 0 or caller == "0" or not self.environ.get("DWF_HOME") or not os.path.lexists(home):
+            return
+        if os.lstat(home).st_uid != 0:
+            raise NotPermitted(
+                what=f"{home} comes from DWF_HOME of the user behind sudo (uid {caller}), and is not root's",
+                hint=f"to look at it as root all the same: --home {home}",
+            )
 
     def store(
         self, *, create: bool = False, write: bool = True, post: bool = False, share: Sharing | None = None

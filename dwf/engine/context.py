@@ -11,6 +11,7 @@ from typing import Protocol
 from dwf.core.events import Event
 from dwf.core.state import RunState
 from dwf.engine.lanes import Lanes
+from dwf.engine.owners import require_own, require_roots
 from dwf.engine.watchdog import Watchdog
 from dwf.errors import ScriptRefused
 from dwf.scripts.collect import Sources, collect
@@ -63,7 +64,9 @@ class Codes:
         """The code that a run is on. Raises CodeMissing, ScriptRefused, NotFound, NotPermitted, DiskError."""
         if state.head.code_mode == "live":
             sources = collect(state.script)
+            require_own(sources)
             return self.load(sources, bundle_hash(sources.files, sources.main))
+        require_roots(state)
         origin, _, _ = state.script.rpartition("/")
         found = self._shelf.get((state.code, origin))
         if found is not None and found.loaded is not None:

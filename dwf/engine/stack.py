@@ -10,10 +10,11 @@ from dwf.core.replay import Program, Replay
 from dwf.core.state import RunState
 from dwf.core.tasks import WorkflowTask
 from dwf.engine.context import Codes, Loaded
+from dwf.engine.owners import require_readers
 from dwf.engine.runs import load
 from dwf.engine.summary import waits
 from dwf.engine.watchdog import Watchdog
-from dwf.errors import CannotReplay, NotFound, NotPermitted, ScriptError, ScriptRefused, WrongState
+from dwf.errors import CannotReplay, NotFound, ScriptError, ScriptRefused, WrongState
 from dwf.store.room import Store
 
 
@@ -38,8 +39,7 @@ def stack(store: Store, run: str, uid: int) -> list[TaskStack]:
     assert state is not None
     if state.ended is not None:
         raise WrongState(what=f"run {run} is {state.status.value}; it waits nowhere", hint=f"dwf history {run}")
-    if state.code_owner not in (uid, 0, -1):
-        raise NotPermitted(what=f"the code of {run} belongs to uid {state.code_owner}; it will not be run as you")
+    require_readers(store, state, uid)
     loaded, program = _code_of(store, state)
     openings = [event for event in view.events if isinstance(event, Opening)]
     replay = Replay(program, state.head, openings, store.blobs.fetch)

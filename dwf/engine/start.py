@@ -17,6 +17,7 @@ from dwf.core.duration import stamp
 from dwf.core.events import TERMINAL, Identity, Payload, WorkflowStarted
 from dwf.core.messages import check_run_id
 from dwf.engine.context import wall_clock_us
+from dwf.engine.owners import require_own
 from dwf.engine.runs import folded
 from dwf.engine.summary import who
 from dwf.errors import Busy, Conflict
@@ -30,7 +31,6 @@ from dwf.store.locks import RunLock
 from dwf.store.record import Chain
 from dwf.store.room import Store
 from dwf.store.row import DUE_NOW, Row
-from dwf.store.trust import require_trusted
 
 IfExists = Literal["fail", "use", "new", "terminate"]
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -84,7 +84,9 @@ class Prepared:
 def describe(script: str) -> list[Workflow]:
     """The workflows of a script, loaded without a state directory. Raises what `collect` and `load` raise."""
     path, name = split_name(script)
-    loaded = _loaded(collect(path))
+    sources = collect(path)
+    require_own(sources)
+    loaded = _loaded(sources)
     return [loaded.workflow(name)] if name else list(loaded.workflows.values())
 
 
@@ -139,17 +141,6 @@ def make(
         dwf=__version__,
     )
     return _create(store, event, prepared, clock(), locked)
-
-
-def require_own(sources: Sources, trusted: Collection[int] | None = None) -> None:
-    """Raise NotPermitted if others than `trusted` can write a script that this user is about to run."""
-    if trusted is None:
-        if os.geteuid() != 0:
-            return
-        trusted = {0}
-    who = "root" if os.geteuid() == 0 else "the engine"
-    for file in sources.files:
-        require_trusted(f"{sources.origin}/{file}", trusted, who)
 
 
 def split_name(script: str) -> tuple[str, str | None]:

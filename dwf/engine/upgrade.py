@@ -10,6 +10,7 @@ from dwf.core.messages import check_run_id
 from dwf.core.replay import Program, Replay
 from dwf.core.state import RunState
 from dwf.engine.context import wall_clock_us
+from dwf.engine.owners import require_own
 from dwf.engine.runs import folded
 from dwf.engine.start import split_name
 from dwf.engine.watchdog import Watchdog
@@ -45,6 +46,7 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
     script_path, _ = split_name(script)
     try:
         sources = collect(script_path)
+        require_own(sources)
         content = bundle_hash(dict(sources.files), sources.main)
         loaded = load(sources.files, sources.main, content, sources.origin)
     except ScriptRefused as error:

@@ -26,6 +26,7 @@ import stat
 from dwf import host
 from dwf.store.files import WRITABLE_BY_OTHERS, Disk, disk_error
 from dwf.store.mounts import file_system
+from dwf.store.trust import refuse_for_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -294,6 +295,7 @@ def _make_home(disk: Disk, path: str, parents: bool) -> None:
     parent = os.path.dirname(path)
     if parents and _stat(parent) is None:
         _make_home(disk, parent, parents)
+    refuse_for_root(parent)
     try:
         disk.mkdir(path)
         disk.fsync_dir(parent)
@@ -306,10 +308,8 @@ def _make_home(disk: Disk, path: str, parents: bool) -> None:
 def _require_ours(layout: Layout, found: os.stat_result, write: bool, post: bool) -> None:
     path, from_others = layout.home, found.st_mode & WRITABLE_BY_OTHERS
     mine = found.st_uid == os.geteuid()
-    if not from_others and mine and write and found.st_uid == 0:
-        from dwf.store.trust import require_trusted
-
-        require_trusted(path)  # what root runs must not be what others can put there
+    if not from_others and mine and write:
+        refuse_for_root(path)
     if not from_others and (mine or not (write or post)):
         return
     if not from_others and layout.sharing is not None:

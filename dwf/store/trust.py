@@ -83,14 +83,26 @@ def require_trusted(path: str, trusted: Collection[int] = (0,), who: str = "root
     )
 
 
+def refuse_for_root(path: str) -> None:
+    """What root runs must not be what others can put there, or exchange from above. Nobody else is asked."""
+    if os.geteuid() == 0 and os.access(path, os.F_OK):
+        require_trusted(path)
+
+
 def _weak(path: str, found: os.stat_result, trusted: Collection[int]) -> Weakness | None:
-    quoted = path if path.isascii() and path.replace("/", "").replace("-", "").replace(".", "").isalnum() else None
-    shown = quoted or "'" + path.replace("'", "'\\''") + "'"
     if found.st_uid not in trusted:
         owner = min(trusted)
-        return Weakness(path, f"it belongs to uid {found.st_uid}", f"chown {owner} {shown}")
+        return Weakness(path, f"it belongs to uid {found.st_uid}", f"chown {owner} {_quoted(path)}")
     sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
     # Everybody may write a link, says its mode, and nobody can.
     if found.st_mode & WRITABLE_BY_OTHERS and not sticky and not stat.S_ISLNK(found.st_mode):
-        return Weakness(path, f"others may write to it (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {shown}")
+        return Weakness(
+            path, f"others may write to it (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {_quoted(path)}"
+        )
     return None
+
+
+def _quoted(path: str) -> str:
+    import shlex  # it brings `re`, which an idle tick does not pay for
+
+    return shlex.quote(path)

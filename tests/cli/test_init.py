@@ -90,3 +90,15 @@ def test_a_catalogue_that_others_can_write_is_refused_with_what_to_type(dwf: Ter
     said = dwf("init", "--shared", "--group", "0", "--catalogue", str(loose / "flows"))
     assert said.code == 77 and str(loose) in said.error
     assert said.hint.startswith("chmod go-w ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is behind sudo")
+def test_under_sudo_the_callers_directory_is_not_roots(dwf: Terminal) -> None:
+    run = dwf.started("quick")
+    os.chown(dwf.home, 61009, 61009)
+    said = dwf("list", SUDO_UID="61009")
+    assert said.code == 77 and "user behind sudo (uid 61009)" in said.error
+    assert said.hint.endswith(f"--home {dwf.home}")
+    assert run in dwf("list", "--home", str(dwf.home), SUDO_UID="61009").out
+    os.chown(dwf.home, 0, 0)
+    assert dwf("list", SUDO_UID="61009").code == 0
