@@ -170,7 +170,7 @@ def test_a_blocked_run_goes_on_when_it_is_moved_to_mended_code(dwf: Terminal) ->
 def test_upgrade_to_what_is_no_script_is_refused(dwf: Terminal) -> None:
     dwf.driven(OLD, "one")
     dwf.script("import dwf\n@dwf.workflow\nasync def other(): ...\n", "other.py")
-    for code, path in [(4, "none.py"), (2, "."), (4, "other.py")]:
+    for code, path in [(4, "none.py"), (65, "."), (65, "other.py")]:
         dwf.refuses(code, "upgrade", "one", "--to", dwf.scripts / path)
     dwf.refuses(2, "upgrade", "one")
     dwf.refuses(4, "upgrade", "none", "--to", dwf.scripts / "one.py")
