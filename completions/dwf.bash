@@ -40,7 +40,7 @@ _dwf() {
 }
 _dwf_verb() {
   case $1 in
-    start) options='--id --input --tag --at --in --if-exists --code --live -m --reason --tick --wait --timeout'; first=files; rest=- ;;
+    start) options='--id --input --tag --at --in --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
     run) options='--id --input --tag --if-exists --code --live -m --reason'; first=files; rest=- ;;
     tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
     worker) options='--jobs'; first=-; rest=- ;;
@@ -86,7 +86,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--at|--in|-m|--reason|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--since) kind=- ;;
+    --id|--tag|--at|--in|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

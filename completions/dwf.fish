@@ -67,6 +67,7 @@ complete -c dwf -n '__dwf_verb start' -l if-exists -x -a 'fail use new terminate
 complete -c dwf -n '__dwf_verb start' -l code -x -a 'pinned live' -d 'pinned (the default): the script as it is now; live: as it is at each tick'
 complete -c dwf -n '__dwf_verb start' -l live -d 'the same as --code live'
 complete -c dwf -n '__dwf_verb start' -s m -l reason -x -d 'why; recorded with your name'
+complete -c dwf -n '__dwf_verb start' -l each -x -d 'a run for each line, a JSON object; --id may hold {name}'
 complete -c dwf -n '__dwf_verb start' -l tick -d 'drive that run here, at once, until it waits again'
 complete -c dwf -n '__dwf_verb start' -l wait -d 'wait until it is done; the exit code is the outcome'
 complete -c dwf -n '__dwf_verb start' -l timeout -x -d 'with --wait: 124 after it'

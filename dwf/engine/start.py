@@ -77,7 +77,7 @@ class Prepared:
 
     request: StartRequest
     sources: Sources
-    workflow: str
+    workflow: Workflow
     given: bytes
 
 
@@ -108,7 +108,7 @@ def prepare(request: StartRequest, trusted: Collection[int] | None = None) -> Pr
     sources = collect(path)
     require_own(sources, trusted)
     workflow = _loaded(sources).workflow(name)
-    return Prepared(request, sources, workflow.name, workflow.bind(request.values, request.json_input))
+    return Prepared(request, sources, workflow, workflow.bind(request.values, request.json_input))
 
 
 def make(
@@ -123,11 +123,16 @@ def make(
 
     nonce: of the instance, made up if empty. locked: the caller holds the lock on the id.
     """
+    return _create(store, opening(prepared, nonce), prepared, clock(), locked)
+
+
+def opening(prepared: Prepared, nonce: str = "") -> WorkflowStarted:
+    """The first event of the run."""
     request, sources = prepared.request, prepared.sources
-    event = WorkflowStarted(
-        run=request.run or made_up_id(prepared.workflow),
+    return WorkflowStarted(
+        run=request.run or made_up_id(prepared.workflow.name),
         nonce=nonce or secrets.token_hex(8),
-        workflow=prepared.workflow,
+        workflow=prepared.workflow.name,
         script=f"{sources.origin}/{sources.main}",
         code=bundle_hash(dict(sources.files), sources.main),
         code_mode="live" if request.live else "pinned",
@@ -140,7 +145,6 @@ def make(
         python=platform.python_version(),
         dwf=__version__,
     )
-    return _create(store, event, prepared, clock(), locked)
 
 
 def split_name(script: str) -> tuple[str, str | None]:
@@ -171,8 +175,8 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
             store.code.save(dict(sources.files), sources.main)
         try:
             with _lock(store, event.run) if link > 1 and not locked else nullcontext():
-                line = _first_line(store, event, now_us)
-                create_run(store.disk, store.layout, store.index, _row(event, link, now_us), line)
+                line = first_line(store, event, now_us)
+                create_run(store.disk, store.layout, store.index, row_of_new(event, link, now_us), line)
         except Conflict:
             found = _existing(store, event, request)
             if isinstance(found, Started):
@@ -198,12 +202,14 @@ def _busy(store: Store, run: str) -> Busy:
     return Busy(run=run, pid=holder.pid if holder else "?", hint="it will end soon; try again")
 
 
-def _first_line(store: Store, event: WorkflowStarted, now_us: int) -> bytes:
+def first_line(store: Store, event: WorkflowStarted, now_us: int) -> bytes:
+    """The first line of a new history."""
     _, line = Chain.begin(event.run, event.nonce).append(store.blobs.pack(event), now_us)
     return line
 
 
-def _row(event: WorkflowStarted, link: int, now_us: int) -> Row:
+def row_of_new(event: WorkflowStarted, link: int, now_us: int) -> Row:
+    """The index row of a run that is to be made."""
     return Row(
         run=event.run,
         nonce=event.nonce,

@@ -41,6 +41,9 @@ CodeOption = Annotated[
     Option("--code", help="pinned (the default): the script as it is now; live: as it is at each tick"),
 ]
 LiveOption = Annotated[bool, Option("--live", help="the same as --code live")]
+EachOption = Annotated[
+    str | None, Option("--each", metavar="FILE|-", help="a run for each line, a JSON object; --id may hold {name}")
+]
 HelpOption = Annotated[bool, Option("--help", "-h", help="this, or with SCRIPT its parameters")]
 
 
@@ -57,6 +60,7 @@ def start(
     code: CodeOption = None,
     live: LiveOption = False,
     reason: ReasonOption = "",
+    each: EachOption = None,
     tick: TickOption = False,
     wait: Annotated[bool, Option("--wait", help="wait until it is done; the exit code is the outcome")] = False,
     timeout: Annotated[str | None, Option("--timeout", metavar="DURATION", help="with --wait: 124 after it")] = None,
@@ -77,6 +81,8 @@ def start(
     request = _request(
         session, script, values, id_, input_, tag, _when(session, at, in_), if_exists, _is_live(code, live), reason
     )
+    if each is not None:
+        return _each(session, request, each, alone=not (tick or wait) and if_exists == "fail")
     if session.is_operator:
         from dwf.cli import requesting
 
@@ -88,6 +94,16 @@ def start(
         if stopped:
             return stopped
     return _wait(session, store, started.run, timeout_us) if wait else Exit.OK
+
+
+def _each(session: Session, request: StartRequest, path: str, *, alone: bool) -> int:
+    from dwf.cli.each import start_all
+
+    if not alone:
+        raise UsageError(what="--each goes with none of --tick, --wait and --if-exists", hint="the next tick runs them")
+    if session.is_operator:
+        raise UsageError(what="--each is not for members of a shared directory", hint="start them one by one")
+    return start_all(session, request, path)
 
 
 def run(
