@@ -157,6 +157,8 @@ class Index:
         try:
             changed = self._write(lambda connection: connection.execute(sql.SETTLE, values).rowcount, again=False)
         except Unusable:
+            # Damage may be where only this write comes by. Left in place, the caller would look again for ever.
+            self._replace()
             return False
         return changed == 1
 

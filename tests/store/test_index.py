@@ -438,6 +438,19 @@ def use_all(index: Index) -> None:
     index.mark_due("b")
 
 
+def test_damage_that_only_a_settle_comes_by_is_replaced_by_it(index: Index, layout: Layout) -> None:
+    """Else its caller marks the run as due, which works, and looks again, for ever."""
+    index.insert_new(Row("a"))
+    index.close()
+    with sqlite3.connect(layout.index) as connection:
+        connection.execute("CREATE TRIGGER rot BEFORE UPDATE OF status ON run BEGIN SELECT RAISE(ABORT, 'rot'); END")
+    connection.close()
+    index.mark_due("a")
+    assert not index.settle("a", index.wakes_seen("a"), waiting("a", 500))
+    settle(index, waiting("a", 500))
+    assert not index.trusted()
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("opened_before", [False, True])
 def test_damage_changes_no_answer_and_raises_nothing(
