@@ -178,13 +178,18 @@ class RunState:
         return bool(self.approvals) or any(step.asks for step in self.steps.values())
 
     def next_due_us(self) -> int | None:
-        """When time alone gives this run something to do: a timer, a retry, a deadline, a delayed start."""
+        """When time alone gives this run something to do; None if it does not."""
+        due = self.due_times()
+        return unstamp(min(due)) if due else None
+
+    def due_times(self) -> list[str]:
+        """The times for which it waits: of timers, retries, deadlines, a delayed start."""
         due = [timer.started.fire_at for timer in self.timers.values()]
         due += [step.retry_at for step in self.steps.values() if step.retry_at and step.started is None]
         due += [a.requested.deadline for a in self.approvals.values() if a.requested.deadline]
         if self.starts_later:
             due.append(self.head.start_at)
-        return unstamp(min(due)) if due else None
+        return due
 
     @property
     def starts_later(self) -> bool:

@@ -144,7 +144,8 @@ def folded(events: Iterable[Event], path: str) -> RunState:
             why = f"{type(event).__name__} does not follow from what is before it ({type(error).__name__}: {error})"
             raise HistoryCorrupt(path=path, line=event.id, offset=0, why=why, kind="corrupt") from error
     try:
-        state.next_due_us()
+        for due in state.due_times():
+            unstamp(due)
     except ValueError as error:
         raise HistoryCorrupt(path=path, line=state.last_id, offset=0, why=str(error), kind="corrupt") from error
     return state
