@@ -3,7 +3,7 @@
 Reads, and changes nothing but what `tighten` is asked to. Nothing in here looks into a file.
 """
 
-# ruff: noqa: PTH116, PTH208
+# ruff: noqa: PTH116, PTH120, PTH208
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from dwf.store.files import Disk, disk_error
 from dwf.store.layout import Layout
+from dwf.store.sharing import READABLE, directory_mode, open_to_group
 
 # Bits that no file of ours has.
 FOR_OTHERS = 0o077
@@ -21,12 +22,18 @@ FOR_OTHERS = 0o077
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file or directory. `mode` without the file type."""
+    """One file or directory. `mode` without the file type; `shared`: what of it is for the group of a shared one."""
 
     path: str
     uid: int
     mode: int
     is_directory: bool
+    shared: int = 0
+
+    @property
+    def loose(self) -> int:
+        """What others may do with it, and should not."""
+        return self.mode & FOR_OTHERS & ~self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +53,28 @@ def entries(layout: Layout) -> Iterator[Entry]:
     no sockets and devices, which nothing of ours ever opens.
     """
     strangers = {layout.mail_new, layout.mail_tmp, layout.mail_bad}
+    if layout.sharing is not None:
+        strangers.add(layout.mail_late)  # there they are moved as they are
     waiting = [layout.home]
     while waiting:
         directory = waiting.pop()
         for path, found in _in(directory):
             is_directory = stat.S_ISDIR(found.st_mode)
             if is_directory or stat.S_ISREG(found.st_mode):
-                yield Entry(path, found.st_uid, stat.S_IMODE(found.st_mode), is_directory)
+                shared = for_group(layout, path, is_directory)
+                yield Entry(path, found.st_uid, stat.S_IMODE(found.st_mode), is_directory, shared)
             if is_directory and path not in strangers:
                 waiting.append(path)
+
+
+def for_group(layout: Layout, path: str, is_directory: bool) -> int:
+    """What the group of a shared directory may do with something in it; nothing in a directory of one's own."""
+    if layout.sharing is None:
+        return 0
+    if is_directory:
+        return directory_mode(layout, path) & FOR_OTHERS
+    of_group = path in (layout.shared, layout.policy, layout.machine) or os.path.dirname(path) == layout.runs
+    return READABLE & FOR_OTHERS if of_group else 0
 
 
 def names_in(directory: str) -> list[str]:
@@ -94,7 +114,7 @@ def room(path: str) -> Room:
 
 def tighten(disk: Disk, entry: Entry) -> None:
     """Take from a file of ours what others may do with it. Raises NotPermitted, DiskError, FileNotFoundError."""
-    disk.chmod(entry.path, entry.mode & ~FOR_OTHERS)
+    disk.chmod(entry.path, entry.mode & ~entry.loose)
 
 
 def furnish(disk: Disk, layout: Layout) -> list[str]:
@@ -105,7 +125,9 @@ def furnish(disk: Disk, layout: Layout) -> list[str]:
             disk.mkdir(path)
         except FileExistsError:
             continue
-        disk.fsync_dir(os.path.dirname(path))  # noqa: PTH120
+        if layout.sharing is not None:
+            open_to_group(disk, layout, layout.sharing, path)
+        disk.fsync_dir(os.path.dirname(path))
     return made
 
 

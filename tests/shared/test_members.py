@@ -226,3 +226,19 @@ def test_a_member_sees_when_the_last_tick_was(place: Place) -> None:
     assert "no tick" in said.err or "never" in said.err
     place.tick()
     assert "last tick" in place.do(ALICE, "approve", "r1").err
+
+
+def test_the_doctor_knows_what_is_for_the_group_and_mends_what_is_not(place: Place) -> None:
+    place.start("asks", "r1")
+    place.do(ALICE, "signal", "r1", "later", "1")
+    before = modes(place)
+    for words in (["doctor", "--fix"], ["doctor"]):
+        said = place.do(ENGINE, *words)
+        assert "may be read by others" not in said.out and "look into" not in said.out, said
+    after = modes(place)
+    assert {name: mode for name, mode in after.items() if before.get(name) != mode and name in before} == {}
+    (place.home / "runs/r1.jsonl").chmod(0o664)
+    (place.home / "locks").chmod(0o755)
+    (place.home / "mail/late").rmdir()
+    said = place.do(ENGINE, "doctor", "--fix")
+    assert {**modes(place), "index.sqlite": 0} == {**after, "index.sqlite": 0}, said

@@ -17,7 +17,7 @@ from dwf.errors import DwfError, NotPermitted
 from dwf.store.creation import recover_intents
 from dwf.store.history import History
 from dwf.store.layout import open_home
-from dwf.store.survey import FOR_OTHERS, Entry, entries, furnish, tighten
+from dwf.store.survey import Entry, entries, for_group, furnish, tighten
 
 
 def mend(patient: Patient, *, rebuild: bool = False) -> list[str]:
@@ -38,7 +38,9 @@ def mend(patient: Patient, *, rebuild: bool = False) -> list[str]:
 
 def _modes(patient: Patient) -> list[str]:
     found = os.stat(patient.home)  # noqa: PTH116
-    home = Entry(patient.home, found.st_uid, stat.S_IMODE(found.st_mode), True)
+    home = Entry(
+        patient.home, found.st_uid, stat.S_IMODE(found.st_mode), True, for_group(patient.layout, patient.home, True)
+    )
     if found.st_uid != os.geteuid():
         raise NotPermitted(
             what=f"{patient.home} belongs to uid {found.st_uid}: only its owner may mend it", hint="dwf whoami"
@@ -49,7 +51,7 @@ def _modes(patient: Patient) -> list[str]:
             tighten(patient.store.disk, entry)
         except (FileNotFoundError, DwfError):
             continue  # it is found again by the check
-        done.append(f"{entry.path}: mode {entry.mode:04o} is {entry.mode & ~FOR_OTHERS:04o} now")
+        done.append(f"{entry.path}: mode {entry.mode:04o} is {entry.mode & ~entry.loose:04o} now")
     return done
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from dwf.store.files import Disk
 from dwf.store.history import read_history
 from dwf.store.layout import Layout, run_of
 from dwf.store.room import Store
+from dwf.store.sharing import read_sharing
 
 Progress = Callable[[int, int], None]
 
@@ -73,7 +75,10 @@ class Patient:
     @cached_property
     def store(self) -> Store:
         """The directory as it is, checked by nobody: what is wrong with it is what we are here for."""
-        return Store(Disk(), Layout(self.home))
+        layout = Layout(self.home)
+        with contextlib.suppress(OSError, DwfError):  # said by the check of the directory
+            layout.sharing = read_sharing(layout, os.stat(self.home))  # noqa: PTH116
+        return Store(Disk(), layout)
 
     @property
     def layout(self) -> Layout:

@@ -13,7 +13,7 @@ from dwf.engine.identity import login_of
 from dwf.errors import BadConfiguration, CannotCreate, DwfError, NotPermitted
 from dwf.store.files import WRITABLE_BY_OTHERS
 from dwf.store.layout import open_home, refuse_network
-from dwf.store.survey import FOR_OTHERS, Entry, entries, missing, room
+from dwf.store.survey import FOR_OTHERS, Entry, entries, for_group, missing, room
 
 # So many are looked at; a directory with more of them has told enough.
 _MOST_TOLD = 10_000
@@ -40,7 +40,7 @@ def directory(patient: Patient) -> list[Finding]:
         return [bad("directory", error.message, "dwf adopt" if "machine" in error.message else "")]
     except (CannotCreate, NotPermitted) as error:
         return [bad("directory", error.message, error.hint or "")]
-    if mode & FOR_OTHERS:
+    if mode & FOR_OTHERS & ~for_group(patient.layout, home, True):
         return [
             warn("directory", f"others may look into {home} (mode {mode:04o})", f"chmod go-rwx {shlex.quote(home)}")
         ]
@@ -59,7 +59,7 @@ def contents(patient: Patient) -> list[Finding]:
         whose = login_of(patient.owner) or f"#{patient.owner}"
         what = _first(foreign, "belongs to another user", "belong to other users")
         told.append(bad("contents", what, f"chown -R -h {whose} {shlex.quote(patient.home)}   (as root)"))
-    writable = [entry for entry in all_of_it if entry.mode & WRITABLE_BY_OTHERS]
+    writable = [entry for entry in all_of_it if entry.loose & WRITABLE_BY_OTHERS]
     readable = [entry for entry in loose(all_of_it) if entry not in writable]
     if writable:
         told.append(bad("contents", _first(writable, "may be written by others", "may be written by others"), _FIX))
@@ -70,7 +70,7 @@ def contents(patient: Patient) -> list[Finding]:
 
 def loose(found: list[Entry]) -> list[Entry]:
     """What others may read, write or enter."""
-    return [entry for entry in found if entry.mode & FOR_OTHERS]
+    return [entry for entry in found if entry.loose]
 
 
 def _first(found: list[Entry], one: str, many: str) -> str:
