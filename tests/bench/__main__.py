@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.figures import as_json, as_lines, machine
-from tests.bench.measures import MEASURES, Place
+from tests.bench.measures import MEASURES
+from tests.bench.place import Place
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +29,27 @@ def appends_per_second(where: Path, size: int, count: int) -> float:
     finally:
         os.close(fd)
         path.unlink()
+
+
+def files_per_second(where: Path, size: int, count: int) -> float:
+    """New files of `size` bytes, each on disk before the next is written, their names hundred by hundred."""
+    directory = where / "files"
+    directory.mkdir()
+    names = [directory / str(n) for n in range(count)]
+    above = os.open(directory, os.O_RDONLY)
+    try:
+        began = time.perf_counter()
+        for number, path in enumerate(names, 1):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(fd, b"x" * size)
+            os.fsync(fd)
+            os.close(fd)
+            if not number % 100:
+                os.fsync(above)
+        return count / (time.perf_counter() - began)
+    finally:
+        os.close(above)
+        shutil.rmtree(directory)
 
 
 def decodes_per_second(history: Path) -> float:

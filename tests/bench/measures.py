@@ -6,75 +6,19 @@ Work is done the way `dwf tick` does it, on a state directory below `where`, whi
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from dwf.engine.context import Engine
-from dwf.engine.identity import sender
 from dwf.engine.journal import Journal
-from dwf.engine.start import StartRequest, start
-from dwf.engine.tick import tick
-from dwf.store.room import Store
 from dwf.store.row import Row
 from tests.bench.figures import Figure, in_turns
 from tests.bench.limits import appends_per_second, decodes_per_second, python_seconds, seconds_of
+from tests.bench.place import Place
+from tests.bench.scale import SCALE
 from tests.examples.command import dwf_command
 
-_SCRIPT = """
-import asyncio
-import dwf
-
-@dwf.activity
-def nothing(n: int) -> int:
-    return n
-
-@dwf.workflow
-async def sequence(steps: int = 3) -> int:
-    for n in range(steps):
-        await nothing(n)
-    return steps
-
-@dwf.workflow
-async def fan_out(steps: int = 1000) -> int:
-    return sum(await asyncio.gather(*(nothing(n) for n in range(steps))))
-
-@dwf.workflow
-async def waiting() -> None:
-    await dwf.sleep("1000d")
-"""
 _FAR_US = 4_000_000_000_000_000
-
-
-class Place:
-    """A state directory and the script, below `where`. `scale` divides the amounts of work; only 1 gives figures."""
-
-    def __init__(self, where: Path, scale: int = 1) -> None:
-        self.where, self.scale = where, scale
-        self.home = where / "state"
-        self.script = where / "bench.py"
-        self.script.write_text(_SCRIPT)
-        self.store = Store.open(str(self.home), create=True)
-        self._me = sender(os.environ)
-
-    def count(self, number: int) -> int:
-        return max(1, number // self.scale)
-
-    def start(self, workflow: str, **values: object) -> str:
-        """A new run; its id."""
-        words = {name: str(value) for name, value in values.items()}
-        return start(self.store, StartRequest(f"{self.script}:{workflow}", self._me, words)).run
-
-    def seconds_to_the_end(self, workflow: str, steps: int) -> tuple[float, Path]:
-        """How long one tick takes for a run with that many steps, and its history."""
-        run = self.start(workflow, steps=steps)
-        began = time.perf_counter()
-        report = tick(self.store)
-        seconds = time.perf_counter() - began
-        history = Path(self.store.layout.history_path(run))
-        assert report.driven == 1 and not report.errors and b'"WorkflowCompleted"' in history.read_bytes()[-2000:]
-        return seconds, history
 
 
 def sequential_steps(place: Place) -> Figure:
@@ -224,4 +168,5 @@ MEASURES: dict[str, Callable[[Place], Figure]] = {
     "replay": replay,
     "idle": idle_tick,
     "cold": cold_run,
+    **SCALE,
 }

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.bench.figures import as_lines, in_turns
-from tests.bench.measures import MEASURES, Place
+from tests.bench.measures import MEASURES
+from tests.bench.place import Place
 from tests.examples.command import ROOT
 
 

@@ -1,0 +1,304 @@
+"""Many of everything: runs, signals, lines, shells. What it costs, what limit it is held against, and how it grows."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dwf.engine import post
+from dwf.engine.bulk import prepare_each, start_each
+from dwf.engine.identity import sender
+from dwf.engine.start import StartRequest
+from dwf.engine.tick import tick
+from dwf.engine.worker import work
+from tests.bench.figures import Figure, in_turns
+from tests.bench.limits import files_per_second, python_seconds, seconds_of
+from tests.bench.place import Place
+from tests.examples.command import dwf_command
+
+_ME = sender(os.environ)
+_LINES = 20
+
+
+def _each(place: Place, workflow: str, number: int, prefix: str) -> list[str]:
+    """That many new runs, made in bulk; their ids."""
+    request = StartRequest(f"{place.script}:{workflow}", _ME, run=prefix + "-{n}")
+    inputs = ({"n": n} for n in range(number))
+    return [answer.run for answer in start_each(place.store, prepare_each(request, inputs)) if not _is_error(answer)]
+
+
+def _is_error(answer: object) -> bool:
+    return isinstance(answer, Exception)
+
+
+def _is_done(place: Place, run: str) -> bool:
+    return b'"WorkflowCompleted"' in Path(place.store.layout.history_path(run)).read_bytes()[-2000:]
+
+
+def bulk_creation(place: Place) -> Figure:
+    """Runs made by `start --each`, against bare files that are synced as often."""
+    number, rounds = place.count(2000), iter(range(1000))
+
+    def value() -> float:
+        began = time.perf_counter()
+        assert len(_each(place, "numbered", number, f"b{next(rounds)}")) == number
+        return number / (time.perf_counter() - began)
+
+    def limit() -> float:
+        return files_per_second(place.where, 500, number)
+
+    return in_turns(
+        "runs made in bulk", "runs/s", value, "synced files/s", limit, ">= 1 000/s", lambda v, _: v >= 1000, 3
+    )
+
+
+def signals(place: Place) -> Figure:
+    """A signal for each of a thousand waiting runs, handled by one tick, against as many synced files."""
+    number, rounds = place.count(1000), iter(range(1000))
+
+    def value() -> float:
+        runs = _each(place, "listening", number, f"s{next(rounds)}")
+        tick(place.store)
+        for run in runs:
+            post.signal(place.store, run, "go", b"1", _ME)
+        began = time.perf_counter()
+        report = tick(place.store)
+        seconds = time.perf_counter() - began
+        assert not report.errors and all(_is_done(place, run) for run in runs), report
+        return number / seconds
+
+    def limit() -> float:
+        return files_per_second(place.where, 500, number)
+
+    return in_turns(
+        "signals to waiting runs", "signals/s", value, "synced files/s", limit, ">= 1 000/s", lambda v, _: v >= 1000, 3
+    )
+
+
+def signal_and_tick(place: Place) -> Figure:
+    """`dwf signal --tick`, from the start of Python to the next step done."""
+    runs = iter(_each(place, "listening", place.count(40) + 2, "t"))
+    tick(place.store)
+    command = [dwf_command(place.where), "--home", str(place.home), "signal"]
+
+    def value() -> float:
+        return seconds_of([*command, next(runs), "go", "1", "--tick"]) * 1000
+
+    def limit() -> float:
+        return python_seconds() * 1000
+
+    return in_turns(
+        "signal --tick to the step done",
+        "ms",
+        value,
+        "ms for python -c pass",
+        limit,
+        "<= 150 ms",
+        lambda v, _: v <= 150,
+        rounds=place.count(20),
+        best=min,
+    )
+
+
+def worker(place: Place) -> Figure:
+    """From the end of a post to the next step having run, under a worker: the median of many."""
+    number = place.count(500)
+    seen = place.where / "seen"
+    os.environ["DWF_BENCH_SEEN"] = str(seen)
+    (run,) = _each(place, "echo", 1, "w")
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: work(place.store, stop=stop), daemon=True)
+    thread.start()
+
+    def value() -> float:
+        times = []
+        for n in range(number):
+            seen.unlink(missing_ok=True)
+            post.signal(place.store, run, "go", str(n).encode(), _ME)
+            began = time.perf_counter()
+            while not seen.exists():
+                time.sleep(0.0002)
+            times.append(time.perf_counter() - began)
+        return sorted(times)[len(times) // 2] * 1000
+
+    def limit() -> float:
+        return 1000 / files_per_second(place.where, 500, 200)
+
+    try:
+        return in_turns(
+            "worker: signal to step (p50)",
+            "ms",
+            value,
+            "ms a synced file",
+            limit,
+            "< 10 ms",
+            lambda v, _: v < 10,
+            1,
+            min,
+        )
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def listing(place: Place) -> Figure:
+    """`dwf list` of ten thousand runs."""
+    _each(place, "numbered", place.count(10_000), "l")
+    place.store.index.rebuild(force=True)
+    tick_like = [dwf_command(place.where), "--home", str(place.home), "list", "--limit", "20000"]
+    tick(place.store, max_seconds=600)
+
+    def value() -> float:
+        return seconds_of(tick_like)
+
+    return in_turns(
+        "list of 10 000 runs",
+        "s",
+        value,
+        "s for python -c pass",
+        python_seconds,
+        "< 0.5 s",
+        lambda v, _: v < 0.5,
+        3,
+        min,
+    )
+
+
+def long_history(place: Place) -> Figure:
+    """`dwf history` of a run with ten thousand events."""
+    run = place.start("sequence", steps=place.count(3_400))
+    tick(place.store)
+    command = [dwf_command(place.where), "--home", str(place.home), "history", run]
+
+    def value() -> float:
+        return seconds_of(command)
+
+    return in_turns(
+        "history of 10 000 events",
+        "s",
+        value,
+        "s for python -c pass",
+        python_seconds,
+        "< 0.5 s",
+        lambda v, _: v < 0.5,
+        3,
+        min,
+    )
+
+
+def shell_steps(place: Place) -> Figure:
+    """Twenty shell steps, against the same lines in one shell script; milliseconds a step on top."""
+    script = "\n".join(["/bin/true"] * _LINES)
+
+    def value() -> float:
+        run = place.start("shells", lines=_LINES)
+        began = time.perf_counter()
+        tick(place.store)
+        seconds = time.perf_counter() - began
+        assert _is_done(place, run)
+        return seconds / _LINES * 1000
+
+    def limit() -> float:
+        began = time.perf_counter()
+        subprocess.run(["bash", "-c", script], check=True)
+        return (time.perf_counter() - began) / _LINES * 1000
+
+    return in_turns(
+        "shell steps",
+        "ms a step",
+        value,
+        "ms a line of bash",
+        limit,
+        "<= 2 ms on top",
+        lambda v, r: v - v / r <= 2,
+        5,
+        min,
+    )
+
+
+def bytes_a_step(place: Place) -> Figure:
+    """What a step that does nothing leaves in the history."""
+    steps = place.count(1000)
+    _, history = place.seconds_to_the_end("sequence", steps)
+    size = history.stat().st_size / steps
+    return in_turns(
+        "history of a step", "bytes", lambda: size, "bytes allowed", lambda: 800.0, "<= 800", lambda v, _: v <= 800, 1
+    )
+
+
+def bytes_a_run(place: Place) -> Figure:
+    """What a waiting run takes up on disk, all files of it, in blocks."""
+    number = place.count(1000)
+    before = _blocks(place.home)
+    _each(place, "listening", number, "d")
+    tick(place.store)
+    size = (_blocks(place.home) - before) / number
+    return in_turns(
+        "a waiting run on disk", "bytes", lambda: size, "bytes allowed", lambda: 4500.0, "<= 4 500",
+        lambda v, _: v <= 4500, 1,
+    )  # fmt: skip
+
+
+def _blocks(root: Path) -> int:
+    return sum(path.lstat().st_blocks * 512 for path in root.rglob("*"))
+
+
+def growth(name: str, sizes: tuple[int, int, int], seconds: Callable[[Place, int], float]) -> Callable[[Place], Figure]:
+    """How cost grows with size: the exponent of the power that fits three sizes. 1 is linear."""
+
+    def measured(place: Place) -> Figure:
+        scaled = [max(2, place.count(size)) for size in sizes]
+        taken = [min(seconds(place, size) for _ in range(2)) for size in scaled]
+        xs, ys = [math.log(size) for size in scaled], [math.log(each) for each in taken]
+        middle_x, middle_y = sum(xs) / 3, sum(ys) / 3
+        spread = sum((x - middle_x) ** 2 for x in xs) or 1.0
+        slope = sum((x - middle_x) * (y - middle_y) for x, y in zip(xs, ys, strict=True)) / spread
+        exponent = max(slope, 0.01)
+        return in_turns(
+            f"growth with {name}", "exponent", lambda: exponent, "linear", lambda: 1.0, "<= 1.15",
+            lambda v, _: v <= 1.15, 1, min,
+        )  # fmt: skip
+
+    return measured
+
+
+def _signals_seconds(place: Place, number: int) -> float:
+    runs = _each(place, "listening", 1, f"g{number}-{time.monotonic_ns()}")
+    tick(place.store)
+    for n in range(number):
+        post.signal(place.store, runs[0], "other", str(n).encode(), _ME)
+    began = time.perf_counter()
+    tick(place.store)
+    return time.perf_counter() - began
+
+
+def _runs_seconds(place: Place, number: int) -> float:
+    _each(place, "numbered", number, f"r{number}-{time.monotonic_ns()}")
+    began = time.perf_counter()
+    tick(place.store)
+    return time.perf_counter() - began
+
+
+def _steps_seconds(place: Place, number: int) -> float:
+    return place.seconds_to_the_end("sequence", number)[0]
+
+
+SCALE: dict[str, Callable[[Place], Figure]] = {
+    "bulk": bulk_creation,
+    "signals": signals,
+    "signal-tick": signal_and_tick,
+    "worker": worker,
+    "list": listing,
+    "history": long_history,
+    "shell": shell_steps,
+    "step-bytes": bytes_a_step,
+    "run-bytes": bytes_a_run,
+    "grow-steps": growth("steps", (1000, 3000, 9000), _steps_seconds),
+    "grow-runs": growth("runs", (300, 900, 2700), _runs_seconds),
+    "grow-signals": growth("signals", (300, 900, 2700), _signals_seconds),
+}
