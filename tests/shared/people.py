@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -105,16 +106,31 @@ class Place:
         self.tick()
         return run
 
+    def while_ticking(self, uid: int, *words: str) -> Said:
+        """`dwf` as somebody, while the engine ticks and ticks."""
+        ticking = self._actor
+        with new_actor() as beside:
+            self._actor = beside
+            self._send(uid, words=["--home", str(self.home), *words])
+            self._actor = ticking
+            while not select.select([beside.stdout], [], [], 0.05)[0]:
+                self.tick()
+            beside.stdin.close()
+            return Said(*json.loads(beside.stdout.readline()))
+
     def python(self, uid: int, program: str, *words: object) -> Said:
         """A program as somebody; `sys.argv[1:]` are the words. 0 if it raised nothing."""
         return self._ask(uid, program=program, argv=[str(word) for word in words])
 
     def _ask(self, uid: int, **what: Any) -> Said:
+        self._send(uid, **what)
+        return Said(*json.loads(self._actor.stdout.readline()))
+
+    def _send(self, uid: int, **what: Any) -> None:
         groups = [GROUP] if uid in MEMBERS else []
         asked = {"uid": uid, "gid": uid, "groups": groups, "umask": self.umask, "environ": _ENVIRON}
         self._actor.stdin.write(json.dumps({**asked, "cwd": str(self.base), **what}) + "\n")
         self._actor.stdin.flush()
-        return Said(*json.loads(self._actor.stdout.readline()))
 
     # -- asking -------------------------------------------------------------------------------------------------
 

@@ -242,3 +242,38 @@ def test_the_doctor_knows_what_is_for_the_group_and_mends_what_is_not(place: Pla
     (place.home / "mail/late").rmdir()
     said = place.do(ENGINE, "doctor", "--fix")
     assert {**modes(place), "index.sqlite": 0} == {**after, "index.sqlite": 0}, said
+
+
+def test_a_policy_that_members_cannot_read_holds_all_the_same(place: Place) -> None:
+    place.start("asks", "r1")
+    write = "import os, sys; open(sys.argv[1], 'w').write('[allow]\\napprove = []\\n'); os.chmod(sys.argv[1], 0o600)"
+    assert place.python(ENGINE, write, place.home / "policy.toml").code == 0
+    assert place.do(ALICE, "approve", "r1").code == 0
+    place.tick()
+    assert place.status("r1") == "waiting"
+    assert "may not approve here" in place.reasons()[0]
+    assert "refused" in {need["kind"] for need in place.do(ALICE, "inbox", "--json").json["needs"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out"),
+    [
+        (["run", "book:quick", "n=4", "--id", "r1"], 0, "r1\n8\n"),
+        (["run", "book:asks", "--id", "r1", "--no-input"], 5, "r1\n"),
+        (["start", "book:asks", "--id", "r1", "--tick"], 0, "r1\n"),
+        (["start", "book:quick", "--id", "r1", "--wait"], 0, "r1\n"),
+        (["start", "book:nothing", "--id", "r1", "--wait"], 7, ""),
+    ],
+    ids=["run", "run that asks", "start --tick", "start --wait", "refused"],
+)
+def test_a_member_looks_on_while_the_engine_drives(place: Place, words: list[str], code: int, out: str) -> None:
+    said = place.while_ticking(ALICE, *words)
+    assert (said.code, said.out) == (code, out), said
+    if code == 7:
+        assert "has no workflow nothing" in said.error
+
+
+def test_an_answer_with_tick_waits_for_what_comes_of_it(place: Place) -> None:
+    place.start("asks", "r1")
+    said = place.while_ticking(ALICE, "approve", "r1", "-m", "yes", "--tick")
+    assert said.code == 0 and place.status("r1") == "completed"
