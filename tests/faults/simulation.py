@@ -16,7 +16,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -42,24 +42,29 @@ CODES = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.EACCES, errno
 # What a command may answer when nothing is wrong with the disk.
 _ANSWERS = (Conflict, NotFound, UsageError, WrongState)
 _IN_A_ROW = 3
+# What may become of a command. What comes twice is twice as likely.
+FATES = ("kill", "kill", "power", "power", "tear", "errno", "slow", "meet", "meet", "step")
 
 
 class Simulation:
     """One world and what is done in it. `counts`: what went wrong, by kind."""
 
-    def __init__(self, path: Path, seed: int, *, length: int = 25, without: str = "") -> None:
+    def __init__(
+        self, path: Path, seed: int, *, length: int = 25, without: str = "", fates: Sequence[str] = FATES
+    ) -> None:
         self.world = World(path, seed, without)
         self.chance = self.world.chance
         self.invariants = Invariants(self.world)
         self.counts: Counter[str] = Counter()
         self.story: list[str] = []
-        self._length = length
+        self._length, self._fates = length, fates
         self._script = str(path / "book.py")
         Path(self._script).write_text(SCRIPT)
         self._runs: dict[str, list[list[object]]] = {}
         self._crashes = 0
         self._inside = 0
         self._sound = True
+        self._wrong: AssertionError | None = None
         self._until_step = 0
         self._then: Callable[[], None] = lambda: None
         self._keys: list[tuple[str, str, str, int]] = []
@@ -198,6 +203,8 @@ class Simulation:
         ended = self._process(command, disk, allowed=fate.startswith("E"))
         self.story.append(f"{what}: {fate}: {ended} after {len(disk.calls)} calls")
         self._crashes = self._crashes + 1 if ended == "killed" else 0
+        if self._wrong is not None:
+            raise self._wrong
         if fate.startswith("power"):
             self._power()
         if what == "tick" and ended == "done":
@@ -224,7 +231,7 @@ class Simulation:
 
     def _fate(self, disk: SimDisk) -> str:
         number = self.chance.randint(1, self.chance.choice([6, 20, 20, 60, 150]))
-        kind = self.chance.choice(["kill", "kill", "power", "power", "tear", "errno", "slow", "meet", "meet", "step"])
+        kind = self.chance.choice(self._fates)
         if kind in ("kill", "power"):
             after = self.chance.random() < 0.5
             disk.crash_at(number, after=after)
@@ -263,7 +270,10 @@ class Simulation:
 
     def _during(self, run: str, key: str, attempt: int) -> None:
         """In the middle of a step."""
-        self.invariants.begins(run, key, attempt)
+        try:
+            self.invariants.begins(run, key, attempt)
+        except AssertionError as error:
+            self._wrong = error  # raised here, it would be the step's own failure
         if self._until_step and not self._inside:
             self._until_step -= 1
             if not self._until_step:

@@ -31,6 +31,7 @@ import dwf.store.refused
 from dwf.core.duration import SECOND
 from dwf.engine.lanes import Ended, LaneFree, Lanes, Load, Report, played
 from dwf.store.files import Disk
+from dwf.store.index import Index
 from dwf.store.layout import Layout, open_home
 from dwf.store.letters import Letter
 from dwf.store.room import Store
@@ -65,6 +66,10 @@ class SimDisk(FaultyDisk):
         self._world = world
         self._events: dict[int, Callable[[], None]] = {}
         self._indexing = False
+        self._short = 0
+
+    def write_at_most(self, size: int) -> None:
+        self._short = size
 
     def at(self, number: int, event: Callable[[], None]) -> None:
         """Something else happens before that call. Put off while the index is replaced: others wait for that."""
@@ -89,6 +94,9 @@ class SimDisk(FaultyDisk):
             for due in [due for due in self._events if due <= number]:
                 if not self._indexing:
                     self._events.pop(due)()
+        if operation == "write" and self._short:
+            # A large one in 500 pieces tells as much as in 300 000.
+            self._longest_write = max(self._short, len(args[1]) // 500)
         if operation in _SYNCS and self._world.without and asked_from() == self._world.without:
             function = _nothing
             operation = "left out"
@@ -100,12 +108,22 @@ class SimDisk(FaultyDisk):
     def _track_index(self, operation: str, path: str) -> None:
         if path.endswith("/.index.lock"):
             self._indexing = operation != "unlink"
-        elif path.startswith(self._world.layout.index):
+        elif path.startswith(self._world.layout.index) and operation != "index":
             self._indexing = True
 
 
 def _nothing(*_: object) -> None:
     return None
+
+
+class SimIndex(Index):
+    """Before and after each of its writes a process can die, too, or meet others."""
+
+    def _write(self, change: Callable[[Any], Any], *, again: bool = True) -> Any:
+        self._disk._do("index", self._path, _nothing)
+        result = super()._write(change, again=again)
+        self._disk._do("index", self._path, _nothing)
+        return result
 
 
 class World:
@@ -135,7 +153,9 @@ class World:
 
     def store(self, disk: Disk) -> Store:
         """As a new process sees it."""
-        return Store(disk, self.layout)
+        store = Store(disk, self.layout)
+        store.index = SimIndex(disk, self.layout)
+        return store
 
     def reboot(self) -> None:
         self.boot = f"boot-{next(self._boots)}"
