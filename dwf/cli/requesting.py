@@ -58,6 +58,16 @@ def run(session: Session, request: StartRequest) -> int:
     return follow_run(session, store, asked.run)
 
 
+def in_catalogue(session: Session, script: str) -> str:
+    """The path, with the workflow, of what a member means by a name of the catalogue."""
+    from dwf.engine.requests import catalogued
+
+    store = session.store(post=True)
+    name = catalogued(store, script)
+    assert store.layout.sharing is not None
+    return f"{store.layout.sharing.catalogue}/{name}"
+
+
 def _tell(session: Session, store: Store, asked: Requested) -> None:
     screen = session.screen
     if session.is_json:

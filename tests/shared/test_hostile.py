@@ -213,13 +213,16 @@ for i in range(count):
 
 def test_a_flood_of_one_member_is_bounded_and_does_not_shut_out_the_others(place: Place) -> None:
     place.start("waits", "r1")
-    assert place.python(ALICE, FLOOD, place.home, "nothing", 1500).code == 0
+    place.start("waits", "r2")
+    assert place.python(ALICE, FLOOD, place.home, "r2", 1500).code == 0
     full = place.do(ALICE, "signal", "r1", "go", "1")
     assert full.code == 75 and "are waiting" in full.error
     assert place.do(BOB, "signal", "r1", "go", "2").code == 0
     place.tick()
     assert place.do(BOB, "result", "r1").out == "2\n"
     assert place.new() == []
+    assert len(place.events("r2", "SignalReceived")) == 1000
+    assert set(place.reasons()) == {f"more than 1,000 messages of uid {ALICE} were waiting"}
     kept = [path for path in (place.home / "mail/bad").iterdir() if path.suffix != ".reason"]
     assert len(kept) <= 1000
 

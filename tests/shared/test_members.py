@@ -59,7 +59,7 @@ def test_a_wish_that_cannot_be_fulfilled_is_kept_with_its_reason_and_reaches_its
     for run, words in {"r1": ["book:nothing"], "r2": ["book:quick", "n=x"], "r3": ["book:quick", "m=1"]}.items():
         assert place.do(ALICE, "start", *words, "--id", run).code == 3
     place.tick()
-    inbox = place.do(ALICE, "inbox", "--json").json["needs"]
+    inbox = sorted(place.do(ALICE, "inbox", "--json").json["needs"], key=lambda need: need["run"])
     assert [(need["kind"], need["run"]) for need in inbox] == [("refused", run) for run in ("r1", "r2", "r3")]
     assert "nothing" in inbox[0]["what"]
     shown = place.do(ALICE, "show", "r1")
@@ -277,3 +277,9 @@ def test_an_answer_with_tick_waits_for_what_comes_of_it(place: Place) -> None:
     place.start("asks", "r1")
     said = place.while_ticking(ALICE, "approve", "r1", "-m", "yes", "--tick")
     assert said.code == 0 and place.status("r1") == "completed"
+
+
+def test_a_member_sees_the_parameters_of_what_is_in_the_catalogue(place: Place) -> None:
+    said = place.do(ALICE, "start", "book:quick", "--help")
+    assert said.code == 0 and "n  int" in said.out
+    assert place.do(ALICE, "start", "/etc/passwd", "--help").code == 2

@@ -344,6 +344,10 @@ def _explain(context: Context, session: Session, script: str | None) -> int:
     if not script:
         session.screen.text(context.get_help() + "\n")
         return Exit.OK
+    if session.is_operator:
+        from dwf.cli.requesting import in_catalogue
+
+        script = in_catalogue(session, script)
     from dwf.cli.pages.scripts import script_document, script_lines
     from dwf.engine.start import describe
 
