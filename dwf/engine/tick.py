@@ -106,7 +106,6 @@ class Rounds:
     def begin(self) -> None:
         """Look what others have left behind."""
         self._suspects = self._store.locks.left_by_dead()
-        self._store.mailbox.bound()
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
 
@@ -208,6 +207,7 @@ class Rounds:
 
     def _posted(self) -> dict[str, None]:
         """Runs with mail that has come since they were last left, the oldest first."""
+        self._store.mailbox.bound()
         names = sorted(self._store.mailbox.names())
         self._left_lying.intersection_update(names)
         self._names = {}
