@@ -4,13 +4,15 @@
     python -m pytest -m long tests/faults      the long form: every point, thousands of seeds, 200 000 damaged files
 
 Both end with a table of what was tried (kills, errnos, power cuts, seeds, damaged files) and how much of it was
-survived. What fails says how to repeat it: a seed (`DWF_SEED=123 python -m pytest tests/faults/test_simulation.py`), or
-the kind and number of the call.
+survived: nothing that was promised is lost, done twice, or left behind. What fails says how to repeat it: a seed
+(`DWF_SEED=123 python -m pytest tests/faults/test_simulation.py`), or the kind and number of the call.
 
-    test_kills.py       real processes under strace: SIGKILL and errnos at their calls to the kernel, command by command
+    test_kills.py       real processes under strace (skipped without it): SIGKILL at their calls to the kernel
+    test_commands.py    the same for `dwf step` and `dwf cancel`; and every command with calls that fail
     test_deaths.py      one story with a bit of everything, broken off at every call to the disk: death, power, errno
     test_simulation.py  random scripts, random commands, random faults, from a seed; one thread, thousands of ticks
     test_teeth.py       rules are taken out of dwf one at a time, and the simulation must notice
+                        (rules.py: the rules; sites.py: every sync of the store)
     test_fuzz.py        histories, messages and indexes with anything in them: no traceback, no hang, no wrong answer
 
 A disk that fails, dies or loses power where a test says so (disk.py, power.py):

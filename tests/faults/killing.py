@@ -1,5 +1,7 @@
 """Real kills: a `dwf` command under strace, which ends it with SIGKILL at the entry of its n-th call of a kind.
 
+Or the call fails, once or from there on; or everything dies with the command that it has started: the whole tree.
+
 The call itself does not happen. Nothing that matters lies between two calls that change something, so dying before
 each of them is also dying after each.
 """
@@ -63,11 +65,35 @@ def points(words: list[str], home: str) -> list[Point]:
     return found
 
 
-def killed_at(words: list[str], home: str, point: Point) -> Ended:
-    """The command, killed at that point, unless it does not come by there."""
+def killed_at(words: list[str], home: str, point: Point, *, tree: bool = False) -> Ended:
+    """The command, killed at that point, unless it does not come by there. `tree`: and all that it has started."""
     # Not with --seccomp-bpf: there the signal is lost.
     inject = f"inject={point.call}:signal=SIGKILL:when={point.number}"
+    argv = ["strace", "-f", "-o", os.devnull, "-e", f"trace={point.call}", "-e", inject, *words]
+    return _run([sys.executable, "-c", _WITH_ITS_TREE, *argv] if tree else argv, home)
+
+
+def failing_at(words: list[str], home: str, point: Point, code: str, *, forever: bool) -> Ended:
+    """The command, whose call at that point fails with that errno; `forever`: and all calls of that kind after it."""
+    inject = f"inject={point.call}:error={code}:when={point.number}{'+' if forever else ''}"
     return _run(["strace", "-f", "-o", os.devnull, "-e", f"trace={point.call}", "-e", inject, *words], home)
+
+
+# Whatever loses its parent becomes a child of this process, wherever it has gone to; none of it is left alive.
+_WITH_ITS_TREE = """
+import ctypes, os, signal, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+code = subprocess.call(sys.argv[1:])
+while True:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        left = file.read().split()
+    if not left:
+        break
+    for pid in left:
+        os.kill(int(pid), signal.SIGKILL)
+        os.waitpid(int(pid), 0)
+os.kill(os.getpid(), -code) if code < 0 else os._exit(code)
+"""
 
 
 def _run(argv: list[str], home: str) -> Ended:

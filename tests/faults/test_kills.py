@@ -108,7 +108,9 @@ def kill_all(ram: Path, act: int, seconds: float | None, tally: Tally) -> tuple[
 def kill_once(path: Path, act: int, point: Point) -> bool:
     story = KilledStory(path)
     story.play_until(act)
-    ended = killed_at(story.words(act), story.house.store.layout.home, point)
+    # Of a step, the process may live on, or die as well.
+    tree = bool(point.number % 2)
+    ended = killed_at(story.words(act), story.house.store.layout.home, point, tree=tree)
     try:
         assert ended.killed or ended.code == 0, ended
         story.acknowledged(act, ended)
