@@ -82,7 +82,7 @@ class PowerCut:
         inode = self._durable.get(key)
         for change in self._changes:
             if key in change.names:
-                # A removal that may have reached the disk counts as one that has; what was moved is in one of two places.
+                # What may be removed counts as removed; what was moved is in one of two places.
                 gone = change.names[key] is None and len(change.names) == 1
                 inode = change.names[key] if change.done or gone else inode
         return None if inode is None else self._content.get(inode)
