@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from time import monotonic
 
 from dwf.core import events as ev
 from dwf.core import messages as mail
@@ -17,6 +18,8 @@ from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter
 from dwf.engine.rights import forbidden
 from dwf.store.letters import Letter
 from dwf.store.room import Store
+
+_PAUSE_SECONDS = 0.01
 
 
 class Incoming:
@@ -38,6 +41,7 @@ class Incoming:
         self._timers: list[int] = []
         self._again = False
         self._time = -1
+        self._looked_at = 0.0
 
     def fresh(self, *, surely: bool = False) -> list[Arrival]:
         """Letters that were not read yet. Looks only if the directory has changed, unless `surely`."""
@@ -88,7 +92,14 @@ class Incoming:
             self._mailbox.sync_new()
 
     def _moved(self) -> bool:
-        """A directory's time says whether anything was posted; the look before a run is left does not rely on it."""
+        """A directory's time says whether anything was posted; the look before a run is left does not rely on it.
+
+        Asked so often only: a run of quick steps is not held up by it, and whoever posts waits no longer than that.
+        """
+        now = monotonic()
+        if self._time >= 0 and now - self._looked_at < _PAUSE_SECONDS:
+            return False
+        self._looked_at = now
         time = os.stat(self._directory).st_mtime_ns  # noqa: PTH116 - on the path of every step
         moved, self._time = time != self._time, time
         return moved

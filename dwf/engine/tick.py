@@ -27,8 +27,8 @@ from dwf.store.room import Store
 
 _LOOK_SECONDS = 1.0
 _BATCH = 256
-# Threads beyond the lanes: runs that only replay and record overlap their syncs.
-_EXTRA_DRIVERS = 16
+# Threads beyond the lanes: runs that only replay and record overlap their syncs. More would fight for the interpreter.
+_EXTRA_DRIVERS = 4
 _STOP_SECONDS = 30.0
 
 
@@ -87,6 +87,7 @@ class Rounds:
         self._broken: set[str] = set()
         self._resting: set[str] = set()
         self._names: dict[str, set[str]] = {}
+        self._run_of: dict[str, str | None] = {}
         self._looking: dict[str, set[str]] = {}
         self._left_lying: set[str] = set()
         self._suspects: set[str] = set()
@@ -211,8 +212,10 @@ class Rounds:
         names = sorted(self._store.mailbox.names())
         self._left_lying.intersection_update(names)
         self._names = {}
+        known, self._run_of = self._run_of, {}
         for name in names:
-            run = self._store.mailbox.run_of(name)
+            # Each round sees them all again: what a name says is worked out once.
+            run = self._run_of[name] = known[name] if name in known else self._store.mailbox.run_of(name)
             if run is None:
                 self._store.mailbox.read(name)  # no message of ours: it is moved away, with the reason
             elif name not in self._left_lying:
