@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from dwf.errors import NotFound, NotPermitted, ScriptRefused
 SOURCE_LIMIT = 4 * 1024 * 1024
 # The program that runs the script is not part of the script, wherever the script lies.
 _NEVER_LOCAL = ("dwf",)
+# Up to 3.12 Python keeps one count of depth for all threads that make syntax trees, and fails when it does not add up.
+_PARSING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def _beside(path: Path) -> str:
 
 def _parse(source: bytes, path: Path) -> ast.Module:
     try:
-        return ast.parse(source, str(path))
+        with _PARSING:
+            return ast.parse(source, str(path))
     except SyntaxError as error:
         hint = f"mend line {error.lineno} of {path}; nothing was changed"
         raise ScriptRefused(path=f"{path}:{error.lineno}", why=f"syntax error: {error.msg}", hint=hint) from None
