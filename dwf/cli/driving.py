@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +61,10 @@ def drive(
     jobs: int | None = None,
     max_seconds: float | None = None,
     watch: Watch | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> TickReport:
-    """One tick of the engine. `only`: just these runs."""
+    """One tick of the engine. `only`: just these runs. `tell`: given each line of news at once."""
     from dwf.engine.tick import tick
 
     settings: dict[str, Any] = {} if jobs is None else {"jobs": jobs}
-    return tick(store, max_seconds=max_seconds, only=only, watch=watch, stop=stopper.flag, **settings)
+    return tick(store, max_seconds=max_seconds, only=only, watch=watch, stop=stopper.flag, tell=tell, **settings)

@@ -89,14 +89,16 @@ def _recorded(store: Store, run: str | None) -> Iterator[Act]:
         except DwfError:
             continue  # doctor and verify speak of what cannot be read
         for event in events:
-            by = getattr(event, "by", None)
+            # On a step, a blocked run or a damaged history a person's word stands in a part of its own.
+            act = getattr(event, "decided", None) or event
+            by = getattr(act, "by", None)
             if isinstance(by, Identity):
-                yield _of_event(event, by, *known)
+                yield _of_event(event, act, by, *known)
 
 
-def _of_event(event: ev.Event, by: Identity, run: str, link: int) -> Act:
-    at = getattr(event, "posted", "") or event.ts
-    reason = getattr(event, "reason", "") or getattr(event, "comment", "")
+def _of_event(event: ev.Event, act: object, by: Identity, run: str, link: int) -> Act:
+    at = getattr(act, "posted", "") or event.ts
+    reason = getattr(act, "reason", "") or getattr(act, "comment", "")
     return Act(unstamp(at), who(by), _verb(event), run, DONE, "", reason, event.id, link, by)
 
 
@@ -117,6 +119,11 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.WorkflowCancelled: "cancel",
     ev.CancelRequested: "cancel",
     ev.CodeUpgraded: "upgrade",
+    ev.ActivityCompleted: "step complete",
+    ev.ActivityFailed: "step fail",
+    ev.ActivityRetryRequested: "step retry",
+    ev.RunUnblocked: "unblock",
+    ev.HistoryRepaired: "repair",
     ev.RunMoved: "export --move",
     ev.RunAdopted: "import --resume",
     ev.RunImported: "import",

@@ -26,13 +26,17 @@ def prepare_each(request: StartRequest, inputs: Iterable[dict[str, Any]], limit:
     that does not fit, and what `prepare` raises.
     """
     first: Prepared | None = None
+    ids: set[str] = set()
     for number, values in enumerate(inputs, 1):
         if number > limit:
             raise UsageError(what=f"more than {limit:,} starts at once")
         given = {**(request.json_input or {}), **values}
         try:
             run = None if request.run is None else _filled(request.run, given)
-            one = replace(request, json_input=given, run=run and check_run_id(run))
+            one = replace(request, json_input=given, run=None if run is None else check_run_id(run))
+            if run in ids:
+                raise UsageError(what=f"the id {run} was given to another one before", hint="nothing was started")
+            ids.update([run] if run else [])
             if first is None:
                 first = prepare(one)
             yield replace(first, request=one, given=first.workflow.bind(one.values, given))

@@ -33,6 +33,7 @@ def decide(
     view = open_run(store, run)
     assert view.state is not None
     chosen = _chosen(view.state, view.run, step)
+    _refuse_second(store, view.run, mail.STEP, chosen.command)
     message = Message(
         id="",
         run=view.run,
@@ -56,8 +57,17 @@ def unblock(store: Store, run: str, by: Identity, reason: str) -> Posted:
     assert view.state is not None
     if view.state.blocked is None:
         raise WrongState(what=f"run {run} is not blocked", hint=f"see what it waits for: dwf show {run}")
+    _refuse_second(store, view.run, mail.UNBLOCK)
     message = Message(id="", run=view.run, kind=mail.UNBLOCK, nonce=view.state.head.nonce, reason=reason, by=by)
     return post(store, view, message, f"{run} may go on")
+
+
+def _refuse_second(store: Store, run: str, kind: str, command: int = 0) -> None:
+    """One word at a time: the second would be too late, or overturn the first without anybody knowing."""
+    for letter in store.mailbox.pending(run):
+        if letter.message.kind == kind and letter.message.command == command:
+            said = f"{kind} {letter.message.name}".strip()
+            raise WrongState(what=f"that is decided already: {said}, not yet acted on", hint="dwf tick takes it up")
 
 
 def _chosen(state: RunState, run: str, step: str | None) -> OpenStep:

@@ -51,11 +51,12 @@ def tick(
     watch: Watch | None = None,
     stop: threading.Event | None = None,
     clock: Callable[[], int] = wall_clock_us,
+    tell: Callable[[str], None] | None = None,
 ) -> TickReport:
     """Drive what is due until nothing is, or `stop` is set, or `max_seconds` have passed.
 
-    only: drive just these runs, due or not. clock: microseconds since the epoch. Raises DiskError if the index cannot
-    be written.
+    only: drive just these runs, due or not. clock: microseconds since the epoch. tell: given each line of news at once,
+    for the next run may end this process. Raises DiskError if the index cannot be written.
     """
     engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock)
     # The collector must not run while a workflow's loop is set; it is asked for between runs instead.
@@ -63,7 +64,7 @@ def tick(
     gc.disable()
     try:
         with capturing():
-            return Rounds(engine, None if only is None else set(only), max_seconds).run()
+            return Rounds(engine, None if only is None else set(only), max_seconds, tell).run()
     finally:
         if collecting:
             gc.enable()
@@ -73,8 +74,15 @@ def tick(
 class Rounds:
     """Round after round: see what is due, let it be driven, take what came to rest. A tick ends when nothing is due."""
 
-    def __init__(self, engine: Engine, only: set[str] | None = None, max_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        only: set[str] | None = None,
+        max_seconds: float | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self._engine = engine
+        self._tell = tell
         self._store = engine.store
         self._only = only
         self._until = None if max_seconds is None else time.monotonic() + max_seconds
@@ -271,6 +279,8 @@ class Rounds:
             return
         if result.news:
             self.news.append(result.news)
+            if self._tell is not None:
+                self._tell(result.news)
         if result.rest is Rest.BUSY:
             self._elsewhere[run] = time.monotonic()
             return

@@ -60,6 +60,7 @@ def work(
 def _rounds(engine: Engine, rounds: Rounds, told: Callable[[TickReport], None]) -> None:
     anew = tidied = time.monotonic()
     rounds.begin()
+    engine.store.index.note_tick(engine.clock())
     while not engine.stop.is_set():
         busy = rounds.go_round()
         now = time.monotonic()

@@ -42,7 +42,7 @@ def test_an_id_that_is_in_use_is_told_and_the_others_are_made(dwf: Terminal) -> 
         ("{", "line 2: it is not valid JSON"),
         ("[1]", "line 2 is no JSON object"),
         ({"n": "x"}, "input 2: "),
-        ({"n": 1, "m": 1}, "input 2: plain has no parameter 'm'"),
+        ({"n": 2, "m": 1}, "input 2: plain has no parameter 'm'"),
         ({"n": "../x"}, "input 2: "),
     ],
 )
@@ -63,3 +63,8 @@ def test_what_does_not_go_with_it_is_refused(dwf: Terminal) -> None:
 def test_from_a_pipe(dwf: Terminal) -> None:
     done = dwf.typed("start", dwf.script(PLAIN), "--each", "-", "--id", "p{n}", stdin=b'{"n": 7}\n{"n": 8}\n')
     assert (done.code, done.out.split()) == (0, ["p7", "p8"])
+
+
+def test_an_id_that_would_be_given_twice_is_refused_before_anything_is_made(dwf: Terminal) -> None:
+    path = lines(dwf, {"n": 8}, {"n": 8})
+    assert "input 2: the id d-8" in dwf.refuses(2, "start", dwf.script(PLAIN), "--each", path, "--id", "d-{n}").error

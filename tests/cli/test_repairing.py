@@ -86,3 +86,14 @@ def test_a_run_that_waits_for_nobody_s_word_is_refused(dwf: Terminal) -> None:
     assert "no step of run two" in dwf.refuses(7, "step", "retry", "two", "-m", "x").error
     assert "is not blocked" in dwf.refuses(7, "unblock", "two", "-m", "x").error
     assert "needs a reason" in dwf.refuses(2, "unblock", "two").error
+
+
+def test_who_decided_stands_in_the_audit(asking: Terminal) -> None:
+    asking.typed("step", "complete", "one", "--result", '{"code": 4}', "-m", "looked", "--tick")
+    told = asking.typed("audit", "one").out
+    assert "step complete" in told and "looked" in told
+
+
+def test_a_second_word_on_the_same_step_is_refused_before_the_first_was_heard(asking: Terminal) -> None:
+    assert asking.typed("step", "fail", "one", "-m", "broken").code == 0
+    assert "decided already: step fail" in asking.refuses(7, "step", "complete", "one", "-m", "no, done").error

@@ -170,3 +170,13 @@ def test_what_is_printed_while_a_script_is_loaded_is_dropped(house: House, capsy
     """It would stand before the id that a start prints, and in the mail of every tick."""
     house.go("print('loading')\n@dwf.workflow\nasync def main():\n    return 1\n")
     assert capsys.readouterr().out == "" and house.log() == ""  # type: ignore[attr-defined]
+
+
+def test_news_is_told_when_it_happens_and_not_at_the_end_of_the_tick(house: House) -> None:
+    """The next run may end the process, and nobody would ever hear of it."""
+    house.start(house.script("@dwf.workflow\nasync def main():\n    raise dwf.Failure('no')\n"), "a")
+    house.start(house.script("@dwf.workflow\nasync def main():\n    await dwf.sh('sleep', '1')\n", "slow.py"), "b")
+    told: list[tuple[str, str]] = []
+    house.tick(tell=lambda line: told.append((line, house.status("b").value)))
+    ((line, other),) = told
+    assert line.startswith("a failed") and other == "running"

@@ -101,10 +101,16 @@ def test_a_result_that_does_not_fit_is_refused_and_the_question_stays(house: Hou
     assert house.result()[0] == "done"
 
 
-def test_a_decision_counts_only_for_the_attempt_that_was_looked_at(house: House) -> None:
+def test_a_second_decision_is_refused_or_late_and_never_overturns_the_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked(house)
     stepping.decide(house.store, "r1", "complete", ME, "once", result=b'{"code": 0}')
-    stepping.decide(house.store, "r1", "retry", ME, "twice")
+    with pytest.raises(WrongState, match="decided already"):
+        stepping.decide(house.store, "r1", "retry", ME, "twice")
+    # Two who post at the same moment do not see each other.
+    monkeypatch.setattr(stepping, "_refuse_second", lambda *_: None)
+    stepping.decide(house.store, "r1", "retry", ME, "at the same moment")
     house.tick()
     assert house.result()[0] == "done" and len(house.notes()) == 1
     assert house.late() == ["retry"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Context, Option
@@ -164,7 +165,7 @@ def tick(
     from dwf.cli.driving import Stopper, drive
 
     with Stopper() as stopper:
-        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds)
+        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, tell=_teller(session))
     return _tell_report(session, report, stopper.exit_code)
 
 
@@ -180,7 +181,7 @@ def _witnessed_tick(context: Context, jobs: int, max_seconds: float | None, witn
         return Exit.OK
     store, changed = session.store(), Changed()
     with Stopper() as stopper:
-        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, watch=changed)
+        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, watch=changed, tell=_teller(session))
     try:
         hand_over(store, where, changed.runs, now_us())
     except DwfError as error:
@@ -316,6 +317,11 @@ def _wait(session: Session, store: Store, run: str, timeout_us: int | None) -> i
     return of_run(view.status, view.state)
 
 
+def _teller(session: Session) -> Callable[[str], None] | None:
+    """Says news when it happens: the next run may end this process. A document holds them all at the end."""
+    return None if session.is_json else lambda news: session.screen.tell(" ".join(news.split()))
+
+
 def _tell_report(session: Session, report: Any, signalled: int) -> int:
     from dwf.cli.faults import fault_of
 
@@ -324,8 +330,6 @@ def _tell_report(session: Session, report: Any, signalled: int) -> int:
         errors = [fault_of(error).message for error in report.errors]
         screen.document({"schema": "dwf.tick/1", "driven": report.driven, "news": report.news, "errors": errors})
     else:
-        for news in report.news:
-            screen.tell(" ".join(news.split()))
         for error in report.errors:
             fault_of(error).tell(screen, as_json=False)
         if session.verbose:

@@ -58,14 +58,17 @@ def tick(patient: Patient) -> list[Finding]:
         found = [(bad if waiting else warn)("tick", what, "dwf tick; systemctl status cron; systemctl list-timers")]
     else:
         runs = f", and {several(waiting, 'run is', 'runs are')} open" if waiting else ""
-        found = [(bad if waiting else warn)("tick", f"{ago}{runs}; no cron line or timer was found", cron_line())]
+        found = [
+            (bad if waiting else warn)("tick", f"{ago}{runs}; no cron line or timer was found", cron_line(patient.home))
+        ]
     return found
 
 
-def cron_line() -> str:
-    """What installs a tick every minute."""
+def cron_line(home: str) -> str:
+    """What installs a tick of that directory every minute. Named always: cron's environment is not the caller's."""
     program = shutil.which("dwf") or f"{sys.executable} -m dwf"
-    return f"(crontab -l; echo '* * * * * {program} tick') | crontab -"
+    line = f"* * * * * {program} --home {shlex.quote(home)} tick"
+    return f"(crontab -l; echo {shlex.quote(line)}) | crontab -"
 
 
 def start_up(patient: Patient) -> list[Finding]:
