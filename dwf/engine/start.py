@@ -228,6 +228,9 @@ def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> St
     link = store.latest_link(event.run)
     reading = believe_history(store.disk, store.layout.history_path(event.run, link))
     if reading.problem is not None:
+        if reading.problem.facts.get("kind") == "foreign":
+            # The name is taken and the content is another run's: where A and a are one name, that is an id in use.
+            raise Conflict(what=f"the id {event.run} is in use, by another run", hint="choose another --id")
         raise reading.problem
     state = folded(reading.events, store.layout.history_path(event.run, link))
     head = state.head

@@ -145,3 +145,13 @@ def test_of_many_starts_at_once_that_would_use_it_all_get_the_same_run(dwf: Term
     documents = [json.loads(out) for out in outs]
     assert len({document["nonce"] for document in documents}) == 1
     assert sorted(document["created"] for document in documents) == [False, False, False, True]
+
+
+def test_an_id_whose_name_is_another_run_s_is_in_use(dwf: Terminal) -> None:
+    """As on a file system that does not tell A from a: the file is there, and it is not of this run."""
+    dwf.driven(PLAIN, "ABC")
+    dwf.history("abc").write_bytes(dwf.history("ABC").read_bytes())
+    before = dwf.history("ABC").read_bytes()
+    answer = dwf.typed("start", dwf.script(PLAIN), "--id", "abc").is_refusal(9)
+    assert "in use, by another run" in answer.error and dwf.history("ABC").read_bytes() == before
+    dwf.history("abc").unlink()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from dwf.engine import post
+from dwf.engine.identity import sender
+from dwf.store.room import Store
 from tests.test_bad_inputs.terminal import PLAIN, WAITS, Answer, Terminal, tree, until
 
 LONG = """
@@ -289,3 +294,58 @@ def _end_children(dwf: Terminal) -> None:
     for pid in _pids(dwf.where):
         if _alive(pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_long_history_says_so_and_still_works(dwf: Terminal) -> None:
+    dwf.driven(
+        """
+        import asyncio, dwf
+
+        @dwf.activity
+        def nothing(n: int) -> int:
+            return n
+
+        @dwf.workflow
+        async def long() -> object:
+            for _ in range(7):
+                await asyncio.gather(*(nothing(n) for n in range(500)))
+            return await dwf.wait_signal("go")
+        """,
+        "one",
+    )
+    shown = dwf.typed("show", "one").out
+    assert re.search(r"length +10,5\d\d events", shown)
+    dwf.typed("signal", "one", "go", "1")
+    dwf.tick()
+    assert dwf.typed("result", "one").out == "1\n" and dwf.typed("verify", "one").code == 0
+
+
+@pytest.mark.long
+def test_ten_thousand_signals_to_a_thousand_runs_under_four_ticks_at_once(dwf: Terminal) -> None:
+    """All handled, none lost, none twice."""
+    source = """
+        import dwf
+
+        @dwf.workflow
+        async def counts(n: int) -> object:
+            got = []
+            async for value in dwf.signals("go"):
+                got.append(value)
+                if len(got) == 10:
+                    return got
+    """
+    path = dwf.where / "each.jsonl"
+    path.write_text("".join(f'{{"n": {n}}}\n' for n in range(1000)))
+    assert dwf.typed("start", dwf.script(source), "--each", path, "--id", "c-{n}").code == 0
+    dwf.tick()
+    store = Store.open(str(dwf.home), write=True)
+    me = sender(os.environ)
+    for value in range(10):
+        for n in range(1000):
+            post.signal(store, f"c-{n}", "go", str(value).encode(), me)
+    ticks = [dwf.spawn("tick") for _ in range(4)]
+    for ticking in ticks:
+        out, err = ticking.communicate(timeout=900)
+        assert (ticking.returncode, out, err) == (0, b"", b"")
+    for n in range(1000):
+        assert dwf.typed("result", f"c-{n}").out.split() == json.dumps(list(range(10)), indent=2).split(), n
