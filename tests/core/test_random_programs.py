@@ -19,7 +19,7 @@ from tests.core import make_corpus
 from tests.core.gambler import Game
 
 BASE = os.environ.get("DWF_SEED") or str(SystemRandom().randrange(10**9))
-_SECONDS = 15
+_SECONDS = 6
 _FEWEST = 40
 
 
@@ -52,11 +52,12 @@ def test_ten_thousand_programs() -> None:
     assert not found, "\n".join(found[:10])
 
 
-def test_programs_of_the_corpus_do_what_they_did_on_the_oldest_python() -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)], ids=["some", "all"])
+def test_programs_of_the_corpus_do_what_they_did_on_the_oldest_python(every: int) -> None:
     digests = json.loads(make_corpus.FILE.read_text(encoding="ascii"))["digests"]
     assert len(digests) == make_corpus.SIZE
-    changed = [number for number, before in enumerate(digests) if make_corpus.digest(number) != before]
-    assert changed == []
+    numbers = range(0, make_corpus.SIZE, every)
+    assert [number for number in numbers if make_corpus.digest(number) != digests[number]] == []
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1", "4294967295", "random"])

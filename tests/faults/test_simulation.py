@@ -13,7 +13,7 @@ import pytest
 from tests.faults.simulation import Simulation
 from tests.faults.tally import Tally
 
-_BOUNDED = range(60)
+_BOUNDED = range(36)
 _LONG_SECONDS = 600.0
 _ASKED = os.environ.get("DWF_SEED", "")
 
