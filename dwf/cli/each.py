@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -54,7 +53,7 @@ def _lines(path: str) -> Iterator[dict[str, Any]]:
 def _object(line: bytes, number: int) -> dict[str, Any]:
     try:
         value = parse_json(line.decode("utf-8"))
-    except (ValueRefused, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueRefused, UnicodeDecodeError) as error:
         why = error.facts["why"] if isinstance(error, ValueRefused) else "it is not UTF-8"
         raise UsageError(what=f"line {number}: {why}", hint='one JSON object a line: {"host": "web1"}') from None
     if not isinstance(value, dict):

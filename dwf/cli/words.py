@@ -155,7 +155,7 @@ def _over(e: ev.ActivityCompleted, thread: Thread) -> Told:
 def _decided(what: str, word: str, decided: ev.Decision) -> Told:
     """A step's fate as a person, or its probe, has said it."""
     by = person(decided.by, uid=True) if decided.by else "by its probe"
-    return Told(f"{what}  {word}{_why(decided.reason)}".replace("    ", "  "), by)
+    return Told("  ".join(filter(None, (what, word, _why(decided.reason).strip()))), by)
 
 
 def _failed(e: ev.ActivityFailed, thread: Thread) -> Told:

@@ -66,12 +66,13 @@ def give_up(
     """Cut a damaged history off before `line`; keep what is cut, record who and why. Raises Busy, WrongState."""
     if not reason:
         raise UsageError(what="to give up a part of a history needs a reason", hint="-m 'why': it is recorded")
-    lost = loss(store, run, line)
     lock = store.locks.take(run)
     if lock is None:
         holder = store.locks.holder(run)
         raise Busy(run=run, pid=holder.pid if holder else "?", hint="try again when it is done")
     with lock:
+        # Looked at under the lock: a history that was put back meanwhile is sound, and nothing of it is given up.
+        lost = loss(store, run, line)
         store.index.mark_due(run)
         decided = Decision(by=by, reason=reason, posted=stamp(clock()))
         History.cut(store.disk, lost.path, line, decided, clock()).close()

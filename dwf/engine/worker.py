@@ -62,6 +62,7 @@ def _rounds(engine: Engine, rounds: Rounds, told: Callable[[TickReport], None]) 
     rounds.begin()
     engine.store.index.note_tick(engine.clock())
     while not engine.stop.is_set():
+        looked_us = engine.clock()
         busy = rounds.go_round()
         now = time.monotonic()
         if rounds.news or rounds.errors or now - anew > _ANEW_SECONDS:
@@ -75,13 +76,16 @@ def _rounds(engine: Engine, rounds: Rounds, told: Callable[[TickReport], None]) 
             rounds.begin()
             engine.store.index.note_tick(engine.clock())
             gc.collect()
-        rounds.rest(_patience(engine))
+        rounds.rest(_patience(engine, looked_us))
 
 
-def _patience(engine: Engine) -> float:
-    """Seconds until time alone gives something to do, at most until the next look."""
+def _patience(engine: Engine, looked_us: int) -> float:
+    """Seconds until time alone gives something to do, at most until the next look.
+
+    What was due when the last round looked, and was not taken, is not to be had now: it is locked, blocked or in error.
+    """
     due = engine.store.index.next_due_us()
-    if due is None:
+    if due is None or due <= looked_us:
         return _LOOK_SECONDS
     return min(max((due - engine.clock()) / SECOND, 0.0), _LOOK_SECONDS)
 

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 import pytest
 
 from dwf.core.state import Status
+from dwf.engine.context import Engine
 from dwf.engine.tick import TickReport
 from dwf.engine.upgrade import upgrade
-from dwf.engine.worker import work
+from dwf.engine.worker import _patience, work
 from tests.engine.house import ME, House, until
 from tests.engine.processes import ROOT
 
@@ -74,6 +75,20 @@ def test_it_answers_in_far_less_than_its_look_at_the_index(house: House) -> None
             house.signal("go", n)
             until(lambda n=n: house.notes()[-1:] == [str(n)])
         assert time.monotonic() - began < 10
+
+
+def test_what_is_due_and_cannot_be_taken_does_not_keep_it_awake(house: House) -> None:
+    """Another process drives it, or it is blocked: without this the worker would ask again and again at full speed."""
+    house.start(house.script(COUNTS))
+    engine = Engine.open(house.store, clock=house.clock)
+    try:
+        assert house.store.index.next_due_us() is not None
+        assert _patience(engine, house.clock()) == 1.0
+        house.go("@dwf.workflow\nasync def main():\n    await dwf.sleep('500ms')\n", "soon")
+        house.tick()
+        assert 0 < _patience(engine, house.clock()) <= 0.5
+    finally:
+        engine.close()
 
 
 def test_timers_are_kept(house: House) -> None:
