@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 
 from dwf.core import events as ev
 from dwf.core.duration import unstamp
+from dwf.core.standing import DoneStep as DoneStep
+from dwf.core.standing import OpenApproval as OpenApproval
+from dwf.core.standing import OpenSignalWait as OpenSignalWait
+from dwf.core.standing import OpenStep as OpenStep
+from dwf.core.standing import OpenTimer as OpenTimer
 
 DONE_KEPT = 24
 
@@ -37,75 +40,6 @@ class Status(Enum):
     def closed(self) -> bool:
         """Whether nothing happens to it any more: it has ended, or this copy of it goes no further."""
         return self in _CLOSED
-
-
-@dataclass(slots=True)
-class OpenStep:
-    """An activity without an outcome. `started` is the attempt that is running, as far as the history knows."""
-
-    scheduled: ev.ActivityScheduled
-    attempts: int = 0
-    started: ev.ActivityStarted | None = None
-    retry_at: str = ""
-    last_error: ev.ErrorInfo | None = None
-    cancel_requested: bool = False
-    unknown: ev.ActivityUnknown | None = None
-    """Nobody saw the end of its last attempt, and nobody has said yet what is to become of it."""
-
-    @property
-    def command(self) -> int:
-        return self.scheduled.command
-
-    @property
-    def title(self) -> str:
-        return self.scheduled.title or self.scheduled.name
-
-    @property
-    def asks(self) -> bool:
-        """Whether it waits for a person's word on whether it took effect."""
-        return self.unknown is not None and (self.unknown.probed or self.scheduled.on_crash != "verify")
-
-    @property
-    def rests(self) -> bool:
-        """Whether nothing of it runs, and nothing of it can begin now: it waits for its time or for a person."""
-        return self.started is None and (bool(self.retry_at) or self.asks)
-
-
-@dataclass(slots=True)
-class OpenTimer:
-    started: ev.TimerStarted
-
-
-@dataclass(slots=True)
-class OpenSignalWait:
-    opened: ev.SignalWaitOpened
-
-
-@dataclass(slots=True)
-class OpenApproval:
-    requested: ev.ApprovalRequested
-    answers: list[ev.ApprovalAnswered] = field(default_factory=list)
-
-    def given(self, answer: str) -> list[ev.ApprovalAnswered]:
-        return [a for a in self.answers if a.answer == answer]
-
-
-class DoneStep(NamedTuple):
-    """A step that ended: `outcome` is completed, failed, timed-out or cancelled; times are its last attempt's."""
-
-    command: int
-    title: str
-    outcome: str
-    began: str
-    ended: str
-    attempts: int
-
-    @property
-    def took_us(self) -> int:
-        return unstamp(self.ended) - unstamp(self.began)
-
-
-OpenCommand = OpenStep | OpenTimer | OpenSignalWait | OpenApproval
 
 
 class RunState:

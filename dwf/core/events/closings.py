@@ -1,0 +1,58 @@
+"""Closing events: how a command ended. Each resolves the future of the command that it names."""
+
+# ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
+
+from __future__ import annotations
+
+from dwf.core.events.base import Event, Role
+from dwf.core.parts import NOTHING, Decision, ErrorInfo, Output, Payload
+
+
+class Closing(Event, frozen=True, kw_only=True):
+    """`command` is the number of the opening that this ends."""
+
+    role = Role.CLOSING
+    command: int
+
+
+class ActivityCompleted(Closing, frozen=True, kw_only=True):
+    """`decided`: by a person, or (without one) by the step's probe after a crash; else the step itself said so."""
+
+    result: Payload = NOTHING
+    output: Output | None = None
+    decided: Decision | None = None
+
+
+class ActivityFailed(Closing, frozen=True, kw_only=True):
+    error: ErrorInfo
+    attempts: int = 1
+    output: Output | None = None
+    decided: Decision | None = None
+
+
+class ActivityTimedOut(Closing, frozen=True, kw_only=True):
+    timeout: int
+    attempts: int = 1
+    output: Output | None = None
+
+
+class ActivityCancelled(Closing, frozen=True, kw_only=True):
+    """The step is over because it was asked to end; `result` is set if it had completed after all."""
+
+    reason: str = ""
+    result: Payload = NOTHING
+    output: Output | None = None
+
+
+class TimerFired(Closing, frozen=True, kw_only=True):
+    pass
+
+
+class ApprovalResolved(Closing, frozen=True, kw_only=True):
+    """`outcome` is approved, rejected or failed; `answers` are ids of ApprovalAnswered; `timed_out`: by deadline."""
+
+    outcome: str
+    answers: list[int] = []
+    by: list[str] = []
+    comment: str = ""
+    timed_out: bool = False

@@ -1,0 +1,26 @@
+"""Input events: what comes from outside, by mail; delivered to the script."""
+
+from __future__ import annotations
+
+from dwf.core.events.base import Event, Role
+from dwf.core.parts import NOTHING, Identity, Payload
+
+
+class Input(Event, frozen=True, kw_only=True):
+    """`message` is the id of the mailbox message it came in; a second import of that id is dropped."""
+
+    role = Role.INPUT
+    message: str = ""
+    by: Identity | None = None
+    reason: str = ""
+    posted: str = ""
+
+
+class SignalReceived(Input, frozen=True, kw_only=True):
+    name: str
+    payload: Payload = NOTHING
+    key: str = ""
+
+
+class CancelRequested(Input, frozen=True, kw_only=True):
+    """Only the first is delivered; later ones are recorded."""

@@ -1,0 +1,65 @@
+"""Lifecycle events: they begin or end the run."""
+
+# ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
+
+from __future__ import annotations
+
+from dwf.core.events.base import FORMAT, Event, Role
+from dwf.core.parts import NOTHING, ErrorInfo, Identity, Payload
+
+
+class Lifecycle(Event, frozen=True, kw_only=True):
+    role = Role.LIFECYCLE
+
+
+class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
+    """Line 1. `run` is the workflow id, `nonce` names this instance of it, `input` the keyword arguments.
+
+    `start_at` (a timestamp) delays the first activation. `code` is the content hash of the stored script; with
+    `code_mode` "live" the file at `script` is loaded anew on each tick instead.
+    """
+
+    format: int = FORMAT
+    run: str
+    nonce: str
+    workflow: str
+    script: str
+    code: str
+    code_mode: str = "pinned"
+    code_owner: int = -1
+    input: Payload = NOTHING
+    by: Identity | None = None
+    reason: str = ""
+    tags: dict[str, str] = {}
+    start_at: str = ""
+    python: str = ""
+    dwf: str = ""
+
+
+class _Ended(Lifecycle, frozen=True, kw_only=True):
+    """`open` lists the commands that had no outcome yet; `notes` what else a reader should know."""
+
+    open: list[int] = []
+    notes: list[str] = []
+
+
+class WorkflowCompleted(_Ended, frozen=True, kw_only=True):
+    result: Payload = NOTHING
+
+
+class WorkflowFailed(_Ended, frozen=True, kw_only=True):
+    error: ErrorInfo
+
+
+class _EndedByPerson(_Ended, frozen=True, kw_only=True):
+    by: Identity | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class WorkflowCancelled(_EndedByPerson, frozen=True, kw_only=True):
+    """`message` is the letter of `by` that cancelled it before it had begun; else CancelRequested has these."""
+
+
+class WorkflowTerminated(_EndedByPerson, frozen=True, kw_only=True):
+    """Ended by a person, without cleanup."""

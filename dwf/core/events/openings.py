@@ -1,0 +1,106 @@
+"""Opening events: what the script asks for. Without `id` and `ts`, each *is* the command, before it is on disk."""
+
+# ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dwf.core.events.base import Event, Role
+from dwf.core.parts import NOTHING, Payload
+
+
+class Opening(Event, frozen=True, kw_only=True):
+    """`command` numbers the script's commands from 1. `matched` are the fields replay compares."""
+
+    role = Role.OPENING
+    matched: ClassVar[tuple[str, ...]] = ()
+    command: int = 0
+
+
+class ActivityScheduled(Opening, frozen=True, kw_only=True):
+    """`kind` is function, step or shell. `input` is {"args": [...], ...}; it is the argument fingerprint."""
+
+    matched = ("name", "kind", "input")
+    name: str
+    kind: str
+    input: Payload = NOTHING
+    title: str = ""
+    timeout: int = 0
+    """start-to-close of one attempt, microseconds; 0 is none"""
+    max_attempts: int = 0
+    """0 is without limit"""
+    on_crash: str = ""
+    """what follows an attempt whose end nobody saw: "" it is made again, "verify" a probe is asked, "ask" a person"""
+    orphan: str = ""
+    """what a killed dwf left running of it is ended (""), or waited for ("wait")"""
+
+
+class ActivityCancelRequested(Opening, frozen=True, kw_only=True):
+    matched = ("activity",)
+    activity: int
+    """the command number of the activity"""
+
+
+class TimerStarted(Opening, frozen=True, kw_only=True):
+    matched = ("fire_at",)
+    fire_at: str
+    purpose: str = "sleep"
+
+
+class TimerCancelled(Opening, frozen=True, kw_only=True):
+    matched = ("timer",)
+    timer: int
+
+
+class SignalWaitOpened(Opening, frozen=True, kw_only=True):
+    """The script waits for a signal, or takes one that was there already (`got` is that event's id)."""
+
+    matched = ("name", "got")
+    name: str
+    got: int = 0
+
+
+class SignalWaitClosed(Opening, frozen=True, kw_only=True):
+    """It stopped waiting without having got one (timeout or cancellation)."""
+
+    matched = ("wait",)
+    wait: int
+
+
+class ApprovalRequested(Opening, frozen=True, kw_only=True):
+    """`fingerprint` covers what was shown; an answer names it, so a changed question voids an earlier yes."""
+
+    matched = ("fingerprint",)
+    prompt: str
+    fingerprint: str
+    by: list[str] = []
+    need: int = 1
+    deadline: str = ""
+    on_timeout: str = "reject"
+    show: Payload = NOTHING
+
+
+class ApprovalWithdrawn(Opening, frozen=True, kw_only=True):
+    """The script stopped waiting for the answer (it was cancelled)."""
+
+    matched = ("approval",)
+    approval: int
+
+
+class VersionMarkerRecorded(Opening, frozen=True, kw_only=True):
+    matched = ("patch",)
+    patch: str
+
+
+class SideEffectRecorded(Opening, frozen=True, kw_only=True):
+    """`dwf.once`: a value computed inline, kept for good. Only the name is compared; the value is the record's."""
+
+    matched = ("name",)
+    name: str
+    result: Payload = NOTHING
+
+
+class StatusChanged(Opening, frozen=True, kw_only=True):
+    matched = ("text",)
+    text: str

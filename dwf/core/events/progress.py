@@ -1,0 +1,110 @@
+"""Progress events: news for people and for the engine. The script never sees them."""
+
+from __future__ import annotations
+
+from dwf.core.events.base import Event, Role
+from dwf.core.parts import Decision, Divergence, ErrorInfo, Identity, Output
+
+
+class Progress(Event, frozen=True, kw_only=True):
+    role = Role.PROGRESS
+
+
+class ActivityStarted(Progress, frozen=True, kw_only=True):
+    """On disk before the attempt acts. `pid`, its start time (clock ticks) and the boot name one process for good."""
+
+    command: int
+    attempt: int
+    pid: int = 0
+    pid_start: int = 0
+    boot: str = ""
+
+
+class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
+    """An attempt ended badly and another will be made at `retry_at`."""
+
+    command: int
+    attempt: int
+    error: ErrorInfo
+    retry_at: str
+    output: Output | None = None
+
+
+class ActivityUnknown(Progress, frozen=True, kw_only=True):
+    """Nobody saw how an attempt ended, so it may have taken effect. `probed`: its probe could not tell either."""
+
+    command: int
+    attempt: int
+    why: str
+    probed: bool = False
+
+
+class ActivityRetryRequested(Progress, frozen=True, kw_only=True):
+    """A person has decided that a step is to be tried again, now."""
+
+    command: int
+    decided: Decision
+
+
+class ApprovalAnswered(Progress, frozen=True, kw_only=True):
+    """One person's answer. Enough of them resolve the approval."""
+
+    command: int
+    answer: str
+    message: str = ""
+    by: Identity | None = None
+    comment: str = ""
+    posted: str = ""
+
+
+class RunBlocked(Progress, frozen=True, kw_only=True):
+    """The script cannot go on until somebody acts. Recorded once per distinct reason."""
+
+    code: str
+    message: str
+    hint: str = ""
+    where: str = ""
+    code_hash: str = ""
+    diverged: Divergence | None = None
+
+
+class RunUnblocked(Progress, frozen=True, kw_only=True):
+    """`decided`: a person let it go on; else it goes on because what was in its way is gone."""
+
+    decided: Decision | None = None
+
+
+class CodeUpgraded(Progress, frozen=True, kw_only=True):
+    code: str
+    script: str
+    code_owner: int = -1
+    by: Identity | None = None
+    reason: str = ""
+
+
+class HistoryRepaired(Progress, frozen=True, kw_only=True):
+    """A torn tail was cut off, or what a person has given up (`decided`); the bytes are kept beside the histories."""
+
+    dropped_bytes: int
+    sha256: str
+    decided: Decision | None = None
+
+
+class _Moving(Progress, frozen=True, kw_only=True):
+    by: Identity | None = None
+    reason: str = ""
+    machine: str = ""  # derived from the machine's id
+
+
+class RunMoved(_Moving, frozen=True, kw_only=True):
+    """This copy goes no further; the run goes on where the bundle `to` is taken up."""
+
+    to: str = ""
+
+
+class RunAdopted(_Moving, frozen=True, kw_only=True):
+    """A moved run goes on in this copy."""
+
+
+class RunImported(_Moving, frozen=True, kw_only=True):
+    """This is a copy for inspection: nothing is done with it."""
