@@ -15,6 +15,7 @@
     output.py          captured output, within bounds
     session.py         which processes belong to a step; ending them, with proof
     orphans.py         ends what a killed tick has left behind; waited.py waits for it
+    kept.py            a step that outlives dwf: keeper.py performs it, and whoever is there then reads how it ended
 
 Everything is loaded when first used: an idle `dwf tick` comes by here and must not pay.
 """
@@ -27,14 +28,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dwf.activities.plan import Attempt, Performance, ShellSpec, Target
+    from dwf.activities.waited import Waited
     from dwf.core.runtime import ActivityCall
+    from dwf.host import Process
 
 __all__ = [
+    "adopt",
     "capturing",
     "end_orphan",
     "prepare_async",
     "prepare_function",
     "prepare_isolated",
+    "prepare_kept",
     "prepare_shell",
     "unheard",
 ]
@@ -70,6 +75,20 @@ def prepare_isolated(target: Target, attempt: Attempt) -> Performance:
     if b'"secrets":[' in target.input:
         return with_secrets(target, attempt)
     return Isolated(target, attempt)
+
+
+def prepare_kept(work: ShellSpec | Target, attempt: Attempt) -> Performance:
+    """A command or an isolated function that goes on, and is accounted for, when dwf is gone; held at its gate."""
+    from dwf.activities.kept import Kept
+
+    return Kept(work, attempt)
+
+
+def adopt(keeper: Process, attempt: Attempt) -> Waited:
+    """A kept step that another dwf has begun, whether it still runs or not; see kept.py."""
+    from dwf.activities.kept import Adopted
+
+    return Adopted(keeper, attempt)
 
 
 def capturing() -> AbstractContextManager[None]:

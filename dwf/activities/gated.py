@@ -22,6 +22,7 @@ from typing import Any
 from dwf import host
 from dwf.activities.output import Stream
 from dwf.activities.plan import NO_PROCESS, Attempt, Kind
+from dwf.activities.session import Session
 from dwf.activities.watch import Asked, Pipes, Watch
 from dwf.errors import DiskError
 from dwf.host import Process
@@ -88,8 +89,8 @@ class Gated:
         try:
             self._spawn(launch, answers)
         except (OSError, ValueError, TypeError, OverflowError, subprocess.SubprocessError) as error:
-            if isinstance(error, OSError) and error.errno in _SHORT:
-                raise _no_room(attempt.name, error) from None
+            if isinstance(error, OSError) and (short := no_room(attempt.name, error)) is not None:
+                raise short from None
             self._problem = error  # the attempt has failed; that is for `finish` to tell
 
     def _spawn(self, launch: Launch, answers: bool) -> None:
@@ -109,13 +110,16 @@ class Gated:
                 env=launch.env,
                 cwd=launch.cwd or None,
                 umask=launch.umask,
-                start_new_session=True,
+                # A keeper's step stays in its session: so it is found by the keeper's number.
+                start_new_session=not self._attempt.kept,
+                process_group=0 if self._attempt.kept else None,
                 pass_fds=(self.answer_fd,) if answers else (),
             )
             pid = self._popen.pid
             self.process = host.process(pid) or Process(pid, host.start_time(pid) or 0, host.boot_id())
             pipes = Pipes(gate, out, err, answer, bell)
-            self._watch = Watch(self._popen, self.process, pipes, (self.out, self.err))
+            session = Session(pid, self.process.start, home=os.getsid(0) if self._attempt.kept else 0)
+            self._watch = Watch(self._popen, session, pipes, (self.out, self.err))
             undo.pop_all()
 
     def go(self, gate: bytes) -> None:
@@ -154,7 +158,10 @@ class Gated:
         )
 
 
-def _no_room(name: str, error: OSError) -> DiskError:
+def no_room(name: str, error: OSError) -> DiskError | None:
+    """What to raise if the machine is short of something; None if it is not that."""
+    if error.errno not in _SHORT:
+        return None
     return DiskError(
         operation="start a process for",
         path=name,

@@ -92,7 +92,7 @@ class Stream:
 
     def _open(self, path: str) -> None:
         try:
-            self._fd = _new_file(path)
+            self._fd = new_file(path)
             self.written = True
         except OSError:
             self.written = False
@@ -207,7 +207,7 @@ def _whole_end(data: bytes) -> bytes:
     return data
 
 
-def _new_file(path: str) -> int:
+def new_file(path: str) -> int:
     """A new private file, never one that somebody put there; the directory is made when it is first needed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     for _ in range(3):

@@ -34,7 +34,7 @@ class Kind(Enum):
     INTERRUPTED = "interrupted"
 
 
-class ShellSpec(msgspec.Struct, frozen=True, kw_only=True):
+class ShellSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag="shell"):
     """A command line: `argv` alone, or `script` for /bin/sh with `argv` as its $1, $2, ...
 
     The fields are those of a shell step's recorded input. cwd: "" is the directory of dwf. env: added to the clean
@@ -58,7 +58,7 @@ class ShellSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_file: int = MAX_FILE
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag="function"):
     """A Python function as another process can find it.
 
     `loader` is "package.module:function", chosen by dwf and never read from a history. In the new process it is called
@@ -77,7 +77,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     command: the step's number in the script. key: the idempotency key, the same for every attempt. timeout_us: start
     to close, 0 is none. grace_us: from asking a process to end (TERM) to ending it (KILL). out_prefix: where captured
-    output goes (".out" and ".err" are appended); None keeps only the tail. env: for the step's environment.
+    output goes (".out" and ".err" are appended); None keeps only the tail. env: for the step's environment. kept: it is
+    performed by a keeper, in the keeper's session.
     """
 
     run: str
@@ -90,6 +91,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     grace_us: int = GRACE_US
     out_prefix: str | None = None
     env: dict[str, str] = {}
+    kept: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -79,11 +79,15 @@ class Session:
     """The processes of one step.
 
     `is_ours(row)` decides whether a member of the session or group may be believed to be the step's: always, while the
-    leader is known to be alive or unreaped; see orphans.py for the other case.
+    leader is known to be alive or unreaped; see orphans.py for the other case. home: the number of a session that is
+    the step's but for its own leader, who keeps the step (kept.py).
     """
 
-    def __init__(self, leader: int, start: int, is_ours: Callable[[Row], bool] = lambda _: True) -> None:
+    def __init__(
+        self, leader: int, start: int, is_ours: Callable[[Row], bool] = lambda _: True, *, home: int = 0
+    ) -> None:
         self._leader = leader
+        self._home = home or leader
         self._is_ours = is_ours
         self._seen = {leader: start}
 
@@ -100,7 +104,9 @@ class Session:
     def _belongs(self, found: Row) -> bool:
         if self._seen.get(found.pid) == found.start:
             return True
-        if self._leader not in (found.session, found.group) or found.pid == self._leader:
+        if found.session != self._home and self._leader not in (found.session, found.group):
+            return False
+        if found.pid in (self._leader, self._home):
             return False
         return self._is_ours(found)
 

@@ -18,12 +18,19 @@ _LOOK_MS = 200
 
 
 class Waited:
-    """A Performance. left_running: waiting was given up because dwf is stopping, and the process goes on."""
+    """A Performance.
+
+    from_before: another dwf has begun it. left_running: waiting was given up because dwf is stopping, and the process
+    goes on. still_runs: something of it lives on and cannot be ended; nothing may be begun in its place. grace_us:
+    from being asked to being killed.
+    """
 
     def __init__(self, process: host.Process, key: str, grace_us: int, until_us: int | None) -> None:
         """`until_us`: when it must be over, microseconds since the epoch; None is without limit."""
-        self._process, self._key, self._grace_us, self._until_us = process, key, grace_us, until_us
+        self._process, self._key, self.grace_us, self._until_us = process, key, grace_us, until_us
+        self.from_before = True
         self.left_running = False
+        self.still_runs = False
         self._asked: tuple[Kind, str] | None = None
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
@@ -38,16 +45,24 @@ class Waited:
         try:
             self._wait()
         finally:
-            bell, self._bell = self._bell, -1
-            os.close(bell)
-        kind, reason = self._asked or (Kind.INTERRUPTED, "it ended unseen")
+            self._close_bell()
+        return self._told()
+
+    def _told(self) -> Outcome:
+        kind, reason = self._asked or (Kind.INTERRUPTED, "dwf was killed while it ran, and it ended unseen")
         if self._asked is not None and kind is Kind.INTERRUPTED:
             self.left_running = True
             return dropped(kind, reason)
-        process = self._process
-        if not end_orphan(process.pid, process.start, process.boot, self._grace_us, self._key):
-            reason += "; something of it still runs"
+        self._end_rest()
         return dropped(kind, reason)
+
+    def _end_rest(self) -> None:
+        process = self._process
+        self.still_runs = not end_orphan(process.pid, process.start, process.boot, self.grace_us, self._key)
+
+    def _close_bell(self) -> None:
+        bell, self._bell = self._bell, -1
+        os.close(bell)
 
     def cancel(self, reason: str) -> None:
         self._ask(Kind.CANCELLED, reason)

@@ -19,7 +19,6 @@ from dwf.activities.output import Stream
 from dwf.activities.plan import MEBIBYTE, Kind
 from dwf.activities.session import PROOF_NS, Session, next_look_ns
 from dwf.core.duration import spoken
-from dwf.host import Process
 
 _CHUNK = 64 * 1024
 # Only where the kernel cannot tell the end of a process through a descriptor.
@@ -52,7 +51,7 @@ class Watch:
     def __init__(
         self,
         popen: subprocess.Popen[bytes],
-        process: Process,
+        session: Session,
         pipes: Pipes,
         streams: tuple[Stream, Stream],
     ) -> None:
@@ -61,7 +60,7 @@ class Watch:
         self.asked: Asked | None = None
         self.left: tuple[int, ...] = ()
         self._popen = popen
-        self._session = Session(process.pid, process.start)
+        self._session = session
         self._pipes = pipes
         self._streams = {pipes.out: streams[0], pipes.err: streams[1]}
         self._open = {fd for fd in pipes if fd >= 0}

@@ -41,7 +41,8 @@ class Options:
     on_crash: what follows an attempt whose end nobody saw: "retry" (default) makes it again, "ask" waits for a person
     (`dwf step`), "verify" asks `verify`, a function called with the same arguments: True or dwf.Done(result), it took
     effect; False, it did not; an exception, it cannot tell, and a person is asked. orphan: a process that a killed dwf
-    left running is ended first ("kill"), or waited for ("wait").
+    left running is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes up how it ended
+    ("adopt"; only for what has a process of its own).
     """
 
     start_to_close: Duration | None = None
@@ -139,6 +140,7 @@ class Activity(Generic[P, R]):
         """Only a process or a coroutine can be ended: a limit that nobody could keep is refused at the call."""
         limited, isolate = self.settings.start_to_close is not None, self.settings.isolate
         if self.is_async or not (limited or isolate):
+            self._check_outlives(self.settings.orphan)
             return
         if isolate is False:
             raise ValueRefused(
@@ -151,6 +153,14 @@ class Activity(Generic[P, R]):
                 what=f"{'isolate' if isolate else 'start_to_close'} of {self.name}",
                 why="it needs a process of its own, where a function inside another one cannot be found",
                 hint="declare it at the top of the script: @dwf.activity(start_to_close=...)",
+            )
+
+    def _check_outlives(self, orphan: Orphan) -> None:
+        if orphan == "adopt":
+            raise ValueRefused(
+                what=f"orphan='adopt' of {self.name}",
+                why="it runs in dwf's own process, and ends with it",
+                hint="a function that is not async can have a process of its own: isolate=True",
             )
 
     def perform(self, given: bytes) -> Any:

@@ -18,7 +18,7 @@ from dwf.core.values import encode, text
 from dwf.errors import ValueRefused
 
 OnCrash = Literal["retry", "verify", "ask"]
-Orphan = Literal["kill", "wait"]
+Orphan = Literal["kill", "wait", "adopt"]
 _PROBE_US = 60 * SECOND
 
 
@@ -35,8 +35,8 @@ def recorded(on_crash: OnCrash | None, verify: object, orphan: Orphan, what: str
         on_crash = "verify" if verify is not None else "retry"
     if on_crash not in ("retry", "verify", "ask"):
         raise ValueRefused(what=f"on_crash of {what}", why=f"{on_crash!r} is not retry, verify or ask")
-    if orphan not in ("kill", "wait"):
-        raise ValueRefused(what=f"orphan of {what}", why=f"{orphan!r} is not kill or wait")
+    if orphan not in ("kill", "wait", "adopt"):
+        raise ValueRefused(what=f"orphan of {what}", why=f"{orphan!r} is not kill, wait or adopt")
     if (on_crash == "verify") != (verify is not None):
         raise ValueRefused(
             what=f"on_crash={on_crash!r} of {what}",

@@ -89,7 +89,8 @@ async def sh(
     By default a failure is final, and only what dwf or the machine died in is run again. For a command that must not
     run twice: on_crash="ask" asks a person whether it took effect, and `verify` a command (its words, or a text for
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
-    killed dwf left running of it is ended first ("kill"), or waited for ("wait"). Raises ActivityError.
+    killed dwf left running of it is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes
+    up how it ended ("adopt"). Raises ActivityError.
     """
     words = [_word(word) for word in argv]
     _check_words(words, script)

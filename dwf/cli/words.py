@@ -55,7 +55,8 @@ class Thread:
 
     def took(self, event: ev.Closing) -> str:
         began = self.step(event.command).began_us
-        return spoken(max(unstamp(event.ts) - began, 0)) if began else ""
+        took = spoken(max(unstamp(event.ended or event.ts) - began, 0)) if began else ""
+        return f"{took}, ended {_seconds(event.ended, self)}" if event.ended else took
 
     def point(self, ts: str) -> str:
         return self.clock.point(unstamp(ts))

@@ -34,7 +34,7 @@ from dwf.engine.lanes import Ended, Report, played
 from dwf.engine.requests import take_up
 from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
-from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, Poison, ScriptError
+from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, Poison, ScriptError, StepStillRuns
 from dwf.store.locks import RunLock
 
 _LOOK_SECONDS = 1.0
@@ -145,7 +145,8 @@ class _Drive:
     def _abandon(self) -> None:
         """Something could not be recorded: nothing begins, and the lock is kept until nothing runs."""
         self.steps.drop()
-        self._end_steps("dwf could not record it")
+        self.steps.abandon("dwf could not record it")
+        self._await_ends()
 
     # -- replay and blocks --------------------------------------------------------------------------------------
 
@@ -215,7 +216,12 @@ class _Drive:
 
     def _take(self, arrival: Arrival) -> None:
         self._batch.append(arrival)
-        for event in arrival.make(self.journal.state):
+        try:
+            events = arrival.make(self.journal.state)
+        except StepStillRuns as error:
+            self._block(error)
+            return
+        for event in events:
             self._deliver(event)
             self._let_go = self._let_go or isinstance(event, ev.RunUnblocked)
 
@@ -257,8 +263,7 @@ class _Drive:
             self.steps.lane_free(report.steps, report.seconds)
             return []
         command, outcome = report.command, report.outcome
-        self.steps.in_flight.pop(command, None)
-        return [Arrival(outcome.ended_us, CLOSING, (command, ""), lambda _: self.steps.ended(command, outcome))]
+        return [Arrival(outcome.ended_us, CLOSING, (command, ""), self.steps.reported(command, outcome))]
 
     # -- acting -------------------------------------------------------------------------------------------------
 
@@ -358,6 +363,9 @@ class _Drive:
 
     def _end_steps(self, why: str) -> None:
         self.steps.end_all(why)
+        self._await_ends()
+
+    def _await_ends(self) -> None:
         while self.steps.in_flight:
             self._reported(self._reports.get())
 

@@ -6,18 +6,19 @@ what the script asks for next, before anything of that begins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from msgspec.structs import replace
 
-from dwf.activities import end_orphan, prepare_async, prepare_isolated, prepare_shell
+from dwf.activities import adopt, end_orphan, prepare_async, prepare_isolated, prepare_kept, prepare_shell
 from dwf.activities.function import InProcess
 from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, Target
 from dwf.activities.waited import Waited
 from dwf.core import events as ev
 from dwf.core.duration import stamp, unstamp
 from dwf.core.runtime import ActivityCall
-from dwf.core.state import OpenStep
+from dwf.core.state import OpenStep, RunState
 from dwf.core.values import decode
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
@@ -31,6 +32,7 @@ from dwf.scripts.perform import PERFORMER, packed
 _QUICK_SECONDS = 0.01
 _LONGEST_LOAD = 256
 _ORPHAN_GRACE_US = 5_000_000
+ADOPT = "adopt"
 
 
 class Steps:
@@ -150,6 +152,8 @@ class Steps:
             return self._prepare_probe(step, call)
         number = step.attempts + 1
         performance = self._performance(call, self._attempt(step, call, number))
+        if isinstance(performance, Waited):
+            self._waited[step.command] = performance
         self._begun_here.add(step.command)
         process = performance.process
         self.journal.record(
@@ -169,6 +173,9 @@ class Steps:
         return step.command, self._performance(probe, attempt)
 
     def _attempt(self, step: OpenStep, call: ActivityCall, number: int) -> Attempt:
+        return replace(self._named(step, number), timeout_us=call.timeout_us, grace_us=call.grace_us)
+
+    def _named(self, step: OpenStep, number: int) -> Attempt:
         head, link = self.journal.state.head, self.journal.link
         return Attempt(
             run=head.run,
@@ -177,8 +184,6 @@ class Steps:
             attempt=number,
             name=step.title,
             key=self._key(step.command),
-            timeout_us=call.timeout_us,
-            grace_us=call.grace_us,
             out_prefix=self._engine.store.outputs.prefix(head.run, step.command, number, link),
         )
 
@@ -189,8 +194,9 @@ class Steps:
 
     def _performance(self, call: ActivityCall, attempt: Attempt) -> Performance:
         given = bytes(call.input)
+        kept = call.orphan == ADOPT
         if call.kind == "shell":
-            return prepare_shell(decode(given, ShellSpec), attempt)
+            return (prepare_kept if kept else prepare_shell)(decode(given, ShellSpec), attempt)
         if call.is_async:
             return prepare_async(call, attempt)
         if not _isolated(call):
@@ -199,38 +205,53 @@ class Steps:
         assert loaded is not None and call.target is not None
         source = packed(loaded.sources, loaded.content)
         target = Target(loader=PERFORMER, source=source, activity=":".join(call.target), input=given)
-        return prepare_isolated(target, attempt)
+        return (prepare_kept if kept else prepare_isolated)(target, attempt)
 
-    def _wait_for(self, step: OpenStep, started: ev.ActivityStarted, key: str) -> bool:
-        """Wait for a process of an earlier dwf, if the step wants that and it still runs."""
-        pid, start, boot = started.pid, started.pid_start, started.boot
-        if step.scheduled.orphan != "wait" or not same_process_alive(pid, start, boot):
+    def _take_up(self, step: OpenStep, started: ev.ActivityStarted) -> bool:
+        """Wait for a process of an earlier dwf, or for how it ended, if the step wants that and there is something."""
+        waited = self._left_by(step, started)
+        if waited is None:
             return False
-        limit = step.scheduled.timeout
-        until_us = unstamp(started.ts) + limit if limit else None
-        waited = Waited(Process(pid, start, boot), key, _ORPHAN_GRACE_US, until_us)
         self._waited[step.command] = self.in_flight[step.command] = waited
         self._begun_here.add(step.command)
-        start_thread(f"dwf-orphan-{pid}", lambda: self._reports.put(Ended(step.command, played(waited))))
+        start_thread(f"dwf-orphan-{started.pid}", lambda: self._reports.put(Ended(step.command, played(waited))))
         return True
+
+    def _left_by(self, step: OpenStep, started: ev.ActivityStarted) -> Waited | None:
+        process = Process(started.pid, started.pid_start, started.boot)
+        if step.scheduled.orphan == ADOPT and process.pid:
+            return adopt(process, self._named(step, started.attempt))
+        if step.scheduled.orphan != "wait" or not same_process_alive(process.pid, process.start, process.boot):
+            return None
+        limit = step.scheduled.timeout
+        until_us = unstamp(started.ts) + limit if limit else None
+        return Waited(process, self._key(step.command), _ORPHAN_GRACE_US, until_us)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def ended(self, command: int, outcome: Outcome) -> list[ev.Event]:
-        """An attempt's end as events, or what its probe has found out."""
+    def reported(self, command: int, outcome: Outcome) -> Callable[[RunState], list[ev.Event]]:
+        """An attempt or a probe has ended: what makes its events when its turn comes, which may be more than once."""
+        self.in_flight.pop(command, None)
         was_probe = command in self._probing
         self._probing.discard(command)
+        waited = self._waited.pop(command, None)
+        return lambda _: self._ended(command, outcome, waited, was_probe=was_probe)
+
+    def _ended(self, command: int, outcome: Outcome, waited: Waited | None, *, was_probe: bool) -> list[ev.Event]:
         step = self.journal.state.steps.get(command)
         if step is None or (was_probe and (step.unknown is None or outcome.kind is Kind.INTERRUPTED)):
             return []  # somebody has decided meanwhile; or the next tick asks again
-        waited = self._waited.pop(command, None)
         if waited is not None and waited.left_running:
             return []  # the next tick waits for it
-        if waited is not None and outcome.kind is Kind.INTERRUPTED:
-            why = f"dwf was killed while attempt {step.attempts} ran, and it ended unseen"
-            return [interrupted(self._engine, step, why)]
-        tell = probed if was_probe else ended
-        return [tell(self._engine, self.journal, step, outcome)]
+        if waited is not None and waited.still_runs:
+            raise _still_runs(step.title, waited.process.pid)
+        if waited is not None and outcome.kind is Kind.INTERRUPTED and outcome.error is not None:
+            why = f"attempt {step.attempts}: {outcome.error.message}"
+            return [interrupted(self._engine, step, why, outcome.output)]
+        event = (probed if was_probe else ended)(self._engine, self.journal, step, outcome)
+        if waited is not None and waited.from_before:
+            event = replace(event, ended=stamp(outcome.ended_us))
+        return [event]
 
     def called_off(self) -> list[ev.Event]:
         """Steps that were cancelled before an attempt began, or between two."""
@@ -248,12 +269,26 @@ class Steps:
         for command, performance in self.in_flight.items():
             step = self.journal.state.steps.get(command)
             if step is None or step.cancel_requested:
-                performance.cancel("cancelled by the run")
+                self._cancel(command, performance, "cancelled by the run")
 
     def end_all(self, reason: str) -> None:
         """Ask every attempt that runs to end; their reports are to be waited for."""
+        for command, performance in self.in_flight.items():
+            self._cancel(command, performance, reason)
+
+    def _cancel(self, command: int, performance: Performance, reason: str) -> None:
+        call = self.journal.call(command)
+        if call is not None and isinstance(performance, Waited):
+            performance.grace_us = call.grace_us  # it was not known before the replay
+        performance.cancel(reason)
+
+    def abandon(self, reason: str) -> None:
+        """The same, where nothing can be recorded: what is kept goes on, and tells its end to a later tick."""
         for performance in self.in_flight.values():
-            performance.cancel(reason)
+            if isinstance(performance, Waited):
+                performance.interrupt(reason)
+            else:
+                performance.cancel(reason)
 
     def interrupt_all(self) -> None:
         """The same, because dwf is stopping."""
@@ -271,19 +306,19 @@ class Steps:
             started = step.started
             if started is None or step.command in self._begun_here:
                 continue
-            key = self._key(step.command)
-            if self._wait_for(step, started, key):
+            if self._take_up(step, started):
                 continue
+            key = self._key(step.command)
             if end_orphan(started.pid, started.pid_start, started.boot, _ORPHAN_GRACE_US, key):
                 why = f"dwf was killed while attempt {started.attempt} ran"
                 events.append(interrupted(self._engine, step, why))
             else:
-                left = left or StepStillRuns(
-                    step=step.title,
-                    pid=started.pid,
-                    hint=f"look at it (ps -s {started.pid}) and end it; then: dwf tick",
-                )
+                left = left or _still_runs(step.title, started.pid)
         return events, left
+
+
+def _still_runs(title: str, pid: int) -> StepStillRuns:
+    return StepStillRuns(step=title, pid=pid, hint=f"look at it (ps -s {pid}) and end it; then: dwf tick")
 
 
 def _no_probe(_: bytes) -> None:

@@ -7,7 +7,7 @@ from dwf.cli.screen import Line, Marks
 from dwf.cli.times import Clock
 from dwf.cli.words import Thread, Told
 from dwf.core import events as ev
-from dwf.core.duration import SECOND
+from dwf.core.duration import SECOND, stamp
 from tests.cli.told import BEGAN, ENDS, ONE_OF_EACH, history, raw, rotation, started, step
 
 CLOCK = Clock(BEGAN + 3 * 3600 * SECOND, utc=True)
@@ -69,6 +69,15 @@ def test_a_shell_step_is_its_exit_code_and_the_first_line_it_printed() -> None:
 
     assert words[1].what == "uptime"
     assert words[2].what == "uptime -> exit 0  up 3 days"
+
+
+def test_a_step_that_ended_before_it_was_recorded_says_when() -> None:
+    begun = ev.ActivityStarted(command=1, attempt=1, pid=7)
+    done = ev.ActivityCompleted(command=1, ended=stamp(BEGAN + 10 * SECOND))
+
+    words = told(history(started(), step(1, "restore"), begun, done, seconds=[0, 1, 2, 7200]))
+
+    assert words[3].beside == "8s, ended 15:02:21"
 
 
 def test_a_value_in_a_file_of_its_own_is_its_size_and_beginning() -> None:

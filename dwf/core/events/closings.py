@@ -9,10 +9,11 @@ from dwf.core.parts import NOTHING, Decision, ErrorInfo, Output, Payload
 
 
 class Closing(Event, frozen=True, kw_only=True):
-    """`command` is the number of the opening that this ends."""
+    """`command` is the number of the opening that this ends; `ended` is when, if no dwf was there to record it."""
 
     role = Role.CLOSING
     command: int
+    ended: str = ""
 
 
 class ActivityCompleted(Closing, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ class ActivityScheduled(Opening, frozen=True, kw_only=True):
     on_crash: str = ""
     """what follows an attempt whose end nobody saw: "" it is made again, "verify" a probe is asked, "ask" a person"""
     orphan: str = ""
-    """what a killed dwf left running of it is ended (""), or waited for ("wait")"""
+    """what a killed dwf left running of it is ended (""), waited for ("wait"), or taken up as it goes on ("adopt")"""
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):

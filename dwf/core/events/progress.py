@@ -24,6 +24,7 @@ class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
     """An attempt ended badly and another will be made at `retry_at`."""
 
     command: int
+    ended: str = ""
     attempt: int
     error: ErrorInfo
     retry_at: str

@@ -23,15 +23,30 @@ def steps(patient: Patient) -> list[Finding]:
     return told
 
 
+_ORPHANS = {
+    "": "it ends the process first",
+    "wait": "it waits until the process has ended",
+    "adopt": "it waits for the process, and records how it ended",
+}
+_AFTER_CRASH = {
+    "": "it is tried again, as its retry says",
+    "verify": "its probe is asked what became of it",
+    "ask": "it asks a person what became of it",
+}
+
+
 def _orphan(seen: Seen, step: OpenStep) -> Finding:
     started = step.started
     assert started is not None
     # A step that was performed in dwf's own process died with it.
     if started.pid and host.same_process_alive(started.pid, started.pid_start, started.boot):
         what = f"{step.title} of {seen.name} still runs (pid {started.pid}), and nobody drives the run: dwf was killed"
-        return warn("steps", what, "dwf tick   (it ends the process first)")
+        return warn("steps", what, f"dwf tick   ({_ORPHANS.get(step.scheduled.orphan, '')})")
+    if step.scheduled.orphan == "adopt":
+        what = f"{step.title} of {seen.name} ended while nobody drove the run"
+        return warn("steps", what, "dwf tick   (it records how, if its keeper could write it down)")
     what = f"{step.title} of {seen.name} was cut off in attempt {started.attempt}: whether it was done is not known"
-    return warn("steps", what, "dwf tick   (it is tried again, as its retry says)")
+    return warn("steps", what, f"dwf tick   ({_AFTER_CRASH.get(step.scheduled.on_crash, '')})")
 
 
 def code(patient: Patient) -> list[Finding]:
