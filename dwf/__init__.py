@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # typing costs 10 ms, which is much for an idle tick
         step,
         uuid4,
         wait_signal,
+        wait_until,
         workflow,
     )
     from dwf.core.retry import Retry
@@ -90,6 +91,7 @@ __all__ = [
     "step",
     "uuid4",
     "wait_signal",
+    "wait_until",
     "workflow",
 ]
 

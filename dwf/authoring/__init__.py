@@ -23,6 +23,7 @@ from dwf.authoring.waits import (
     status,
     uuid4,
     wait_signal,
+    wait_until,
 )
 from dwf.authoring.workflow import Workflow, workflow
 
@@ -51,5 +52,6 @@ __all__ = [
     "step",
     "uuid4",
     "wait_signal",
+    "wait_until",
     "workflow",
 ]

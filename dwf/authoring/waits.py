@@ -55,6 +55,28 @@ def now() -> datetime:
     return moment(current("now").now_us())
 
 
+async def wait_until(condition: Any, *, timeout: Duration | None = None) -> None:
+    """Wait until something about the run's own state is so: `await dwf.wait_until(lambda: len(votes) >= 2)`.
+
+    condition: a plain function without parameters that only looks. It is asked now and after each event that the run is
+    told of (a signal, the end of a step, a time), when everything that follows from that has been done; it must
+    depend on nothing but variables of the workflow. What it raises is a bug: the run is blocked.
+    timeout: TimeoutError after that long; 0 only looks.
+    """
+    runtime = current("wait_until")
+    if not callable(condition):
+        why = "the condition is a value, which stays as it is; give a function: lambda: ..."
+        raise ValueRefused(what="dwf.wait_until()", why=why)
+    limit_us = None if timeout is None else micros(timeout)
+    if runtime.holds(condition):
+        return
+    try:
+        async with asyncio.timeout(None if limit_us is None else limit_us / SECOND):
+            await runtime.condition(condition)
+    except TimeoutError:
+        raise TimeoutError(f"the condition of dwf.wait_until() did not hold within {timeout}") from None
+
+
 # -- signals ----------------------------------------------------------------------------------------------------
 
 

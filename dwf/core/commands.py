@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from dwf.core import guard
+from dwf.core.conditions import Conditions, Predicate
 from dwf.core.duration import LAST_MICROS, SECOND, moment, stamp, unstamp
 from dwf.core.events import (
     ActivityCancelRequested,
@@ -65,6 +66,7 @@ class Commands(Ledger):
         self._open: dict[int, Callable[[Closing], None]] = {}
         self.calls: dict[int, ActivityCall] = {}
         self._signals = Signals()
+        self.conditions = Conditions(self)
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
@@ -212,6 +214,14 @@ class Commands(Ledger):
             self._signals.forget(number)
             self.issue(SignalWaitClosed(command=self.issued + 1, wait=number))
 
+    # -- conditions ---------------------------------------------------------------------------------------------
+
+    def holds(self, predicate: Predicate) -> bool:
+        return self.conditions.holds(predicate)
+
+    def condition(self, predicate: Predicate) -> Future[Any]:
+        return self.conditions.wait(predicate)
+
     # -- markers, values, words ---------------------------------------------------------------------------------
 
     def once(self, name: str, compute: Callable[[], Any]) -> Payload:
@@ -298,9 +308,11 @@ class Commands(Ledger):
         return (self.now_us() - self._replay.first_us()) / SECOND
 
     def uuid4(self) -> uuid.UUID:
+        self.check_usable()
         return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
 
     def random(self) -> Random:
+        self.check_usable()
         return self._random
 
     def info(self) -> Info:

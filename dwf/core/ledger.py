@@ -7,8 +7,9 @@ activation counts for nothing and the run is blocked.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ class Ledger:
     """What a script has asked for so far, and whether that still counts.
 
     recorded: every opening of the whole file. issued: how many commands there were. void: why this activation counts
-    for nothing, if it does. closing: the run is being closed, and nothing may be asked for any more.
+    for nothing, if it does. closing: the run is being closed, and nothing may be asked for any more. reader: what is
+    running that may only look, in words; "" if nothing is.
     """
 
     def __init__(self, replay: Replay, recorded: Sequence[Opening]) -> None:
@@ -41,6 +43,7 @@ class Ledger:
         self.recorded = list(recorded)
         self.issued = 0
         self.closing = False
+        self.reader = ""
         self.void: DwfError | None = None
         self.handled_outside: BaseException | None = None
         """The exception that the engine itself was handling when it called: none of the script's."""
@@ -73,6 +76,18 @@ class Ledger:
             raise Closed
         if self.void is not None:
             raise self.void
+        if self.reader:
+            why = f"{self.reader} may only look, and asks for something to be done"
+            raise self.voided(ScriptBug(type="ReadOnly", reason=why, where=self.where()))
+
+    @contextlib.contextmanager
+    def only_looking(self, reader: str) -> Iterator[None]:
+        """In the block whatever is asked for makes the activation void. `reader`: who is it that may only look."""
+        before, self.reader = self.reader, reader
+        try:
+            yield
+        finally:
+            self.reader = before
 
     def take_new(self) -> list[Opening]:
         """The openings asked for and not recorded yet, in order; they count as recorded from now on."""

@@ -35,6 +35,8 @@ class TimerHost(guard.Guarded, Protocol):
     """What the loop asks of the replay it belongs to."""
 
     closing: bool
+    reader: str
+    """Not empty while code runs that may only look."""
     void: DwfError | None
     """Set once the activation counts for nothing."""
 
@@ -46,6 +48,9 @@ class TimerHost(guard.Guarded, Protocol):
 
     def cancel_timer(self, number: int) -> None:
         """Issue the command that cancels it."""
+
+    def check_usable(self) -> None:
+        """Raise what ends this activation, if anything does."""
 
     def is_script(self, filename: str) -> bool:
         """Whether code of that file is the script's own."""
@@ -160,6 +165,9 @@ class Loop(NoOutside):
             coro.close()
             self.doors.knock()
             return self.create_future()  # type: ignore[return-value]  # never done
+        if self.host.reader:
+            coro.close()
+            self.host.check_usable()
         if more.get("eager_start"):
             coro.close()
             raise guard.refusal(self.host, "eager_start", "leave it out")
@@ -182,6 +190,8 @@ class Loop(NoOutside):
     def _refuse_when_closing(self) -> None:
         if self.host.closing:
             self.doors.knock()
+        elif self.host.reader:
+            self.host.check_usable()
 
     # -- counts ---------------------------------------------------------------------------------------------------
 

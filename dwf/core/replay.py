@@ -166,15 +166,22 @@ class Replay:
             self._behind = False
 
     def _run(self, main: WorkflowTask) -> None:
+        conditions = self.commands.conditions
+        conditions.begin()
+        self._until_blocked(main)
+        while conditions.waiting and not main.done() and conditions.wake():
+            self._until_blocked(main)
+        if main.done():
+            self.outcome = outcome_of(main, self)
+            if self.commands.issued < len(self.commands.recorded):
+                self._refuse_missing()
+
+    def _until_blocked(self, main: WorkflowTask) -> None:
         self.loop.run_until_blocked(main)
         if self.commands.void is not None:
             raise self.commands.void
         if self.loop.callback_error is not None:
             raise bug_of(self.loop.callback_error, self.program.is_script)
-        if main.done():
-            self.outcome = outcome_of(main, self)
-            if self.commands.issued < len(self.commands.recorded):
-                self._refuse_missing()
 
     # -- deliveries ---------------------------------------------------------------------------------------------
 

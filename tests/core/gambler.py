@@ -13,25 +13,28 @@ from dwf.core.events import Event, Opening, Payload
 from dwf.core.replay import Program, Replay
 from dwf.core.values import encode
 from dwf.errors import DwfError
-from tests.core import programs
+from tests.core import flow, programs
 from tests.core.driver import Fake, bare, following_openings, started
-from tests.core.programs import SIGNALS, Chance, Machine
+from tests.core.programs import SIGNALS, Chance
 
 _ENOUGH = 70
 
 
 class Game:
-    """One program, played to its end or until enough has happened. `machine` interprets it and keeps its trace."""
+    """One program, played to its end or until enough has happened. `machine` interprets it and keeps its trace.
 
-    def __init__(self, seed: object) -> None:
-        self.node = programs.make(seed)
+    plain: of the grammar that the corpus was made with, which stays as it is.
+    """
+
+    def __init__(self, seed: object, *, plain: bool = False) -> None:
+        self.node = programs.make(seed, programs.PLAIN if plain else flow.GRAMMAR)
         self.chance = Chance(f"events {seed}")
-        self.machines: list[Machine] = []
-        self.fake = Fake(Program(self._begin, is_script=lambda file: file == programs.__file__))
+        self.machines: list[flow.Flow] = []
+        self.fake = Fake(Program(self._begin, is_script=lambda file: file in (programs.__file__, flow.__file__)))
         self.trace: list[str] = []
 
     def _begin(self, _: bytes) -> Any:
-        self.machines.append(Machine(self.node))
+        self.machines.append(flow.Flow(self.node))
         return self.machines[-1].main()
 
     def play(self) -> Game:

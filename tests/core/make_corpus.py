@@ -21,7 +21,7 @@ SIZE = 1000
 
 def digest(number: int) -> str:
     """Of openings, values and outcome of one program of the corpus."""
-    return Game(f"corpus {number}").play().digest()[:16]
+    return Game(f"corpus {number}", plain=True).play().digest()[:16]
 
 
 def main() -> None:

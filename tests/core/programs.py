@@ -43,14 +43,18 @@ class Chance:
 # -- making -------------------------------------------------------------------------------------------------------
 
 
-def make(seed: object) -> Node:
+Grammar = tuple[tuple[Callable[["Maker"], Node], ...], tuple[Callable[["Maker", int], Node], ...]]
+
+
+def make(seed: object, grammar: Grammar | None = None) -> Node:
     """A program. Seeds are any text."""
-    return _Maker(Chance(f"program {seed}")).whole()
+    return Maker(Chance(f"program {seed}"), grammar or PLAIN).whole()
 
 
-class _Maker:
-    def __init__(self, chance: Chance) -> None:
+class Maker:
+    def __init__(self, chance: Chance, grammar: Grammar) -> None:
         self.chance = chance
+        self.leaves, self.branches = grammar
         self.left = 60
         self.names = 0
 
@@ -71,10 +75,10 @@ class _Maker:
         self.left -= 1
         if depth <= 0 or self.left <= 0:
             return self.leaf()
-        return self.chance.pick(_BRANCHES)(self, depth - 1) if self.chance.happens(0.55) else self.leaf()
+        return self.chance.pick(self.branches)(self, depth - 1) if self.chance.happens(0.55) else self.leaf()
 
     def leaf(self) -> Node:
-        made: Node = self.chance.pick(_LEAVES)(self)
+        made: Node = self.chance.pick(self.leaves)(self)
         return made
 
     def act(self) -> Node:
@@ -85,8 +89,8 @@ class _Maker:
         return float(self.chance.pick((0, 0.25, 1, 2, 5, 60, -1)))
 
 
-_LEAVES: tuple[Callable[[_Maker], Node], ...] = (
-    *([_Maker.act] * 10),
+_LEAVES: tuple[Callable[[Maker], Node], ...] = (
+    *([Maker.act] * 10),
     lambda m: ["sleep", m.seconds()],
     lambda m: ["sleep", m.seconds()],
     lambda m: ["dwf_sleep", m.seconds()],
@@ -115,7 +119,7 @@ _LEAVES: tuple[Callable[[_Maker], Node], ...] = (
         else m.act()
     ),
 )
-_BRANCHES: tuple[Callable[[_Maker, int], Node], ...] = (
+_BRANCHES: tuple[Callable[[Maker, int], Node], ...] = (
     lambda m, d: ["gather", m.several(d), m.chance.happens(0.5)],
     lambda m, d: ["gather", m.several(d), m.chance.happens(0.5)],
     lambda m, d: ["group", m.several(d), m.body(d)],
@@ -144,6 +148,7 @@ _BRANCHES: tuple[Callable[[_Maker, int], Node], ...] = (
     lambda m, d: ["loop", 2, m.body(d)],
 )
 _RETURN_WHEN = (asyncio.ALL_COMPLETED, asyncio.FIRST_COMPLETED, asyncio.FIRST_EXCEPTION)
+PLAIN: Grammar = (_LEAVES, _BRANCHES)
 
 
 # -- running ------------------------------------------------------------------------------------------------------
