@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls show status history logs wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -45,6 +45,7 @@ _dwf_verb() {
     tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
     worker) options='--jobs'; first=-; rest=- ;;
     list|ls) options='--open --workflow --status -n --limit'; first=-; rest=- ;;
+    count) options='--open --workflow --status'; first=-; rest=- ;;
     show|status) options='--exit-status -l --last'; first=runs; rest=- ;;
     history) options='-f --follow -n --limit -r --reverse --type --detailed -l --last'; first=runs; rest=- ;;
     logs) options='--attempt --tail -l --last'; first=runs; rest=- ;;

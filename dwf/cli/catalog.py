@@ -49,10 +49,15 @@ VERBS: tuple[Verb, ...] = (
          ("dwf worker --jobs 4", "at most four steps at a time")),
     ),
     Verb(
-        "list", "Watch", "watching", "what there is, where it is, and what it waits for",
+        "list", "Watch", "listing", "what there is, where it is, and what it waits for",
         (("dwf list --open", "leave out what has ended"),
          ("dwf list -o name --status failed", "only ids, for a loop in a script")),
         "ls",
+    ),
+    Verb(
+        "count", "Watch", "listing", "how many runs there are, by status and workflow",
+        (("dwf count", "all of them"),
+         ("dwf count --status failed --workflow rotate -o name", "just the number, for a script")),
     ),
     Verb(
         "show", "Watch", "watching", "one run on one screen: where, since when, who must act, what to type",

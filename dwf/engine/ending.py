@@ -121,7 +121,7 @@ def unreadable(store: Store, run: str, link: int, error: HistoryCorrupt | NewerF
     status = Status.CORRUPT if isinstance(error, HistoryCorrupt) else Status.NEWER
     before = store.index.row(run)
     known = before is not None and before.status == status.value
-    row = Row(run, link=link, status=status.value, due_at=None, waiting=error.message)
+    row = Row(run, link=link, status=status.value, due_at=None, waiting=error.message, needs=True)
     store.index.settle(run, store.index.wakes_seen(run), row)
     return Driven(Rest.UNREADABLE, "" if known else error.message)
 

@@ -30,6 +30,8 @@ class Wait:
 # What a person can act on comes first.
 _RANK = {"approval": 0, "decide": 0, "step": 1, "retry": 2, "signal": 3, "timer": 4, "start": 5}
 
+_ASKS = ("approval", "decide")
+
 
 def waits(state: RunState) -> list[Wait]:
     """Everything that is open, most important first."""
@@ -144,6 +146,7 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
         started_us=unstamp(state.head.ts),
         updated_us=unstamp(state.last_ts),
         by=who(state.head.by) if state.head.by else "",
+        needs=state.ended is None and (state.blocked is not None or (first is not None and first.kind in _ASKS)),
     )
 
 

@@ -7,6 +7,7 @@ that would make a waiting run cost more than one small file.
 Floors inside, from the ground; each imports only what stands before it:
 
     row        one row of the index, as data
+    choice     which runs are meant: one filter for the index and for the files
     files      the system calls that change the disk; the seam where tests inject faults
     trust      who could change a file, or the directories above it
     mounts     which file system a path lies on

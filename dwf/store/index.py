@@ -29,9 +29,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _sqlite3 import Connection
     from collections.abc import Callable, Collection
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from dwf.errors import DiskError
+    from dwf.store.choice import Choice
     from dwf.store.files import Disk
     from dwf.store.layout import Layout
     from dwf.store.rebuild import Derive, Progress
@@ -104,35 +105,44 @@ class Index:
 
     def row(self, run: str) -> Row | None:
         """What is known of one run; None if nothing is, or if the index is not trusted: then read its history."""
-        found = self._rows("WHERE run = ?", (run,))
+        question = f"{sql.SELECT} WHERE run = ?"
+        found = self._believed(lambda connection: [*map(sql.row_of, sql.answer(connection, question, (run,)))])
         return found[0] if found else None
 
     def rows(
-        self,
-        *,
-        open_only: bool = False,
-        workflow: str | None = None,
-        status: Collection[str] = (),
-        prefix: str = "",
-        limit: int = -1,
+        self, choice: Choice | None = None, *, limit: int = -1, after: tuple[int, str] | None = None
     ) -> list[Row] | None:
         """Runs, the last started first; None if the index is not trusted: then scan.
 
-        `prefix` is of the run id; `limit` -1 is all of them.
+        limit: -1 is all of them. after: `started_us` and id of the row behind which to go on.
         """
-        wishes: list[tuple[str, tuple[object, ...]]] = []
-        if open_only:
-            wishes.append(("open", ()))
-        if workflow is not None:
-            wishes.append(("workflow = ?", (workflow,)))
-        if status:
-            wishes.append((f"status IN ({', '.join('?' * len(status))})", tuple(status)))
-        if prefix:
-            # ids are printable ASCII: all that begin with the prefix sort before this
-            wishes.append(("run >= ? AND run < ?", (prefix, prefix + "\x7f")))
-        where = "WHERE " + " AND ".join(wish for wish, _ in wishes) if wishes else ""
-        values = tuple(value for _, some in wishes for value in some)
-        return self._rows(f"{where} ORDER BY started_us DESC, run LIMIT {limit:d}", values)
+        choice = choice or _every()
+        more = () if after is None else ((sql.BEHIND, (after[0], *after)),)
+        where, values = choice.clause(*more)
+
+        def ask(connection: Connection) -> list[Row]:
+            way = sql.way_to(connection, choice)
+            question = f"{sql.SELECT} {way} {where} {sql.NEWEST_FIRST} LIMIT {limit:d}"
+            return [sql.row_of(fields) for fields in sql.answer(connection, question, values)]
+
+        return self._believed(ask)
+
+    def counts(self, choice: Choice | None = None) -> list[tuple[str, str, int]] | None:
+        """How many runs there are of each workflow and status; None if the index is not trusted: then scan."""
+        choice = choice or _every()
+        where, values = choice.clause()
+        return self._answer(sql.COUNTS.format(sql.short_way(choice), where), values)
+
+    def ids(self, prefix: str, limit: int) -> list[str] | None:
+        """The first ids that begin so, in order; None if the index is not trusted. On the path of a TAB: no rows."""
+        found = self._answer(sql.IDS, (prefix, prefix + "\x7f", limit))
+        return None if found is None else [run for (run,) in found]
+
+    def ids_near(self, run: str, limit: int) -> list[str] | None:
+        """Ids that sort shortly before and behind this one, `limit` of each; None if the index is not trusted."""
+        behind = self._answer(sql.IDS, (run, "\x7f", limit))
+        before = self._answer(sql.BEFORE, (run, limit))
+        return None if behind is None or before is None else [run for (run,) in (*before, *behind)]
 
     # -- under the run's lock ----------------------------------------------------------------------------------
 
@@ -240,13 +250,12 @@ class Index:
             raise Unusable("it says nothing about itself")
         return bool(found[0][0]), bool(found[0][1])
 
-    def _rows(self, clause: str, values: tuple[object, ...]) -> list[Row] | None:
-        def ask(connection: Connection) -> list[Row] | None:
-            if not self._idle(connection, 0)[0]:
-                return None
-            return [sql.row_of(fields) for fields in sql.answer(connection, f"{sql.SELECT} {clause}", values)]
+    def _answer(self, question: str, values: tuple[object, ...]) -> list[tuple[Any, ...]] | None:
+        """All rows of an answer; None if there is none that may be believed."""
+        return self._believed(lambda connection: sql.answer(connection, question, values))
 
-        return self._read_or_none(ask)
+    def _believed(self, ask: Callable[[Connection], T]) -> T | None:
+        return self._read_or_none(lambda connection: ask(connection) if self._idle(connection, 0)[0] else None)
 
     def _number(self, question: str, values: tuple[object, ...]) -> int | None:
         found = self._read_or_none(lambda connection: sql.answer(connection, question, values))
@@ -343,3 +352,9 @@ class Index:
         from dwf.errors import DiskError
 
         return DiskError(operation="write", path=self._path, why=why, errno=0)
+
+
+def _every() -> Choice:
+    from dwf.store.choice import EVERY
+
+    return EVERY

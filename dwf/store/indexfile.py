@@ -20,23 +20,29 @@ if TYPE_CHECKING:
     from _sqlite3 import Connection
     from typing import Any
 
+    from dwf.store.choice import Choice
     from dwf.store.row import Row
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_SECONDS = 5.0
 LAST_TICK = "tick"
 NOTHING = (0, 0)
 _LONGEST_TEXT = 1000
 
-COLUMNS = "run nonce link workflow status open due_at step waiting since_us started_us updated_us by".split()
+COLUMNS = "run nonce link workflow status open due_at step waiting since_us started_us updated_us by needs".split()
+_TEXTS = frozenset("run nonce workflow status step waiting by".split())
+_NUMBERS = frozenset(COLUMNS) - _TEXTS
 # `base`: where the wake counts of this file start. A count of another file must never fit.
 CREATE = """
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), schema, boot, inode, base);
 CREATE TABLE run(run TEXT PRIMARY KEY, nonce TEXT, link INTEGER, workflow TEXT, status TEXT, open INTEGER,
     due_at INTEGER, step TEXT, waiting TEXT, since_us INTEGER, started_us INTEGER, updated_us INTEGER, by TEXT,
-    wake INTEGER) WITHOUT ROWID;
+    needs INTEGER, wake INTEGER) WITHOUT ROWID;
 CREATE TABLE mark(kind TEXT, key TEXT, at INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE INDEX run_due ON run(due_at, updated_us) WHERE due_at IS NOT NULL;
+CREATE INDEX run_newest ON run(started_us DESC, run);
+CREATE INDEX run_kind ON run(status, workflow);
+CREATE INDEX run_needs ON run(started_us) WHERE needs;
 """
 # No boot has an empty id: until a rebuild has finished and says in which boot it did, nobody trusts the file.
 BEGIN_META = "INSERT INTO meta VALUES(1, ?, '', 0, ?)"
@@ -47,6 +53,15 @@ IDLE = """SELECT schema = ? AND boot = ? AND inode = ?,
 DUE = "SELECT run FROM run WHERE due_at <= ? ORDER BY due_at, updated_us LIMIT ?"
 NEXT_DUE = "SELECT min(due_at) FROM run WHERE due_at IS NOT NULL"
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM run"
+NEWEST_FIRST = "ORDER BY started_us DESC, run"
+# What comes behind a row in that order. Written so that the index on it is entered where it goes on.
+BEHIND = "started_us <= ? AND (started_us < ? OR run > ?)"
+# By the index on both alone: no row is looked at.
+COUNTS = "SELECT workflow, status, count(*) FROM run {} {} GROUP BY status, workflow"
+FEW = 10_000
+ARE_FEW = f"SELECT count(*) <= {FEW} FROM (SELECT 1 FROM run INDEXED BY run_kind {{}} LIMIT {FEW + 1})"
+IDS = "SELECT run FROM run WHERE run >= ? AND run < ? ORDER BY run LIMIT ?"
+BEFORE = "SELECT run FROM run WHERE run < ? ORDER BY run DESC LIMIT ?"
 _INSERT = f"INSERT INTO run({', '.join(COLUMNS)}, wake) VALUES({'?, ' * len(COLUMNS)}(SELECT base FROM meta))"
 INSERT_MISSING = _INSERT + " ON CONFLICT(run) DO NOTHING"
 # The next instance of an id takes over the row of the one before.
@@ -126,6 +141,23 @@ def answer(connection: Connection, question: str, values: tuple[object, ...] = (
         cursor.close()
 
 
+def short_way(choice: Choice) -> str:
+    """The index that holds just the rows in question, where there is one. SQLite keeps no statistics here to know."""
+    return "INDEXED BY run_needs" if choice.needs else "INDEXED BY run_due" if choice.due_now else ""
+
+
+def way_to(connection: Connection, choice: Choice) -> str:
+    """How to come to rows, newest first: a few of some statuses and workflows are sought, many are met on the way.
+
+    Either way may be a walk over a million rows for a handful.
+    """
+    kinds, values = choice.kinds()
+    way = short_way(choice)
+    if way or choice.prefix or not kinds:
+        return way
+    return f"INDEXED BY {'run_kind' if answer(connection, ARE_FEW.format(kinds), values)[0][0] else 'run_newest'}"
+
+
 def prepare_to_write(connection: Connection) -> None:
     """The settings that only writers need; they belong to the connection, not to the file."""
     connection.execute("PRAGMA journal_mode = PERSIST").close()
@@ -172,6 +204,7 @@ def values_of(row: Row) -> tuple[object, ...]:
     return (
         row.run, row.nonce, row.link, _storable(row.workflow), row.status, row.open, row.due_at, _storable(row.step),
         _storable(row.waiting), row.since_us, row.started_us, row.updated_us, _storable(row.by),
+        row.needs,
     )  # fmt: skip
 
 
@@ -179,13 +212,12 @@ def row_of(fields: tuple[object, ...]) -> Row:
     """The inverse. Raises Unusable for values that no writer of ours left there."""
     from dwf.store.row import Row
 
-    run, nonce, link, workflow, status, is_open, due_at, step, waiting, since_us, started_us, updated_us, by = fields
-    texts = (run, nonce, workflow, status, step, waiting, by)
-    numbers = (link, is_open, since_us, started_us, updated_us, 0 if due_at is None else due_at)
-    if {type(text) for text in texts} != {str} or {type(number) for number in numbers} != {int}:
-        raise Unusable("a row is damaged")
     named: dict[str, Any] = dict(zip(COLUMNS, fields, strict=True))
-    return Row(**named | {"open": bool(is_open)})
+    texts = {type(named[name]) for name in _TEXTS}
+    numbers = {type(named[name]) for name in _NUMBERS if name != "due_at" or named[name] is not None}
+    if texts != {str} or numbers != {int}:
+        raise Unusable("a row is damaged")
+    return Row(**named | {"open": bool(named["open"]), "needs": bool(named["needs"])})
 
 
 def _storable(text: str) -> str:

@@ -244,14 +244,14 @@ def _newest_instances(layout: Layout) -> dict[str, int]:
 
 def _row(layout: Layout, locks: RunLocks, run: str, link: int, derive: Derive | None) -> Row:
     path = layout.history_path(run, link)
-    row = _glance(run, link, path)
+    row = glance(run, link, path)
     if derive is None or not row.open:
         return row
     with _maybe(locks.take(run)) as held:
         return (derive(run, link, path) or row) if held else row
 
 
-def _glance(run: str, link: int, path: str) -> Row:
+def glance(run: str, link: int, path: str) -> Row:
     """What both ends of a history tell. Closed stays closed; everything else may change at any moment, so it is due."""
     try:
         ends = tail(path)

@@ -16,6 +16,7 @@ class Row:
     status: a word of core/state.py. open: it has not ended.
     due_at: DUE_NOW, the time that the run waits for, or None (closed, or it waits for mail only).
     step, waiting, since_us: where it is, what it waits for, since when. by: who started it.
+    needs: it does not go on before a person acts.
     """
 
     run: str
@@ -31,3 +32,4 @@ class Row:
     started_us: int = 0
     updated_us: int = 0
     by: str = ""
+    needs: bool = False

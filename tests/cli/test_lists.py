@@ -9,7 +9,7 @@ from dwf.cli.screen import Marks
 from dwf.cli.times import Clock
 from dwf.core.duration import SECOND
 from dwf.core.state import Status
-from dwf.engine.runs import Need, Summary
+from dwf.engine.lists import Need, Summary
 from tests.cli.test_words import text
 from tests.cli.told import BEGAN
 

@@ -13,7 +13,7 @@ from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.messages import Message
 from dwf.core.state import Status
-from dwf.engine import runs
+from dwf.engine import lists
 from dwf.errors import NotPermitted, UsageError, WrongState
 from tests.engine.house import ME, House
 
@@ -291,7 +291,7 @@ def test_a_question_that_was_withdrawn_cannot_be_answered(house: House) -> None:
 
 def test_the_inbox_shows_what_is_asked_of_whom_and_what_happens_without_an_answer(asks: Callable[..., House]) -> None:
     house = asks(by="nobody")
-    (need,) = runs.inbox(house.store)
+    (need,) = lists.inbox(house.store)
     assert (need.kind, need.run, need.what, need.who, need.then) == (
         "APPROVE",
         "r1",

@@ -10,7 +10,7 @@ import pytest
 
 from dwf.core import events as ev
 from dwf.core.state import Status
-from dwf.engine import runs
+from dwf.engine import lists
 from dwf.engine.upgrade import upgrade
 from dwf.errors import CodeMissing, HistoryCorrupt, NondeterminismError, WrongState
 from tests.engine.house import ME, House, in_thread, until
@@ -329,7 +329,7 @@ def test_workflow_code_that_will_not_be_stopped_is_stopped_all_the_same(
 
 def test_the_inbox_shows_what_is_blocked(house: House) -> None:
     house.go("@dwf.workflow\nasync def main():\n    {}['k']\n")
-    (need,) = runs.inbox(house.store)
+    (need,) = lists.inbox(house.store)
     assert need.kind == "FIX" and "KeyError" in need.what and "upgrade" in need.detail
 
 
@@ -361,7 +361,7 @@ def test_a_corrupt_history_stops_only_its_own_run_and_is_told_once(house: House)
     assert house.tick().news == []
     with pytest.raises(HistoryCorrupt):
         house.signal("go", run="bad")
-    assert {s.run: s.status for s in runs.summaries(house.store)}["bad"] is Status.CORRUPT
+    assert {s.run: s.status for s in lists.summaries(house.store)}["bad"] is Status.CORRUPT
 
 
 def test_a_history_of_a_newer_version_is_left_alone(house: House) -> None:
@@ -406,7 +406,7 @@ def test_records_that_are_whole_and_make_no_sense_are_told_as_damage(house: Hous
     report = house.tick()
     assert report.errors == [] and house.status("good") is Status.COMPLETED
     assert house.view("odd").status is Status.CORRUPT and len(report.news) == 1
-    assert {s.run: s.status for s in runs.summaries(house.store)}["odd"] is Status.CORRUPT
+    assert {s.run: s.status for s in lists.summaries(house.store)}["odd"] is Status.CORRUPT
 
 
 def test_a_torn_tail_is_mended_and_the_run_goes_on(house: House) -> None:

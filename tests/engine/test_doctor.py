@@ -16,7 +16,7 @@ from dwf.core.duration import SECOND
 from dwf.core.state import Status
 from dwf.engine.doctor import CHECKS, Finding, Grade, Limits, Patient, examine, mend
 from dwf.engine.doctor.driving import found_callers
-from dwf.engine.runs import inbox
+from dwf.engine.lists import inbox
 from dwf.errors import BadConfiguration, NotPermitted
 from dwf.host import process
 from dwf.store import record

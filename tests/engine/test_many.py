@@ -11,7 +11,8 @@ import pytest
 
 from dwf.core import events as ev
 from dwf.core.state import Status
-from dwf.engine import runs
+from dwf.engine import lists
+from dwf.store.choice import Choice
 from tests.engine.house import House, in_thread, until
 from tests.engine.processes import begin_tick, finish
 
@@ -206,19 +207,19 @@ def test_damage_to_the_index_between_any_two_steps_changes_nothing(
     house.tick()
     assert house.notes() == ["one", "two"]
     hurt()
-    assert [need.kind for need in runs.inbox(house.store)] == ["APPROVE"]
+    assert [need.kind for need in lists.inbox(house.store)] == ["APPROVE"]
     house.answer(True)
     hurt()
     house.tick()
     assert house.notes() == ["one", "two", "three"]
     hurt()
-    assert [s.run for s in runs.summaries(house.store, open_only=True)] == ["r1"]
+    assert [s.run for s in lists.summaries(house.store, Choice(open_only=True))] == ["r1"]
     house.signal("go", 1)
     hurt()
     house.tick()
     hurt()
     assert house.result() == 1
-    assert [(s.run, s.status) for s in runs.summaries(house.store)] == [("r1", Status.COMPLETED)]
+    assert [(s.run, s.status) for s in lists.summaries(house.store)] == [("r1", Status.COMPLETED)]
     house.tick()
     assert house.notes() == ["one", "two", "three"]
     house.check()
@@ -258,11 +259,11 @@ def test_lists_from_the_index_and_from_the_files_are_the_same(house: House) -> N
     start_many(house, 3)
     house.start(house.script(WAITING), "w")
     house.tick()
-    listed = runs.summaries(house.store)
+    listed = lists.summaries(house.store)
     house.store.index.close()
     Path(house.store.layout.index).unlink()
     house.reopen()
-    assert runs.summaries(house.store) == listed
+    assert lists.summaries(house.store) == listed
 
 
 def test_what_dead_makers_left_is_finished_and_tidied_away_by_a_tick(house: House) -> None:
@@ -277,7 +278,7 @@ def test_what_dead_makers_left_is_finished_and_tidied_away_by_a_tick(house: Hous
     house.store.index.wake("r1")
     house.tick()
     house.check()
-    assert [s.run for s in runs.summaries(house.store)] == ["r1"]
+    assert [s.run for s in lists.summaries(house.store)] == ["r1"]
 
 
 @pytest.mark.parametrize("what", ["fifo", "directory", "symlink", "text", "foreign"])

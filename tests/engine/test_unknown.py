@@ -12,7 +12,7 @@ import pytest
 from dwf.core import events as ev
 from dwf.core.state import Status
 from dwf.engine import stepping
-from dwf.engine.runs import inbox
+from dwf.engine.lists import inbox
 from dwf.errors import UsageError, WrongState
 from tests.engine.house import ME, House, in_thread, until
 from tests.engine.test_orphans import killed_tick

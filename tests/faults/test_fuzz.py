@@ -21,6 +21,7 @@ from dwf.engine.arrivals import Late, Unfit, from_letter
 from dwf.engine.runs import folded
 from dwf.engine.summary import row_of, waits
 from dwf.errors import HistoryCorrupt, NewerFormat
+from dwf.store.choice import Choice
 from dwf.store.files import Disk
 from dwf.store.history import History, read_history, tail, verify_history
 from dwf.store.index import Index
@@ -228,7 +229,7 @@ def test_a_damaged_index_is_no_error_and_is_rebuilt(ram: Path, count: int, tally
 def check_index(index: Index) -> None:
     """Every question has an answer, and every write finds a way."""
     index.trusted(), index.anything_due(0), index.next_due_us(), index.last_tick_us()
-    index.row("r1"), index.rows(), index.rows(open_only=True, status=("waiting",), prefix="r"), index.due(0, 5)
+    index.row("r1"), index.rows(), index.rows(Choice(open_only=True, status=("waiting",), prefix="r")), index.due(0, 5)
     row = index.row("r2")
     index.mark_due("r1")
     index.wake("r1")

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from dwf.core import events as ev
 from dwf.errors import DiskError, DwfError
 from dwf.store import indexfile as sql
+from dwf.store.choice import Choice
 from dwf.store.files import Disk
 from dwf.store.index import Index
 from dwf.store.layout import Layout
@@ -260,8 +261,8 @@ def test_rows_can_be_chosen(index: Index) -> None:
     ):
         settle(index, row)
 
-    def ids(**wishes: Any) -> list[str]:
-        return [row.run for row in index.rows(**wishes) or []]
+    def ids(limit: int = -1, **wishes: Any) -> list[str]:
+        return [row.run for row in index.rows(Choice(**wishes), limit=limit) or []]
 
     assert ids() == ["we_b", "web-2", "web-1"]
     assert ids(limit=2) == ["we_b", "web-2"]

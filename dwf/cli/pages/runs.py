@@ -10,7 +10,7 @@ from dwf.cli.table import Column, table
 from dwf.cli.times import Clock, iso
 
 if TYPE_CHECKING:
-    from dwf.engine.runs import Need, Summary
+    from dwf.engine.lists import Need, Summary, Tally
 
 _LIST = (
     Column("ID"),
@@ -77,6 +77,32 @@ def summary_document(run: Summary) -> dict[str, Any]:
         "updated": iso(run.updated_us or None),
         "by": run.by,
     }
+
+
+# -- count ------------------------------------------------------------------------------------------------------
+
+_COUNT = (Column("STATUS"), Column("WORKFLOW", 8), Column("RUNS", right=True))
+
+
+def count_lines(tally: Tally, marks: Marks, width: int) -> list[list[Piece]]:
+    """How many of each, the most first, and all together."""
+    rows: list[list[Piece]] = [
+        [(status, STATUS_STYLES.get(status, "")), workflow or "-", f"{number:,}"]
+        for (workflow, status), number in _most_first(tally)
+    ]
+    if len(rows) != 1:
+        rows.append(["all", "", f"{tally.total:,}"])
+    return table(_COUNT, rows, width, marks.cut)
+
+
+def count_document(tally: Tally) -> dict[str, Any]:
+    """The same for programs. `unsure`: runs that are due just now, and counted as they were left."""
+    counts = [{"workflow": w, "status": s, "runs": number} for (w, s), number in _most_first(tally)]
+    return {"schema": "dwf.count/1", "total": tally.total, "unsure": tally.unsure, "counts": counts}
+
+
+def _most_first(tally: Tally) -> list[tuple[tuple[str, str], int]]:
+    return sorted(tally.runs.items(), key=lambda item: (-item[1], item[0]))
 
 
 # -- inbox ------------------------------------------------------------------------------------------------------

@@ -24,13 +24,15 @@ HashOption = Annotated[
 
 def inbox(context: Context) -> int:
     """Everything that needs a person: questions to answer, runs to mend. What ends first comes first."""
+    from dwf.cli.counting import Counting
     from dwf.cli.pages.runs import inbox_document, inbox_lines, inbox_next
-    from dwf.engine.runs import inbox as needs_of
+    from dwf.engine.lists import inbox as needs_of
 
     session = session_of(context)
     screen = session.screen
     store = session.store_to_read()
-    needs = needs_of(store, session.me.uid) if store is not None else []
+    progress = Counting(session, "histories read:")
+    needs = needs_of(store, session.me.uid, progress) if store is not None else []
     if session.output == "json":
         screen.document(inbox_document(needs))
     elif session.output == "jsonl":
@@ -45,9 +47,17 @@ def inbox(context: Context) -> int:
     else:
         screen.say("nothing needs you")
     if store is not None and not session.is_json:
+        _tell_beyond(session, store)
         _tell_refused(session, store)
         warn_of_no_tick(session, store)
     return Exit.OK
+
+
+def _tell_beyond(session: Session, store: Store) -> None:
+    from dwf.engine.lists import needs_beyond
+
+    if more := needs_beyond(store):
+        session.screen.say(f"and {more:,} more runs that were started before these: dwf list --open -o jsonl")
 
 
 def _tell_refused(session: Session, store: Store) -> None:

@@ -1,9 +1,9 @@
-"""Watch: list, show, history, logs, stack. They read, and change nothing."""
+"""Watch: show, history, logs, stack. They read one run, and change nothing."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dwf.cli.pages.history import HistoryPage
     from dwf.cli.pages.run import Facts, Posted
     from dwf.core.events import Event
-    from dwf.core.state import Status
     from dwf.engine.runs import RunView
     from dwf.store.letters import Letter
     from dwf.store.refused import BadMail
@@ -26,67 +25,6 @@ if TYPE_CHECKING:
 
 _FOLLOW_SECONDS = 0.25
 _LOG_READ = 256 * 1024
-
-
-def list_(
-    context: Context,
-    open_: Annotated[bool, Option("--open", help="only runs that have not ended")] = False,
-    workflow: Annotated[str | None, Option("--workflow", metavar="NAME", help="only runs of this workflow")] = None,
-    status: Annotated[
-        list[str] | None, Option("--status", metavar="STATUS", help="only these: waiting, failed ...; may be repeated")
-    ] = None,
-    limit: Annotated[
-        int | None, Option("-n", "--limit", metavar="N", min=1, help="at most so many, newest first")
-    ] = None,
-) -> int:
-    """What there is: where each run is, and what it waits for. The last started comes first.
-
-    Exit 1 if a history is damaged; the others are shown all the same.
-    """
-    session = session_of(context)
-    wanted = _statuses(status or [])
-    store = session.store_to_read()
-    runs = []
-    if store is not None:
-        from dwf.engine.runs import summaries
-
-        runs = summaries(store, open_only=open_, workflow=workflow, status=wanted or None, limit=limit)
-    _print_list(session, runs)
-    if not runs and not session.is_json:
-        any_wish = open_ or workflow or status
-        session.screen.say("no such runs" if any_wish else "no runs yet; start one with: dwf start SCRIPT")
-    return Exit.FAILED if any(run.status.value in ("corrupt", "newer") for run in runs) else Exit.OK
-
-
-def _statuses(words: list[str]) -> set[Status]:
-    from dwf.core.state import Status
-
-    found = set()
-    for word in words:
-        known = [status.value for status in Status]
-        if word not in known:
-            meant = nearest(word, known)
-            raise UsageError(
-                what=f"{word!r} is no status",
-                hint=f"did you mean {meant}?" if meant else f"one of {', '.join(known)}",
-            )
-        found.add(Status(word))
-    return found
-
-
-def _print_list(session: Session, runs: list[Any]) -> None:
-    from dwf.cli.pages.runs import list_document, list_lines, summary_document
-
-    screen = session.screen
-    if session.output == "json":
-        screen.document(list_document(runs))
-    elif session.output == "jsonl":
-        screen.documents({"schema": "dwf.summary/1", **summary_document(run)} for run in runs)
-    elif session.output == "name":
-        screen.lines([run.run] for run in runs)
-    elif runs:
-        wide = session.output == "wide"
-        screen.lines(list_lines(runs, session.clock, screen.marks, screen.width, wide=wide))
 
 
 # -- show -------------------------------------------------------------------------------------------------------

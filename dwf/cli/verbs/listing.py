@@ -1,0 +1,146 @@
+"""Watch: list and count. Of a million runs they read what they show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Context, Option
+
+from dwf.cli.catalog import nearest
+from dwf.cli.exits import Exit
+from dwf.cli.options import session_of
+from dwf.cli.session import Session
+from dwf.errors import UsageError
+from dwf.store.choice import EVERY, Choice
+
+if TYPE_CHECKING:
+    from dwf.engine.lists import Summary
+    from dwf.store.room import Store
+
+_SHOWN = 100
+OpenOption = Annotated[bool, Option("--open", help="only runs that have not ended")]
+WorkflowOption = Annotated[str | None, Option("--workflow", metavar="NAME", help="only runs of this workflow")]
+StatusOption = Annotated[
+    list[str] | None, Option("--status", metavar="STATUS", help="only these: waiting, failed ...; may be repeated")
+]
+
+
+def list_(
+    context: Context,
+    open_: OpenOption = False,
+    workflow: WorkflowOption = None,
+    status: StatusOption = None,
+    limit: Annotated[
+        int | None,
+        Option("-n", "--limit", metavar="N", min=1, help="at most so many, newest first; a table: 100 without it"),
+    ] = None,
+) -> int:
+    """What there is: where each run is, and what it waits for. The last started comes first.
+
+    A table shows the newest hundred and says how many more there are; name, json and jsonl give all.
+    Exit 1 if a history is damaged; the others are shown all the same.
+    """
+    session = session_of(context)
+    choice = _choice(open_, workflow, status)
+    store = session.store_to_read()
+    if session.output in ("name", "jsonl") and limit is None:
+        return _print_all(session, store, choice)
+    is_table = session.output in ("table", "wide")
+    found = _found(session, store, choice, (limit or _SHOWN) + 1 if is_table else limit)
+    runs = found[: limit or _SHOWN] if is_table else found
+    _print_list(session, runs)
+    if len(found) > len(runs) and store is not None:
+        _tell_more(session, store, choice, len(runs))
+    if not runs and not session.is_json:
+        session.screen.say("no such runs" if choice != EVERY else "no runs yet; start one with: dwf start SCRIPT")
+    return Exit.FAILED if any(_is_bad(run) for run in runs) else Exit.OK
+
+
+def count(
+    context: Context, open_: OpenOption = False, workflow: WorkflowOption = None, status: StatusOption = None
+) -> int:
+    """How many runs there are, by status and workflow. -o name prints the sum alone."""
+    from dwf.cli.counting import Counting
+    from dwf.cli.pages.runs import count_document, count_lines
+    from dwf.engine.lists import Tally, tally
+
+    session = session_of(context)
+    choice = _choice(open_, workflow, status)
+    store, screen = session.store_to_read(), session.screen
+    found = Tally({}) if store is None else tally(store, choice, Counting(session, "histories read:"))
+    if session.is_json:
+        screen.document(count_document(found), one_line=session.output == "jsonl")
+    elif session.output == "name":
+        screen.line(str(found.total))
+    else:
+        screen.lines(count_lines(found, screen.marks, screen.width))
+        if found.unsure:
+            screen.say(f"{found.unsure:,} of them are due now, and counted as they were left")
+    return Exit.OK
+
+
+def _choice(open_: bool, workflow: str | None, status: list[str] | None) -> Choice:
+    return Choice(open_only=open_, workflow=workflow, status=_statuses(status or []))
+
+
+def _found(session: Session, store: Store | None, choice: Choice, limit: int | None) -> list[Summary]:
+    from dwf.cli.counting import Counting
+    from dwf.engine.lists import summaries
+
+    return [] if store is None else summaries(store, choice, limit, Counting(session, "histories read:"))
+
+
+def _is_bad(run: Summary) -> bool:
+    return run.status.value in ("corrupt", "newer")
+
+
+def _tell_more(session: Session, store: Store, choice: Choice, shown: int) -> None:
+    counted = store.index.counts(choice)
+    # Without an index counting them is reading them all once more.
+    more = "more" if counted is None else f"{sum(number for *_, number in counted) - shown:,} more"
+    session.screen.say(f"and {more}: -n N shows N, -o name or jsonl all; dwf count says of which kind")
+
+
+def _statuses(words: list[str]) -> tuple[str, ...]:
+    from dwf.core.state import Status
+
+    known = [status.value for status in Status]
+    for word in words:
+        if word not in known:
+            meant = nearest(word, known)
+            raise UsageError(
+                what=f"{word!r} is no status",
+                hint=f"did you mean {meant}?" if meant else f"one of {', '.join(known)}",
+            )
+    return tuple(dict.fromkeys(words))
+
+
+def _print_all(session: Session, store: Store | None, choice: Choice) -> int:
+    """Every run, as it comes: there may be a million."""
+    from dwf.cli.counting import Counting
+    from dwf.cli.pages.runs import summary_document
+    from dwf.engine.lists import every
+
+    screen, code = session.screen, Exit.OK
+    for run in () if store is None else every(store, choice, Counting(session, "histories read:")):
+        code = Exit.FAILED if _is_bad(run) else code
+        if session.is_json:
+            screen.document({"schema": "dwf.summary/1", **summary_document(run)}, one_line=True)
+        else:
+            screen.line(run.run)
+    return code
+
+
+def _print_list(session: Session, runs: list[Summary]) -> None:
+    from dwf.cli.pages.runs import list_document, list_lines, summary_document
+
+    screen = session.screen
+    if session.output == "json":
+        screen.document(list_document(runs))
+    elif session.output == "jsonl":
+        screen.documents({"schema": "dwf.summary/1", **summary_document(run)} for run in runs)
+    elif session.output == "name":
+        screen.lines([run.run] for run in runs)
+    elif runs:
+        wide = session.output == "wide"
+        screen.lines(list_lines(runs, session.clock, screen.marks, screen.width, wide=wide))
