@@ -43,8 +43,14 @@ def all_tasks(loop: Loop | None = None) -> set[asyncio.Task[Any]]:
 async def wait_for(awaitable: Awaitable[Any], timeout: float | None) -> Any:
     if timeout is not None and timeout <= 0:
         return await _now_or_never(asyncio.ensure_future(awaitable))
-    async with asyncio.timeout(timeout):
-        return await awaitable
+    begun = False
+    try:
+        async with asyncio.timeout(timeout):
+            begun = True
+            return await awaitable
+    finally:
+        if not begun and asyncio.iscoroutine(awaitable):
+            awaitable.close()  # the timer was refused: nobody else will ever await it, and Python would complain
 
 
 async def _now_or_never(future: asyncio.Future[Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from typing import Any
 
@@ -449,3 +450,18 @@ def test_on_any_other_loop_asyncio_is_as_it_was() -> None:
         return results
 
     assert asyncio.run(main()) == [1, 2, 3, 4, 5]
+
+
+def test_what_was_to_be_waited_for_is_let_go_of_when_the_timer_is_refused() -> None:
+    """Else Python complains of a coroutine that was never awaited, later and in the middle of something else."""
+
+    async def main() -> None:
+        try:
+            raise TypeError("typo")
+        finally:
+            await asyncio.wait_for(act("a"), 5)
+
+    error = blocked(main)
+    assert "typo; while handling that" in str(error)
+    del error
+    gc.collect()
