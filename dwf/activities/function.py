@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,16 @@ _SECRETS = b'"secrets":['
 _DWF = f"{Path(__file__).parents[1]}/"
 # Mutable and module-wide on purpose: cwd, umask and environment exist once per process, and so does their picture.
 _SURROUNDINGS = Surroundings()
+
+
+@contextmanager
+def one_picture() -> Iterator[None]:
+    """How the process is, is looked at once for all functions that are performed in the block, not before each."""
+    _SURROUNDINGS.hold()
+    try:
+        yield
+    finally:
+        _SURROUNDINGS.let_go()
 
 
 def perform(call: ActivityCall, attempt: Attempt) -> Outcome:

@@ -32,12 +32,20 @@ class Surroundings:
         self._variables: dict[Any, Any] = {}
         self._streams: tuple[Any, Any, Any] = (None, None, None)
 
-    def enter(self) -> list[Any] | None:
-        """To be called before a function runs; the answer goes to `leave`."""
+    def hold(self) -> None:
+        """Take the picture if nobody has it, and keep it until `let_go`: one for several functions in a row."""
         with self._lock:
             if self._inside == 0:
                 self._take()
             self._inside += 1
+
+    def let_go(self) -> None:
+        with self._lock:
+            self._inside -= 1
+
+    def enter(self) -> list[Any] | None:
+        """To be called before a function runs; the answer goes to `leave`."""
+        self.hold()
         # Only the main thread can change handlers, so only it needs to look.
         if threading.get_ident() == threading.main_thread().ident:
             return list(map(getsignal, _HANDLED))

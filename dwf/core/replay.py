@@ -106,6 +106,7 @@ class Replay:
         self.loop = Loop(self.commands, self.commands)
         self._fetch = fetch
         guard.install()
+        self._inside = _Inside(self)
         self._main: WorkflowTask | None = None
         self._seen = 0
         self._behind = False
@@ -121,7 +122,7 @@ class Replay:
             raise self.bug
         if self.closed:
             raise InternalError(what="a closed replay was given an event")
-        with _Inside(self):
+        with self._inside:
             try:
                 for event in events:
                     self._apply(event)
@@ -245,7 +246,7 @@ class Replay:
             return
         self.closed = True
         self.commands.closing = True
-        with _Inside(self):
+        with self._inside:
             self.loop.close_all()
             if self.loop.doors.knocked:
                 # What was refused may have left coroutines that nobody awaits (the rest of a gather). Collected here

@@ -14,6 +14,8 @@ class OpenStep:
     """An activity without an outcome. `started` is the attempt that is running, as far as the history knows."""
 
     scheduled: ev.ActivityScheduled
+    command: int
+    title: str
     attempts: int = 0
     started: ev.ActivityStarted | None = None
     retry_at: str = ""
@@ -21,14 +23,6 @@ class OpenStep:
     cancel_requested: bool = False
     unknown: ev.ActivityUnknown | None = None
     """Nobody saw the end of its last attempt, and nobody has said yet what is to become of it."""
-
-    @property
-    def command(self) -> int:
-        return self.scheduled.command
-
-    @property
-    def title(self) -> str:
-        return self.scheduled.title or self.scheduled.name
 
     @property
     def asks(self) -> bool:

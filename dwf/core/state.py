@@ -99,6 +99,13 @@ class RunState:
         return Status.RUNNING
 
     @property
+    def lone_step(self) -> OpenStep | None:
+        """The step that is all there is open; None if there is more, or less."""
+        if len(self.steps) != 1 or self.timers or self.signal_waits or self.approvals:
+            return None
+        return next(iter(self.steps.values()))
+
+    @property
     def upgraded(self) -> bool:
         """Whether it is blocked on code that it was moved away from since: the next tick tries the new one."""
         blocked = self.blocked
@@ -154,7 +161,7 @@ class RunState:
         self.code_owner = event.by.uid if event.by is not None else -1
 
     def _schedule(self, event: ev.ActivityScheduled) -> None:
-        self.steps[event.command] = OpenStep(event)
+        self.steps[event.command] = OpenStep(event, event.command, event.title or event.name)
 
     def _attempt(self, event: ev.ActivityStarted) -> None:
         step = self.steps[event.command]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -174,7 +175,17 @@ def decode(raw: bytes | msgspec.Raw, type: Any = None) -> Any:  # noqa: A002 - t
             return msgspec.json.decode(raw)  # several times a step: the path without a closure
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return _typed(lambda _: msgspec.json.decode(raw), type, "stored value")
-    return _typed(lambda kind: msgspec.json.decode(raw, type=kind, dec_hook=_rebuild), type, "stored value")
+    try:
+        return _decoder(type)(raw)
+    except Exception:
+        # Once more, to be told in words what is wrong.
+        return _typed(lambda kind: msgspec.json.decode(raw, type=kind, dec_hook=_rebuild), type, "stored value")
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder(kind: Any) -> Callable[[bytes | msgspec.Raw], Any]:
+    """What reads values of that type; made once, for making one costs more than reading."""
+    return msgspec.json.Decoder(kind, dec_hook=_rebuild).decode
 
 
 def convert(value: Any, type: Any, *, strict: bool = True) -> Any:  # noqa: A002

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from queue import Empty, SimpleQueue
 
+from dwf.activities.function import one_picture
 from dwf.core import events as ev
 from dwf.core.duration import SECOND, stamp
-from dwf.core.state import Status
+from dwf.core.state import OpenStep, Status
 from dwf.engine.arrivals import CLOSING, TIMER, Arrival, decided, from_time
 from dwf.engine.context import Engine
 from dwf.engine.ending import (
@@ -280,7 +281,7 @@ class _Drive:
             return False
         lone = None if self.steps.in_flight else self.steps.lone_function()
         if lone is not None and self._engine.lanes.take(1):
-            self._play_alone(lone.command)
+            self._play_on(lone)
             return True
         self._waits_for_lane = not self.steps.plan()
         self._commit()
@@ -288,14 +289,30 @@ class _Drive:
         self.steps.launch()
         return False
 
-    def _play_alone(self, command: int) -> None:
-        """Nothing else is open: the run's own thread performs the step, without handing it over."""
+    def _play_on(self, lone: OpenStep | None) -> None:
+        """Step after step, as long as nothing else is open and it is not time to look for mail or for the end.
+
+        How the last one ended is all that can be ready then, so it is delivered without being sorted among others.
+        """
         try:
-            performance = self.steps.begin_lone(self.journal.state.steps[command])
-            self._commit()
-            self._reports.put(Ended(command, played(performance)))
+            with one_picture():
+                while lone is not None:
+                    self._play_alone(lone.command)
+                    if self._mail.is_to_be_looked_for() or self._engine.stop.is_set():
+                        return
+                    for arrival in self._reported(self._reports.get()):
+                        self._take(arrival)
+                    if self.journal.blocked or self._is_over():
+                        return
+                    lone = self.steps.lone_function()
         finally:
             self._engine.lanes.give_back(1)
+
+    def _play_alone(self, command: int) -> None:
+        """The run's own thread performs the step, without handing it over."""
+        performance = self.steps.begin_lone(self.journal.state.steps[command])
+        self._commit()
+        self._reports.put(Ended(command, played(performance)))
 
     def _commit(self) -> None:
         self.journal.commit()

@@ -78,6 +78,8 @@ class Incoming:
 
     def put_aside(self) -> None:
         """Move away what cannot count; the history is on disk."""
+        if not self._aside:
+            return
         aside, self._aside = self._aside, {}
         for move in aside.values():
             move()
@@ -91,15 +93,15 @@ class Incoming:
         if surely:
             self._mailbox.sync_new()
 
-    def _moved(self) -> bool:
-        """A directory's time says whether anything was posted; the look before a run is left does not rely on it.
+    def is_to_be_looked_for(self) -> bool:
+        """Not oftener than this: a run of quick steps is not held up by it, and whoever posts waits no longer."""
+        return self._time < 0 or monotonic() - self._looked_at >= _PAUSE_SECONDS
 
-        Asked so often only: a run of quick steps is not held up by it, and whoever posts waits no longer than that.
-        """
-        now = monotonic()
-        if self._time >= 0 and now - self._looked_at < _PAUSE_SECONDS:
+    def _moved(self) -> bool:
+        """A directory's time says whether anything was posted; the look before a run is left does not rely on it."""
+        if not self.is_to_be_looked_for():
             return False
-        self._looked_at = now
+        self._looked_at = monotonic()
         time = os.stat(self._directory).st_mtime_ns  # noqa: PTH116 - on the path of every step
         moved, self._time = time != self._time, time
         return moved

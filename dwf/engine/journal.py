@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from dwf.activities.prints import PRINTED, Printed
 from dwf.core.duration import stamp
@@ -18,7 +19,7 @@ from dwf.core.replay import Replay
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
 from dwf.core.values import decode
-from dwf.engine.context import Engine, Loaded
+from dwf.engine.context import Engine, Loaded, Unwatched
 from dwf.engine.runs import folded
 from dwf.engine.watchdog import OutOfTime
 from dwf.errors import (
@@ -49,9 +50,11 @@ class Journal:
         except BaseException:
             self.history.close()
             raise
+        self._tell = None if type(engine.watch) is Unwatched else engine.watch.event
         self.blocked = False
         self.loaded: Loaded | None = None
         self._replay: Replay | None = None
+        self._watched: AbstractContextManager[None] = nullcontext()
         self._voice: Voice | None = None
         self._staged: list[Event] = []
 
@@ -90,6 +93,7 @@ class Journal:
         self.loaded = loaded
         program = loaded.script.program(started.workflow)
         self._replay = Replay(program, started, openings, self._engine.store.blobs.fetch)
+        self._watched = self._engine.watchdog.over(self._replay)
         told = self._told(events)
         self._voice = Voice(self._replay.commands.say)
         fresh = self._activate(events[:told])
@@ -134,16 +138,17 @@ class Journal:
         return len(events) if self.state.begun else 0
 
     def _activate(self, events: Sequence[Event]) -> list[Opening]:
+        replay = self.replay
         heard = PRINTED.set(self._voice)
         try:
-            with self._engine.watchdog.over(self.replay):
-                fresh = self.replay.apply(events)
+            with self._watched:
+                fresh = replay.apply(events)
         except OutOfTime:
-            raise self.replay.commands.void or InternalError(what="workflow code was cut short") from None
+            raise replay.commands.void or InternalError(what="workflow code was cut short") from None
         finally:
             PRINTED.reset(heard)
-        if self.replay.commands.void is not None:
-            raise self.replay.commands.void  # its time was up in the moment in which it came to its end
+        if replay.commands.void is not None:
+            raise replay.commands.void  # its time was up in the moment in which it came to its end
         return fresh
 
     def _acceptable(self, openings: list[Opening]) -> list[Opening]:
@@ -161,10 +166,11 @@ class Journal:
 
     def record(self, body: Event) -> Event:
         """Stage an event that the script does not see, or an opening that it has asked for."""
-        event = self.history.stage(self._engine.store.blobs.pack(body), self._engine.clock())
+        engine, history = self._engine, self.history
+        event = history.stage(engine.store.blobs.pack(body), engine.clock())
         self.state.apply(event)
         self._staged.append(event)
-        if self.history.pending_bytes >= PENDING_FULL:
+        if history.pending_bytes >= PENDING_FULL:
             # What is missing of this batch after a crash is asked for again by the replay.
             self.commit()
         return event
@@ -178,8 +184,9 @@ class Journal:
         """Put on disk what is staged, and only then let anybody know of it. Raises DiskError."""
         self.history.commit()
         told, self._staged = self._staged, []
-        for event in told:
-            self._engine.watch.event(self.run, event)
+        if self._tell is not None:
+            for event in told:
+                self._tell(self.run, event)
         self._emit()
 
     def rollback(self) -> None:

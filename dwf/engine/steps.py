@@ -92,11 +92,12 @@ class Steps:
 
     def lone_function(self) -> OpenStep | None:
         """The step that may run in the run's own thread: a plain function, and nothing else is open beside it."""
-        state = self.journal.state
-        if len(state.steps) != 1 or state.timers or state.approvals or state.signal_waits:
+        step = self.journal.state.lone_step
+        if step is None or step.started is not None or step.cancel_requested or step.unknown is not None:
             return None
-        (step,) = self._ready() or (None,)
-        return step if step is not None and step.unknown is None and is_quick(self._call(step.command)) else None
+        if step.retry_at and step.retry_at > stamp(self._engine.clock()):
+            return None
+        return step if is_quick(self._call(step.command)) else None
 
     def begin_lone(self, step: OpenStep) -> Performance:
         """Prepare the only step and stage its ActivityStarted."""

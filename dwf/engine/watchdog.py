@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from threading import get_ident
 
 from dwf.core.outcome import place
 from dwf.core.replay import Replay
@@ -28,10 +30,12 @@ class OutOfTime(Cut):
 
 @dataclass(slots=True)
 class _Watched:
+    """event: in delivery when the watchdog last looked, at `since`; what it has not seen yet is as good as new."""
+
     replay: Replay
     thread: int
-    event: object
-    since: float
+    event: object = None
+    since: float = 0.0
 
 
 class Watchdog:
@@ -44,8 +48,8 @@ class Watchdog:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
-    def over(self, replay: Replay) -> _Watching:
-        """Watch what the calling thread does with `replay` in the `with` block."""
+    def over(self, replay: Replay) -> AbstractContextManager[None]:
+        """Watch what the calling thread does with `replay` in a `with` block; may be entered again and again."""
         if self._thread is None:
             self._begin()
         return _Watching(self, replay)
@@ -87,16 +91,18 @@ class Watchdog:
 
 
 class _Watching:
-    """One activation being watched. A class and not a generator: it is entered for every event."""
+    """The activations of one replay, one after the other. A class and not a generator: entered for every event."""
 
     __slots__ = ("_dog", "_watched")
 
     def __init__(self, dog: Watchdog, replay: Replay) -> None:
         self._dog = dog
-        self._watched = _Watched(replay, threading.get_ident(), None, time.monotonic())
+        self._watched = _Watched(replay, 0)
 
     def __enter__(self) -> None:
-        self._dog.enter(self._watched)
+        watched = self._watched
+        watched.thread, watched.event = get_ident(), None
+        self._dog.enter(watched)
 
     def __exit__(self, *_: object) -> None:
         while True:

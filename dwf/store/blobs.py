@@ -59,8 +59,11 @@ class Blobs:
 
         Raises DiskError, NotPermitted.
         """
+        kind = type(event)
+        if kind in _NO_VALUES:
+            return event
         large = {}
-        for name in _PAYLOADS[type(event)]:
+        for name in _PAYLOADS[kind]:
             payload = getattr(event, name)
             if memoryview(payload).nbytes > INLINE_LIMIT:
                 large[name] = self._reference(payload)
@@ -101,3 +104,4 @@ _PAYLOADS = MappingProxyType(
         for kind in EVENT_TYPES.values()
     }
 )
+_NO_VALUES = frozenset(kind for kind, names in _PAYLOADS.items() if not names and "error" not in kind.__struct_fields__)

@@ -32,6 +32,7 @@ SUFFIX_LENGTH = len(_BEFORE_HASH) + HASH_LENGTH + len(_AFTER_HASH)
 TIMESTAMP_LENGTH = 27
 # What msgspec raises for bytes that are not what they should be; bytes that are no UTF-8 are not among its own errors.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_PRINTABLE = bytes(range(0x20, 0x7F))
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 _encode = msgspec.json.Encoder().encode
@@ -82,11 +83,16 @@ class Chain:
         decoded from the line: what is acted on now is what will be read later. Raises ValueRefused for a payload that
         is not JSON; the chain is then as it was.
         """
-        us = min(max(now_us, self.last_us), LAST_MICROS)
+        # The hot path of writing: few calls, for each would cost as much as what it does.
+        us = now_us if self.last_us <= now_us <= LAST_MICROS else min(max(now_us, self.last_us), LAST_MICROS)
         number = self.length + 1
-        body = b'{"id":%d,"ts":"%b",%b' % (number, self._stamp(us), _fields(event))
+        second, fraction = divmod(us, SECOND)
+        if second != self._second:
+            # Events come many a second, and formatting a date costs more than all the rest of a line.
+            self._second, self._second_text = second, stamp(second * SECOND)[:20].encode("ascii")
+        body = b'{"id":%d,"ts":"%b%06dZ",%b' % (number, self._second_text, fraction, _fields(event))
         hash = hash_line(self.hash, body)  # noqa: A001
-        line = body + _BEFORE_HASH + hash + _AFTER_HASH
+        line = b"%b%b%b%b" % (body, _BEFORE_HASH, hash, _AFTER_HASH)
         try:
             recorded: Event = _DECODER.decode(line)
         except UNREADABLE as error:
@@ -101,13 +107,6 @@ class Chain:
     def return_to(self, mark: tuple[int, bytes, int]) -> None:
         """Forget what was appended after the mark."""
         self.length, self.hash, self.last_us = mark
-
-    def _stamp(self, us: int) -> bytes:
-        # Events come many a second, and formatting a date costs more than all the rest of a line.
-        second, fraction = divmod(us, SECOND)
-        if second != self._second:
-            self._second, self._second_text = second, stamp(second * SECOND)[:20].encode("ascii")
-        return b"%b%06dZ" % (self._second_text, fraction)
 
 
 def seed(run: str, nonce: str) -> bytes:
@@ -191,8 +190,7 @@ def _fields(event: Event) -> bytes:
         data = _encode(event)
     except UnicodeEncodeError:
         data = _encode(_without_surrogates(event))
-    text = data.decode("utf-8", "replace")
-    if not (text.isascii() and text.isprintable()):
+    if data.translate(None, _PRINTABLE):
         data = _printable(data, type(event).__name__)
     return data[1:-1]
 
