@@ -6,11 +6,9 @@ the script is blocked, and delivered when it goes on. A blocked run starts nothi
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections import deque
-from queue import Empty, SimpleQueue
 
 from dwf.activities.function import one_picture
 from dwf.core import events as ev
@@ -31,7 +29,7 @@ from dwf.engine.ending import (
 )
 from dwf.engine.incoming import Incoming
 from dwf.engine.journal import Journal
-from dwf.engine.lanes import Ended, Report, played
+from dwf.engine.lanes import Ended, played
 from dwf.engine.requests import take_up
 from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
@@ -76,7 +74,6 @@ class _Drive:
         self._lock = lock
         self._store = engine.store
         self._run, self._link = run, link
-        self._reports: SimpleQueue[Report] = SimpleQueue()
         self._mail = Incoming(engine.store, run, self._misfit)
         self._ready: list[Arrival] = []
         self._batch: list[Arrival] = []
@@ -94,7 +91,7 @@ class _Drive:
             return unreadable(self._store, self._run, self._link, error)
         if self._lock.deaths:
             self._lock.come_to(sum(event.role is not ev.Role.PROGRESS for event in self.journal.history.events))
-        self.steps = Steps(self._engine, self.journal, self._reports)
+        self.steps = Steps(self._engine, self.journal)
         try:
             while True:
                 try:
@@ -201,7 +198,7 @@ class _Drive:
 
     def _deliver_ready(self) -> None:
         """Deliver in the order of their own time, until the script is done; what is left then stays ready."""
-        self._ready += self._finished() + self._mail.fresh()
+        self._ready += self.steps.finished() + self._mail.fresh()
         due = from_time(self.journal.state, self._engine.clock())
         waiting = deque(sorted(self._ready + due))
         self._ready = []
@@ -252,20 +249,6 @@ class _Drive:
             return "the script has to be asked whether it fits, and the run is blocked: mend that first"
         return self.journal.misfit(command, result)
 
-    def _finished(self) -> list[Arrival]:
-        found = []
-        with contextlib.suppress(Empty):
-            while True:
-                found += self._reported(self._reports.get_nowait())
-        return found
-
-    def _reported(self, report: Report) -> list[Arrival]:
-        if not isinstance(report, Ended):
-            self.steps.lane_free(report.steps, report.seconds)
-            return []
-        command, outcome = report.command, report.outcome
-        return [Arrival(outcome.ended_us, CLOSING, (command, ""), self.steps.reported(command, outcome))]
-
     # -- acting -------------------------------------------------------------------------------------------------
 
     def _act(self) -> bool:
@@ -300,7 +283,7 @@ class _Drive:
                     self._play_alone(lone.command)
                     if self._mail.is_to_be_looked_for() or self._engine.stop.is_set():
                         return
-                    for arrival in self._reported(self._reports.get()):
+                    for arrival in self.steps.finished():
                         self._take(arrival)
                     if self.journal.blocked or self._is_over():
                         return
@@ -312,7 +295,7 @@ class _Drive:
         """The run's own thread performs the step, without handing it over."""
         performance = self.steps.begin_lone(self.journal.state.steps[command])
         self._commit()
-        self._reports.put(Ended(command, played(performance)))
+        self.steps.reports.put(Ended(command, played(performance)))
 
     def _commit(self) -> None:
         self.journal.commit()
@@ -326,7 +309,7 @@ class _Drive:
             return None
         wakes = self._store.index.wakes_seen(self._run)
         self._ready += self._mail.fresh(surely=True)
-        if self._ready or from_time(self.journal.state, self._engine.clock()) or not self._reports.empty():
+        if self._ready or from_time(self.journal.state, self._engine.clock()) or not self.steps.reports.empty():
             return None
         if not self.journal.blocked:
             if not self._waits_for_lane and self.steps.has_ready():
@@ -342,8 +325,7 @@ class _Drive:
         # What is due and was not begun waits for a lane, or for the script to be mended, and not for the clock.
         if due is not None and due > now:
             timeout = min(timeout, (due - now) / SECOND)
-        with contextlib.suppress(Empty):
-            self._ready += self._reported(self._reports.get(timeout=timeout))
+        self._ready += self.steps.finished(timeout)
         if timeout >= _LOOK_SECONDS:
             self._mail.look_anew()
 
@@ -384,7 +366,7 @@ class _Drive:
 
     def _await_ends(self) -> None:
         while self.steps.in_flight:
-            self._reported(self._reports.get())
+            self.steps.finished(_LOOK_SECONDS)
 
     def _stop(self) -> Rest:
         """The tick is told to stop: end what runs, write down how, and leave."""
@@ -392,9 +374,8 @@ class _Drive:
         until = time.monotonic() + _STOP_SECONDS
         # What cannot be interrupted counts as killed with this process.
         while self.steps.in_flight and (left := until - time.monotonic()) > 0:
-            with contextlib.suppress(Empty):
-                self._ready += self._reported(self._reports.get(timeout=left))
-        closings = [arrival for arrival in self._ready + self._finished() if arrival.rank == CLOSING]
+            self._ready += self.steps.finished(left)
+        closings = [arrival for arrival in self._ready + self.steps.finished() if arrival.rank == CLOSING]
         self._ready = []
         for arrival in sorted(closings):
             self._take(arrival)

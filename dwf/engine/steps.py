@@ -6,8 +6,8 @@ what the script asks for next, before anything of that begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from msgspec.structs import replace
 
@@ -18,8 +18,9 @@ from dwf.activities.waited import Waited
 from dwf.core import events as ev
 from dwf.core.duration import stamp, unstamp
 from dwf.core.runtime import ActivityCall
-from dwf.core.state import OpenStep, RunState
+from dwf.core.state import OpenStep
 from dwf.core.values import decode
+from dwf.engine.arrivals import CLOSING, Arrival, Make
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
@@ -38,13 +39,13 @@ ADOPT = "adopt"
 class Steps:
     """The attempts of one run in this process.
 
-    in_flight: those that were let go and have not reported their end.
+    in_flight: those that were let go and have not reported their end. reports: where they do.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, reports: SimpleQueue[Report]) -> None:
+    def __init__(self, engine: Engine, journal: Journal) -> None:
         self._engine = engine
         self.journal = journal
-        self._reports = reports
+        self.reports: SimpleQueue[Report] = SimpleQueue()
         self._load_size = 1
         self._slow: list[tuple[int, Performance]] = []
         self._quick: list[tuple[int, Performance]] = []
@@ -111,7 +112,7 @@ class Steps:
         self._forget_prepared()
         for load in loads:
             self.in_flight.update(load)
-            self._engine.lanes.play(load, self._reports)
+            self._engine.lanes.play(load, self.reports)
 
     def drop(self) -> None:
         """Let go of what is prepared and must not begin."""
@@ -123,7 +124,7 @@ class Steps:
     def _forget_prepared(self) -> None:
         self._slow, self._quick, self._reserved, self._quick_lanes = [], [], 0, 0
 
-    def lane_free(self, steps: int, seconds: float) -> None:
+    def _lane_free(self, steps: int, seconds: float) -> None:
         """Learn from how long a load took."""
         if seconds < _QUICK_SECONDS:
             self._load_size = min(max(self._load_size, steps * 2), _LONGEST_LOAD)
@@ -215,7 +216,7 @@ class Steps:
             return False
         self._waited[step.command] = self.in_flight[step.command] = waited
         self._begun_here.add(step.command)
-        start_thread(f"dwf-orphan-{started.pid}", lambda: self._reports.put(Ended(step.command, played(waited))))
+        start_thread(f"dwf-orphan-{started.pid}", lambda: self.reports.put(Ended(step.command, played(waited))))
         return True
 
     def _left_by(self, step: OpenStep, started: ev.ActivityStarted) -> Waited | None:
@@ -230,7 +231,24 @@ class Steps:
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def reported(self, command: int, outcome: Outcome) -> Callable[[RunState], list[ev.Event]]:
+    def finished(self, wait: float = 0.0) -> list[Arrival]:
+        """What has ended; if nothing has, wait up to so many seconds for the first report."""
+        reports, found = self.reports, []
+        if wait and reports.empty():
+            with suppress(Empty):
+                found += self._taken(reports.get(timeout=wait))
+        while not reports.empty():
+            found += self._taken(reports.get())
+        return found
+
+    def _taken(self, report: Report) -> list[Arrival]:
+        if not isinstance(report, Ended):
+            self._lane_free(report.steps, report.seconds)
+            return []
+        command, outcome = report.command, report.outcome
+        return [Arrival(outcome.ended_us, CLOSING, (command, ""), self._reported(command, outcome))]
+
+    def _reported(self, command: int, outcome: Outcome) -> Make:
         """An attempt or a probe has ended: what makes its events when its turn comes, which may be more than once."""
         self.in_flight.pop(command, None)
         was_probe = command in self._probing

@@ -74,7 +74,7 @@ def steps_act_before_it_is_recorded() -> Iterator[None]:
 
     def play_alone(self: _Drive, command: int) -> None:
         performance = self.steps.begin_lone(self.journal.state.steps[command])
-        self._reports.put(Ended(command, played(performance)))
+        self.steps.reports.put(Ended(command, played(performance)))
         self._commit()
 
     with instead(Steps, "plan", planning), instead(_Drive, "_play_alone", play_alone):
