@@ -10,6 +10,7 @@ from dwf.authoring.shell import Shell, sh
 from dwf.authoring.waits import (
     Approval,
     approve,
+    degrade,
     deprecate_patch,
     info,
     log,
@@ -36,6 +37,7 @@ __all__ = [
     "Workflow",
     "activity",
     "approve",
+    "degrade",
     "deprecate_patch",
     "info",
     "log",

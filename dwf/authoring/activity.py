@@ -43,6 +43,8 @@ class Options:
     effect; False, it did not; an exception, it cannot tell, and a person is asked. orphan: a process that a killed dwf
     left running is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes up how it ended
     ("adopt"; only for what has a process of its own).
+    critical: False lets the run go on when the step has failed after its last attempt: the script gets `default`, and
+    the run is marked as degraded.
     """
 
     start_to_close: Duration | None = None
@@ -53,6 +55,8 @@ class Options:
     on_crash: OnCrash | None = None
     verify: Callable[..., Any] | None = None
     orphan: Orphan = "kill"
+    critical: bool = True
+    default: Any = None
 
     def __post_init__(self) -> None:
         text(self.title, "the title of a step")
@@ -62,6 +66,10 @@ class Options:
             raise ValueRefused(
                 what="start_to_close", why="no step ends within no time", hint="leave it out for no limit"
             )
+        if type(self.critical) is not bool:
+            raise ValueRefused(what="critical", why=f"it must be True or False, not {self.critical!r:.60}")
+        if self.critical and self.default is not None:
+            raise ValueRefused(what="default", why="it is for a step that may fail", hint="add critical=False")
         if not isinstance(self.retry, Retry):
             raise ValueRefused(what="retry", why=f"it must be a dwf.Retry, not {type(self.retry).__name__}")
 
@@ -127,6 +135,7 @@ class Activity(Generic[P, R]):
             on_crash=on_crash,
             orphan=orphan,
             probe=self._probe(),
+            instead=None if options.critical else lambda _: options.default,
         )
 
     def _probe(self) -> ActivityCall | None:
@@ -240,6 +249,8 @@ def activity(
     on_crash: OnCrash | None = None,
     verify: Callable[..., Any] | None = None,
     orphan: Orphan = "kill",
+    critical: bool = True,
+    default: Any = None,
 ) -> Callable[[Callable[P, Any]], Activity[P, Any]]: ...
 def activity(
     function: Callable[..., Any] | None = None,
@@ -254,13 +265,15 @@ def activity(
     on_crash: OnCrash | None = None,
     verify: Callable[..., Any] | None = None,
     orphan: Orphan = "kill",
+    critical: bool = True,
+    default: Any = None,
 ) -> Any:
     """Declare a step: `@dwf.activity` or `@dwf.activity(start_to_close="30s", retry=dwf.Retry(max_attempts=5))`.
 
     The options are explained at `Options`. Raises ValueRefused for a duration that makes no sense.
     """
     policy = retry if retry is not None else USUAL
-    options = Options(start_to_close, policy, isolate, grace, title, on_crash, verify, orphan)
+    options = Options(start_to_close, policy, isolate, grace, title, on_crash, verify, orphan, critical, default)
     if function is not None:
         return Activity(function, name or _name_of(function), options)
     return lambda f: Activity(f, name or _name_of(f), options)

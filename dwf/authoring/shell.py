@@ -77,6 +77,7 @@ async def sh(
     on_crash: OnCrash | None = None,
     verify: str | Sequence[object] | None = None,
     orphan: Orphan = "kill",
+    critical: bool = True,
 ) -> Shell:
     """Run a command as a durable step.
 
@@ -90,7 +91,8 @@ async def sh(
     run twice: on_crash="ask" asks a person whether it took effect, and `verify` a command (its words, or a text for
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
     killed dwf left running of it is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes
-    up how it ended ("adopt"). Raises ActivityError.
+    up how it ended ("adopt"). critical: False lets the run go on when it has failed, marked as degraded; the Shell then
+    has the code that the command ended with, or -1. Raises ActivityError.
     """
     words = [_word(word) for word in argv]
     _check_words(words, script)
@@ -114,9 +116,16 @@ async def sh(
         on_crash=crash,
         orphan=left,
         probe=None if verify is None else shell_probe(verify, given, name),
+        instead=None if critical else _left_behind,
     )
     result: Shell = await current("sh").activity(call)
     return result
+
+
+def _left_behind(error: ActivityError) -> Shell:
+    """What a command leaves that has failed and was not critical."""
+    code = error.details.get("exit_code")
+    return Shell(code if isinstance(code, int) else -1, err=str(error.details.get("stderr", "")))
 
 
 def _word(value: object) -> str:

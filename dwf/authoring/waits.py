@@ -221,6 +221,11 @@ def status(line: str) -> None:
     current("status").status(line)
 
 
+def degrade(why: str) -> None:
+    """Mark the run: something went wrong that does not end it. If it completes, its status is `degraded`."""
+    current("degrade").degrade(why)
+
+
 def info() -> Info:
     """What a run may know about itself."""
     return current("info").info()

@@ -38,7 +38,7 @@ class Exit(IntEnum):
 
 
 MEANINGS: dict[Exit, str] = {
-    Exit.OK: "it worked; also a tick that found nothing to do",
+    Exit.OK: "it worked; also a run that is degraded, and a tick that found nothing to do",
     Exit.FAILED: "what was asked about failed: the run, a run in the list, a run of this tick",
     Exit.USAGE: "a word on the command line is wrong, or a script cannot be loaded; nothing was changed",
     Exit.UNFINISHED: "the run is not finished yet",
@@ -86,6 +86,7 @@ def worst(codes: Iterable[Exit]) -> Exit:
 # By word, so that this table costs no import of the events.
 _BY_STATUS = {
     "completed": Exit.OK,
+    "degraded": Exit.OK,
     "failed": Exit.FAILED,
     "cancelled": Exit.CANCELLED,
     "terminated": Exit.CANCELLED,

@@ -40,6 +40,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.ApprovalResolved: "answered",
     ev.CancelRequested: "cancel requested",
     ev.StatusChanged: "status",
+    ev.RunDegraded: "degraded",
     ev.RunBlocked: "blocked",
     ev.RunUnblocked: "goes on",
     ev.CodeUpgraded: "upgraded to",

@@ -36,6 +36,7 @@ STATUS_STYLES = {
     "waiting": "yellow",
     "blocked": "red bold",
     "completed": "green",
+    "degraded": "yellow",
     "failed": "red",
     "cancelled": "dim",
     "terminated": "dim",

@@ -99,6 +99,10 @@ def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
     return Told(call(e.workflow, e.input) + later + _why(e.reason), person(e.by))
 
 
+def _completed(e: ev.WorkflowCompleted, thread: Thread) -> Told:
+    return Told(result(e.result).removeprefix(" ") + _ended(e), "degraded" if e.degraded else "")
+
+
 def _asked(e: ev.ApprovalRequested, thread: Thread) -> Told:
     words = [", ".join(e.by) or "anyone"]
     if e.need > 1:
@@ -214,7 +218,7 @@ def _seconds(ts: str, thread: Thread) -> str:
 
 _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.WorkflowStarted: _started,
-    ev.WorkflowCompleted: lambda e, t: Told(result(e.result).removeprefix(" ") + _ended(e)),
+    ev.WorkflowCompleted: _completed,
     ev.WorkflowFailed: lambda e, t: Told(failure(e.error) + _ended(e)),
     ev.WorkflowCancelled: lambda e, t: Told(_why(e.reason).strip() + _ended(e)),
     ev.WorkflowTerminated: lambda e, t: Told((e.reason and f'"{e.reason}"') + _ended(e), person(e.by)),
@@ -243,6 +247,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.VersionMarkerRecorded: lambda e, t: Told(e.patch),
     ev.SideEffectRecorded: _side_effect,
     ev.StatusChanged: lambda e, t: Told(e.text),
+    ev.RunDegraded: lambda e, t: Told(" ".join(e.why.split())),
     ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
     ev.RunBlocked: _blocked,
     ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),

@@ -27,6 +27,7 @@ from dwf.core.events import (
     Event,
     Opening,
     Payload,
+    RunDegraded,
     SideEffectRecorded,
     SignalReceived,
     SignalWaitClosed,
@@ -63,6 +64,7 @@ class Commands(Ledger):
         super().__init__(replay, recorded)
         self.emissions: list[tuple[int, str, str]] = []
         self.notes: list[str] = []
+        self.degraded: list[str] = []
         self._open: dict[int, Callable[[Closing], None]] = {}
         self.calls: dict[int, ActivityCall] = {}
         self._signals = Signals()
@@ -283,6 +285,12 @@ class Commands(Ledger):
         if line != self._status:
             self.issue(StatusChanged(command=self.issued + 1, text=text(line, "a status")))
             self._status = line
+
+    def degrade(self, why: str) -> None:
+        """Something went wrong that does not end the run."""
+        self.issue(RunDegraded(command=self.issued + 1, why=text(why, "the reason of dwf.degrade()")))
+        if len(self.degraded) < _MOST_NOTES:
+            self.degraded.append(why)
 
     def say(self, level: int, logger: str, line: str) -> None:
         """Keep a line for later: it is emitted when the batch it belongs to is on disk, and never in replay."""

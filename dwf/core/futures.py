@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from dwf.core.commands import Commands
 
 
+_SHORT = 300
+
+
 class ActivityFuture(WorkflowFuture):
     """The result of a step. Cancelling asks the step to end, once, and *waits* until it has ended.
 
@@ -54,7 +57,14 @@ class ActivityFuture(WorkflowFuture):
         elif isinstance(event, ActivityCompleted):
             self._complete(event)
         else:
-            self.set_exception(_step_error(self.call.title or self.call.name, event, self._commands))
+            self._fail(_step_error(self.call.title or self.call.name, event, self._commands))
+
+    def _fail(self, error: ActivityError) -> None:
+        if self.call.instead is None:
+            self.set_exception(error)
+            return
+        self._commands.degrade(in_short(error.message))
+        self.set_result(self.call.instead(error))
 
     def _complete(self, event: ActivityCompleted) -> None:
         try:
@@ -129,6 +139,12 @@ def _step_error(name: str, event: Closing, commands: Commands) -> ActivityError:
             name, event.error.type, event.error.message, event.attempts, _details(event.error, commands)
         )
     raise InternalError(what=f"a step was ended by {type(event).__name__}")
+
+
+def in_short(message: str) -> str:
+    """What somebody has to say, on one line and of a length that fits among others."""
+    line = " ".join(message.split())
+    return line if len(line) <= _SHORT else line[: _SHORT - 1] + "…"
 
 
 def _details(error: ErrorInfo, commands: Commands) -> dict[str, Any]:

@@ -46,7 +46,8 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
     open_commands = sorted(replay.commands.open_numbers())
     if error is None:
         result = Payload(encode(main.result(), "the workflow's return value"))
-        return WorkflowCompleted(result=result, open=open_commands, notes=notes)
+        degraded = list(replay.commands.degraded)
+        return WorkflowCompleted(result=result, open=open_commands, notes=notes, degraded=degraded)
     if cancelled:
         return WorkflowCancelled(open=open_commands, notes=notes, reason=replay.cancel_reason)
     info = error_info(_most_telling(leaves, error), replay.program.is_script, error)

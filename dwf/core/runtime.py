@@ -19,7 +19,7 @@ import msgspec
 
 from dwf.core.events import NOTHING, Payload
 from dwf.core.retry import NEVER, Retry
-from dwf.errors import NotInWorkflow
+from dwf.errors import ActivityError, NotInWorkflow
 
 
 class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,8 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     timeout_us: start-to-close of one attempt, 0 for none. isolate: run it in a process of its own; None: the engine's
     choice. grace_us: how long it may take to end after it was asked to. on_crash, orphan: as ActivityScheduled has
     them. probe: what is called to learn whether an attempt took effect whose end nobody saw; its result is
-    {"done": bool, "result": any}, or a shell step's: exit code 0 is done, 1 is not.
+    {"done": bool, "result": any}, or a shell step's: exit code 0 is done, 1 is not. instead: the step is not critical,
+    and this gives the value that the script gets when it has failed.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     on_crash: str = ""
     orphan: str = ""
     probe: ActivityCall | None = None
+    instead: Callable[[ActivityError], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Runtime(Protocol):
     def deprecate_patch(self, patch: str) -> None: ...
 
     def status(self, line: str) -> None: ...
+
+    def degrade(self, why: str) -> None: ...
 
     def say(self, level: int, logger: str, line: str) -> None: ...
 

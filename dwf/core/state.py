@@ -19,6 +19,7 @@ from dwf.core.standing import OpenStep as OpenStep
 from dwf.core.standing import OpenTimer as OpenTimer
 
 DONE_KEPT = 24
+DEGRADED_KEPT = 20
 
 
 class Status(Enum):
@@ -28,6 +29,7 @@ class Status(Enum):
     WAITING = "waiting"
     BLOCKED = "blocked"
     COMPLETED = "completed"
+    DEGRADED = "degraded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     TERMINATED = "terminated"
@@ -58,6 +60,8 @@ class RunState:
         self.script = ""
         self.code_owner = -1
         self.status_text = ""
+        self.degraded: list[str] = []
+        """What went wrong that does not end the run."""
         self.blocked: ev.RunBlocked | None = None
         self.cancel: ev.CancelRequested | None = None
         self.steps: dict[int, OpenStep] = {}
@@ -89,7 +93,8 @@ class RunState:
     @property
     def status(self) -> Status:
         if self.ended is not None:
-            return _ENDS[type(self.ended)]
+            degraded = isinstance(self.ended, ev.WorkflowCompleted) and self.ended.degraded
+            return Status.DEGRADED if degraded else _ENDS[type(self.ended)]
         if self.blocked is not None:
             return Status.BLOCKED
         if not all(step.rests for step in self.steps.values()):
@@ -249,6 +254,10 @@ class RunState:
     def _status(self, event: ev.StatusChanged) -> None:
         self.status_text = event.text
 
+    def _degrade(self, event: ev.RunDegraded) -> None:
+        if len(self.degraded) < DEGRADED_KEPT:
+            self.degraded.append(event.why)
+
     def _block(self, event: ev.RunBlocked) -> None:
         self.blocked = event
 
@@ -277,7 +286,7 @@ _ENDS: dict[type[ev.Event], Status] = {
     ev.RunMoved: Status.MOVED,
     ev.RunImported: Status.IMPORTED,
 }
-_CLOSED = frozenset(_ENDS.values())
+_CLOSED = frozenset({*_ENDS.values(), Status.DEGRADED})
 # What decides whether a history is open: folded in order, these alone say so.
 STANDING = (*ev.TERMINAL, ev.RunMoved, ev.RunAdopted, ev.RunImported)
 _STEP_ENDS: dict[type[ev.Event], str] = {
@@ -311,6 +320,7 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.ApprovalResolved: RunState._resolved,
     ev.ApprovalWithdrawn: RunState._withdrawn,
     ev.StatusChanged: RunState._status,
+    ev.RunDegraded: RunState._degrade,
     ev.RunBlocked: RunState._block,
     ev.RunUnblocked: RunState._unblock,
     ev.CodeUpgraded: RunState._upgrade,

@@ -37,6 +37,7 @@ STATUSES = {
     Status.BLOCKED: 5,
     Status.CANCELLED: 6,
     Status.TERMINATED: 6,
+    Status.DEGRADED: 0,
     Status.MOVED: 7,
     Status.IMPORTED: 7,
     Status.CORRUPT: 65,

@@ -179,6 +179,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "ActivityScheduled",
             "ApprovalRequested",
             "ApprovalWithdrawn",
+            "RunDegraded",
             "SideEffectRecorded",
             "SignalWaitClosed",
             "SignalWaitOpened",

@@ -29,7 +29,7 @@ def commands(run: str, status: Status, state: RunState | None, waits: Sequence[W
 
 
 def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
-    if status is Status.COMPLETED:
+    if status in (Status.COMPLETED, Status.DEGRADED):
         return [(f"dwf result {run}", "what it returned"), (f"dwf history {run}", "how it came to it")]
     failed = next((step for step in reversed(state.done) if step.outcome in ("failed", "timed-out")), None)
     found = [(f"dwf history {run}", "what led to it")]

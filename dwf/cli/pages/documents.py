@@ -67,6 +67,7 @@ def _state(state: RunState) -> dict[str, Any]:
         "ended": ended.ts if ended is not None else None,
         "events": state.last_id,
         "status_text": state.status_text,
+        "degraded": list(state.degraded),
         "result": plain_value(ended.result) if isinstance(ended, ev.WorkflowCompleted) else None,
         "error": fields_of_error(ended.error) if isinstance(ended, ev.WorkflowFailed) else None,
         "blocked": _without(state.blocked) if state.blocked is not None else None,
@@ -84,7 +85,7 @@ def _state(state: RunState) -> dict[str, Any]:
 
 _EMPTY = (
     "nonce workflow script code code_mode input tags reason by started start_at updated ended events status_text "
-    "result error blocked cancel moved steps_done done signals approvals"
+    "degraded result error blocked cancel moved steps_done done signals approvals"
 ).split()
 
 

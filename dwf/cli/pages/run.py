@@ -15,7 +15,7 @@ from dwf.cli.times import Clock
 from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
 from dwf.core.duration import spoken, unstamp
-from dwf.core.state import OpenApproval, RunState, Status
+from dwf.core.state import DEGRADED_KEPT, OpenApproval, RunState, Status
 from dwf.errors import DwfError
 
 if TYPE_CHECKING:
@@ -98,6 +98,9 @@ class RunPage:
             yield from self._item("tags", ["  ".join(f"{key}={value}" for key, value in head.tags.items())])
         if state.status_text:
             yield from self._item("status", [state.status_text])
+        if state.degraded:
+            more = [f"and more: dwf history {self._facts.run}"] if len(state.degraded) == DEGRADED_KEPT else []
+            yield from self._item("degraded", [*state.degraded, *more])
 
     def _now(self, state: RunState) -> Iterator[Line]:
         if state.moved is not None:

@@ -38,6 +38,7 @@ from dwf.core.events.openings import ActivityScheduled as ActivityScheduled
 from dwf.core.events.openings import ApprovalRequested as ApprovalRequested
 from dwf.core.events.openings import ApprovalWithdrawn as ApprovalWithdrawn
 from dwf.core.events.openings import Opening as Opening
+from dwf.core.events.openings import RunDegraded as RunDegraded
 from dwf.core.events.openings import SideEffectRecorded as SideEffectRecorded
 from dwf.core.events.openings import SignalWaitClosed as SignalWaitClosed
 from dwf.core.events.openings import SignalWaitOpened as SignalWaitOpened

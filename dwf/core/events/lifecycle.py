@@ -44,7 +44,10 @@ class _Ended(Lifecycle, frozen=True, kw_only=True):
 
 
 class WorkflowCompleted(_Ended, frozen=True, kw_only=True):
+    """`degraded`: what went wrong on the way (the first of it); the run's status is then `degraded`."""
+
     result: Payload = NOTHING
+    degraded: list[str] = []
 
 
 class WorkflowFailed(_Ended, frozen=True, kw_only=True):

@@ -104,3 +104,10 @@ class SideEffectRecorded(Opening, frozen=True, kw_only=True):
 class StatusChanged(Opening, frozen=True, kw_only=True):
     matched = ("text",)
     text: str
+
+
+class RunDegraded(Opening, frozen=True, kw_only=True):
+    """Something went wrong that does not end the run: if it completes, then as `degraded`."""
+
+    matched = ("why",)
+    why: str
