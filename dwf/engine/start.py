@@ -137,6 +137,7 @@ def opening(prepared: Prepared, nonce: str = "") -> WorkflowStarted:
         code=bundle_hash(dict(sources.files), sources.main),
         code_mode="live" if request.live else "pinned",
         code_owner=sources.owner,
+        code_permissions=sources.permissions,
         input=Payload(prepared.given),
         by=request.by,
         reason=request.reason,

@@ -70,6 +70,7 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
                 code=content,
                 script=place,
                 code_owner=sources.owner,
+                code_permissions=sources.permissions,
                 by=by,
                 reason=reason,
             )

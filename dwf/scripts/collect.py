@@ -24,13 +24,14 @@ _PARSING = threading.Lock()
 class Sources:
     """A script as bytes. `files` by relative POSIX path; `main` is one of them; `origin` the directory they came from.
 
-    `owner` is the uid that owns the script's file.
+    `owner` is the uid that owns the script's file, `permissions` are its mode bits in octal ("" if not known).
     """
 
     main: str
     files: dict[str, bytes]
     origin: str
     owner: int
+    permissions: str = ""
 
 
 def collect(path: str) -> Sources:
@@ -39,7 +40,7 @@ def collect(path: str) -> Sources:
     Raises NotFound (4), NotPermitted (77), ScriptRefused (2) for what is no regular file or does not parse.
     """
     script = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links and change the directory
-    source, owner = _read(script, path)
+    source, about = _read(script, path)
     files = {script.name: source}
     todo = [(script.name, source)]
     while todo:
@@ -48,10 +49,11 @@ def collect(path: str) -> Sources:
             if found not in files:
                 files[found], _ = _read(script.parent / found, found)
                 todo.append((found, files[found]))
-    return Sources(script.name, files, str(script.parent), owner)
+    permissions = f"{stat.S_IMODE(about.st_mode):04o}"
+    return Sources(script.name, files, str(script.parent), about.st_uid, permissions)
 
 
-def _read(path: Path, shown: str) -> tuple[bytes, int]:
+def _read(path: Path, shown: str) -> tuple[bytes, os.stat_result]:
     try:
         # Non-blocking: a FIFO must not make `dwf start` wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -69,7 +71,7 @@ def _read(path: Path, shown: str) -> tuple[bytes, int]:
         source = file.read(SOURCE_LIMIT + 1)
     if len(source) > SOURCE_LIMIT:
         raise ScriptRefused(path=shown, why=f"it is larger than {SOURCE_LIMIT:,} bytes", hint="dwf help limits")
-    return source, about.st_uid
+    return source, about
 
 
 def _beside(path: Path) -> str:

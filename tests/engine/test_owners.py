@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from dwf.core import events as ev
 from dwf.engine.owners import require_readers
 from dwf.engine.stack import stack
 from dwf.engine.start import describe
@@ -189,3 +191,26 @@ def test_a_reader_replays_only_what_he_can_trust(
     else:
         with pytest.raises(NotPermitted):
             stack(house.store, "r1", reader)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o4750, 0o600])
+def test_what_others_may_do_with_a_script_is_recorded_when_it_is_started_and_when_a_run_is_moved_to_it(
+    house: House, mode: int
+) -> None:
+    """The stored copy has modes of its own; who asks a year later wants those of then."""
+    path = Path(house.script(SCRIPT))
+    path.chmod(mode)
+    house.start(str(path))
+    house.tick()
+    started = house.the(ev.WorkflowStarted)
+    assert (started.code_owner, started.code_permissions) == (os.geteuid(), f"{mode:04o}")
+
+    other = Path(house.script(SCRIPT + "\n    OTHER = 1\n", "other.py"))
+    other.chmod(0o640)
+    upgrade(house.store, "r1", str(other), ME, "")
+    assert house.the(ev.CodeUpgraded).code_permissions == "0640"
+
+
+def test_a_history_from_before_they_were_recorded_is_read() -> None:
+    line = b'{"type":"WorkflowStarted","run":"r","nonce":"n","workflow":"w","script":"s","code":"c"}'
+    assert msgspec.json.decode(line, type=ev.WorkflowStarted).code_permissions == ""

@@ -16,7 +16,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     """Line 1. `run` is the workflow id, `nonce` names this instance of it, `input` the keyword arguments.
 
     `start_at` (a timestamp) delays the first activation. `code` is the content hash of the stored script; with
-    `code_mode` "live" the file at `script` is loaded anew on each tick instead.
+    `code_mode` "live" the file at `script` is loaded anew on each tick instead. `code_owner` (uid) and
+    `code_permissions` (mode bits, octal) are those of the file at the start: the stored copy says nothing of them.
     """
 
     format: int = FORMAT
@@ -27,6 +28,7 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     code: str
     code_mode: str = "pinned"
     code_owner: int = -1
+    code_permissions: str = ""
     input: Payload = NOTHING
     by: Identity | None = None
     reason: str = ""

@@ -79,6 +79,7 @@ class CodeUpgraded(Progress, frozen=True, kw_only=True):
     code: str
     script: str
     code_owner: int = -1
+    code_permissions: str = ""
     by: Identity | None = None
     reason: str = ""
 
