@@ -19,6 +19,7 @@ from dwf.core.outcome import said
 from dwf.engine.context import Engine, Watch, wall_clock_us
 from dwf.engine.drive import drive
 from dwf.engine.ending import Driven, Rest
+from dwf.engine.late import bound_late
 from dwf.errors import DiskError, DwfError, InternalError
 from dwf.host import start_thread
 from dwf.store.creation import recover_intents
@@ -165,6 +166,7 @@ class Rounds:
         try:
             self._store.mailbox.sweep(self._engine.clock())
             self._store.locks.sweep(self._is_due)
+            bound_late(self._store, self._engine.clock())
         except DwfError as error:
             self.errors.append(error)
 

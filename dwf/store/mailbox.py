@@ -1,7 +1,9 @@
 """The mailbox: what anybody may post to a run, without a lock and without waiting, durable when the call returns.
 
     mail/tmp    being written          mail/late   came after the end of its run; kept
-    mail/new    posted                 mail/bad    refused, each with a reason beside it; the newest thousand are kept
+    mail/new    posted                 mail/bad    refused, each with a reason beside it
+
+Of what is late or bad the newest thousand are kept.
 
 A message is a file `<time, 16 hex digits>.<nonce>.<run id>`; its id is its name, and its body names the same id and
 run. Only the holder of the run's lock takes messages, and only he removes them: after the history that holds their ids
@@ -28,7 +30,7 @@ from dwf.store.sharing import QUOTA, file_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dwf.core.messages import Message
     from dwf.store.layout import Layout
@@ -210,6 +212,34 @@ class Mailbox:
         for uid, name in over:
             self._refused().take(name, f"more than {QUOTA:,} messages of uid {uid} were waiting", uid)
         return len(over)
+
+    def bound_late(self, is_open: Callable[[str], bool]) -> list[str]:
+        """Remove the oldest late messages beyond the most that are kept; their names.
+
+        is_open: whether a run is not over. What came for such a run may still be asked for, so it stays, but for what
+        one user has beyond that number alone.
+        """
+        from dwf.store.refused import MOST, surplus
+
+        late = self._layout.mail_late
+        names = _listed(late)
+        if len(names) <= MOST:
+            return []
+        known: dict[str, bool] = {}
+        for run in filter(None, map(self.run_of, names)):
+            if run not in known:
+                known[run] = is_open(run)
+        asked = [name for name in names if known.get(self.run_of(name) or "")]
+        over = set(names).difference(asked)
+        dropped = surplus(late, sorted(over), max(MOST - len(asked), 0))
+        dropped += surplus(late, asked, MOST)
+        for name in dropped:
+            self._disk.discard(f"{late}/{name}")
+        return dropped
+
+    def count_late(self) -> int:
+        """How many messages came late and are still there; nothing is opened."""
+        return len(_listed(self._layout.mail_late))
 
     def _keep(self, source: str, target: str) -> None:
         from dwf.errors import NotPermitted

@@ -119,13 +119,7 @@ class Refused:
     def _bound(self) -> None:
         """Forget the oldest of whoever has most: nobody may fill the disk with what is refused, or push others out."""
         kept = [name for name in listed(self._bad) if not name.endswith((REASON, STUCK))]
-        if len(kept) <= MOST:
-            return
-        by_owner: dict[int, list[str]] = {}
-        for name in sorted(kept, key=lambda name: _changed(f"{self._bad}/{name}")):
-            by_owner.setdefault(_owner(f"{self._bad}/{name}"), []).append(name)
-        for _ in range(len(kept) - MOST):
-            name = max(by_owner.values(), key=len).pop(0)
+        for name in surplus(self._bad, kept, MOST):
             self._remove(f"{self._bad}/{name}")
             self._disk.discard(f"{self._bad}/{name}{REASON}")
 
@@ -139,6 +133,16 @@ class Refused:
             self._disk.rmdir(path)
         except (OSError, DwfError):
             return  # it stays, and counts
+
+
+def surplus(directory: str, names: list[str], most: int) -> list[str]:
+    """What is beyond `most` of the files: the oldest of whoever has most, so that nobody can push others out."""
+    if len(names) <= most:
+        return []
+    by_owner: dict[int, list[str]] = {}
+    for name in sorted(names, key=lambda name: _changed(f"{directory}/{name}")):
+        by_owner.setdefault(_owner(f"{directory}/{name}"), []).append(name)
+    return [max(by_owner.values(), key=len).pop(0) for _ in range(len(names) - most)]
 
 
 def tidy(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,11 +22,15 @@ from tests.engine.test_steps import is_alive
 
 # The step goes on when a file named as its first word appears, and tells how it went.
 WORK = """
+DAEMON = "import os,sys,time; os.fork() and os._exit(0); os.setpgid(0, 0)"
+DAEMON += "; print(os.getpid(), file=open(sys.argv[1], 'a')); os.closerange(0, 3); time.sleep(1000)"
+GATE = 'echo $$ >> "$1"; export DAEMON="$3"; until test -e "$2"; do sleep 0.02; done; echo said; echo why >&2; '
+
 @dwf.workflow
 async def main(gate: str, more: str = "true", timeout: str = "1h", on_crash: str = "ask"):
-    text = 'echo $$ >> "$1"; until test -e "$2"; do sleep 0.02; done; echo said; echo why >&2; ' + more
-    done = await dwf.sh(LEDGER, gate, script=text, orphan="adopt", on_crash=on_crash, timeout=timeout, grace="1s",
-                        retry=dwf.Retry(max_attempts=2, initial="0s", jitter="none"), title="restore")
+    restore = dwf.sh(LEDGER, gate, DAEMON, script=GATE + more, orphan="adopt", on_crash=on_crash, title="restore",
+                     timeout=timeout, grace="1s", retry=dwf.Retry(max_attempts=2, initial="0s", jitter="none"))
+    done = await restore
     return [done.code, done.out, done.err]
 """
 
@@ -192,7 +197,8 @@ def test_what_it_left_in_the_background_runs_on(house: House, begun: Callable[..
 
 
 def test_grandchildren_that_were_forked_twice_are_ended_with_it(house: House, begun: Callable[..., int]) -> None:
-    begun(more='( sleep 1000 & echo $! >> "$1" ); sleep 1000')
+    """This one has also left the step's process group, and its parent is dead: only its session tells whose it is."""
+    begun(more=f'{sys.executable} -c "$DAEMON" "$1"; sleep 1000')
     open_gate(house)
     _, child = map(int, until(lambda: found if len(found := house.notes()) == 2 else None))
     house.cancel()

@@ -10,6 +10,7 @@ from dwf.engine.doctor.patient import Patient, Seen
 from dwf.engine.summary import row_of
 from dwf.errors import HistoryCorrupt, NewerFormat
 from dwf.store.layout import HISTORY_SUFFIX, run_of
+from dwf.store.refused import MOST
 from dwf.store.row import DUE_NOW, Row
 from dwf.store.survey import left_over
 from dwf.store.verify import TORN
@@ -106,8 +107,10 @@ def leftovers(patient: Patient) -> list[Finding]:
     if count := patient.store.mailbox.count_bad():
         what = f"{several(count, 'file', 'files')} in the mailbox: no message, or one that may not count"
         told.append(warn("leftovers", what, f"dwf audit; ls {patient.layout.mail_bad}"))
-    if late := len(patient.store.mailbox.late(limit=1000)):
+    if late := patient.store.mailbox.count_late():
         what = f"{several(late, 'message', 'messages')} came after the end of what it was for"
+        if late >= MOST:
+            what += f"; of more than {MOST:,} the oldest are removed"
         told.append(warn("leftovers", what, f"dwf audit; ls {patient.layout.mail_late}"))
     return told
 
