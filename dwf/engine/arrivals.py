@@ -22,9 +22,6 @@ from dwf.store.blobs import same_payload
 from dwf.store.letters import Letter
 
 INPUT, CLOSING, TIMER = 0, 1, 2
-# The kernel stamps files with the time of its last tick, up to 10 ms ago: an answer given at once would look older
-# than the question.
-_COARSE_CLOCK_US = 20_000
 Make = Callable[[RunState], list[ev.Event]]
 
 
@@ -136,16 +133,19 @@ def _cancel(letter: Letter, _: RunState) -> list[ev.Event]:
     ]
 
 
+def question_of(letter: Letter, state: RunState) -> OpenApproval | None:
+    """The open question that a letter answers; None if it names none, or one that is decided."""
+    return next((a for a in state.approvals.values() if a.requested.id == letter.message.question), None)
+
+
 def _answer(letter: Letter, state: RunState) -> list[ev.Event]:
     message = letter.message
-    approval = next((a for a in state.approvals.values() if a.requested.id == message.question), None)
+    approval = question_of(letter, state)
     if approval is None:
         raise Late
     asked = approval.requested
     if asked.fingerprint != message.fingerprint:
         raise Unfit("the question is not the one that was shown")
-    if letter.posted_us + _COARSE_CLOCK_US < unstamp(asked.ts):
-        raise Unfit("it is older than the question")
     refused = may_answer(asked, letter.uid)
     if refused is not None:
         raise Unfit(refused)

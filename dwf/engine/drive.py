@@ -74,7 +74,7 @@ class _Drive:
         self._lock = lock
         self._store = engine.store
         self._run, self._link = run, link
-        self._mail = Incoming(engine.store, run, self._misfit)
+        self._mail = Incoming(engine.store, run, self._misfit, engine.clock)
         self._ready: list[Arrival] = []
         self._batch: list[Arrival] = []
         self._waits_for_lane = False

@@ -13,13 +13,17 @@ from time import monotonic
 
 from dwf.core import events as ev
 from dwf.core import messages as mail
+from dwf.core.duration import unstamp
 from dwf.core.state import RunState
-from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter
+from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter, question_of
 from dwf.engine.rights import forbidden
 from dwf.store.letters import Letter
 from dwf.store.room import Store
 
 _PAUSE_SECONDS = 0.01
+# The kernel stamps files with the time of its last tick, up to 10 ms ago: an answer given at once would look older
+# than the question.
+_COARSE_CLOCK_US = 20_000
 
 
 class Incoming:
@@ -28,9 +32,11 @@ class Incoming:
     terminated: the letter that ends the run by force, once its turn has come.
     """
 
-    def __init__(self, store: Store, run: str, misfit: Callable[[int, bytes], str | None]) -> None:
-        """`misfit`: why a result given by hand does not fit a step, or None."""
-        self._misfit = misfit
+    def __init__(
+        self, store: Store, run: str, misfit: Callable[[int, bytes], str | None], clock: Callable[[], int]
+    ) -> None:
+        """`misfit`: why a result given by hand does not fit a step, or None. clock: microseconds since the epoch."""
+        self._misfit, self._clock = misfit, clock
         self._store = store
         self._mailbox, self._directory, self._run = store.mailbox, store.layout.mail_new, run
         self.terminated: Letter | None = None
@@ -124,6 +130,7 @@ class Incoming:
                     raise Late
                 self._refuse_forbidden(letter)
                 self._refuse_misfit(letter)
+                self._refuse_older(letter, state)
                 return make(state)
             except Late:
                 self._aside[letter.name] = lambda: self._mailbox.to_late(letter.name)
@@ -145,6 +152,19 @@ class Incoming:
         why = self._misfit(message.command, bytes(message.payload))
         if why is not None:
             raise Unfit(f"that result does not fit: {why}")
+
+    def _refuse_older(self, letter: Letter, state: RunState) -> None:
+        """An answer that was written before its question is none. The kernel's time of the file is what tells.
+
+        While our own clock is behind the question's time, somebody has set the clock back: then every file is older,
+        and nothing can be told from it. Nobody who may only post can bring that about.
+        """
+        approval = question_of(letter, state)
+        if approval is None:
+            return
+        asked_us = unstamp(approval.requested.ts)
+        if letter.posted_us + _COARSE_CLOCK_US < asked_us <= self._clock():
+            raise Unfit("it is older than the question")
 
     def _taking(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
         def taking(state: RunState) -> list[ev.Event]:

@@ -198,12 +198,11 @@ def test_what_it_left_in_the_background_runs_on(house: House, begun: Callable[..
 
 def test_grandchildren_that_were_forked_twice_are_ended_with_it(house: House, begun: Callable[..., int]) -> None:
     """This one has also left the step's process group, and its parent is dead: only its session tells whose it is."""
-    begun(more=f'{sys.executable} -c "$DAEMON" "$1"; sleep 1000')
+    begun(more=f'{sys.executable} -c "$DAEMON" "$1"; sleep 1000', timeout="3s")
     open_gate(house)
     _, child = map(int, until(lambda: found if len(found := house.notes()) == 2 else None))
-    house.cancel()
-    house.tick()
-    assert house.status() is Status.CANCELLED and not is_alive(child)
+    until(lambda: gone(house))
+    assert not is_alive(child)
     assert not [found for found in everyone() if found.session == keeper_of(house) and found.state not in DEAD]
 
 

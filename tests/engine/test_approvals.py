@@ -157,6 +157,27 @@ def test_an_answer_older_than_its_question_does_not_count(house: House) -> None:
     assert house.status() is Status.WAITING and "older" in reason(house)
 
 
+def test_after_the_clock_was_set_back_an_answer_counts_at_once(house: House) -> None:
+    """Every file looks older than the question then, and the next hour would pass without a yes that counts."""
+    house.clock.advance("1h")
+    house.go(ASKS)
+    house.clock.back("1h")
+    drop(house)
+    house.tick()
+    assert house.result()[0] == "yes" and house.store.mailbox.bad() == []
+
+
+def test_the_clock_set_back_lets_no_answer_to_another_question_count(house: House) -> None:
+    house.clock.advance("1h")
+    house.go(ASKS)
+    house.clock.back("1h")
+    drop(house, fingerprint="0" * 64)
+    drop(house, question=99)
+    drop(house, nonce="0123456789abcdef")
+    house.tick()
+    assert house.status() is Status.WAITING and house.all(ev.ApprovalAnswered) == []
+
+
 def test_who_is_not_asked_is_refused_at_once_and_told_who_is(asks: Callable[..., House]) -> None:
     house = asks(by="nobody")
     with pytest.raises(NotPermitted) as refused:
