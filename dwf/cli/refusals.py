@@ -1,5 +1,7 @@
 """Refused commands: who tried to change something and was told no is written down. The answer is never changed by it.
 
+In a shared directory only the engine writes that log: a member's refusal goes there as a note in the mailbox.
+
 Verbs that only look are not written down, nor are slips of the keyboard: a wrong word, an id that is not there.
 """
 
@@ -44,10 +46,15 @@ def _write(session: Session, verb: Verb, given: dict[str, Any], fault: Fault) ->
     from dwf.cli.times import now_us
     from dwf.core.duration import stamp
     from dwf.engine.audit import Refusal, note_refusal
+    from dwf.engine.notes import post_refusal
     from dwf.store.room import Store
 
     home = session.home
-    if not os.path.lexists(f"{home}/machine") or os.stat(home).st_uid != os.geteuid():  # noqa: PTH116
+    if not os.path.lexists(f"{home}/machine"):
+        return
+    mine = os.stat(home).st_uid == os.geteuid()  # noqa: PTH116
+    store = Store.open(home) if mine else Store.open(home, post=True)
+    if not (mine or store.is_operator):
         return
     named = given.get("run") or given.get("id_") or given.get("script") or ""
     words = map(str, named) if isinstance(named, list | tuple) else [str(named)]
@@ -62,4 +69,7 @@ def _write(session: Session, verb: Verb, given: dict[str, Any], fault: Fault) ->
         message=fault.message,
         by=session.me,
     )
-    note_refusal(Store.open(home), refusal)
+    if mine:
+        note_refusal(store, refusal)
+    else:
+        post_refusal(store, refusal)

@@ -50,7 +50,10 @@ class Act:
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the log. `code` and `exit` are those of the error; `message` is what the person was told."""
+    """A line of the log. `code` and `exit` are those of the error; `message` is what the person was told.
+
+    note: the name of the note in which a member's own program told it; the uid and the time are then the kernel's.
+    """
 
     schema: str = SCHEMA
     at: str
@@ -61,13 +64,18 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     exit: int
     message: str
     by: Identity
+    note: str = ""
 
 
 def note_refusal(store: Store, refusal: Refusal) -> None:
     """Append to the log. Raises NotPermitted, DiskError."""
+    AuditLog(store.disk, store.layout).append(line_of(refusal), unstamp(refusal.at))
+
+
+def line_of(refusal: Refusal) -> bytes:
+    """A refusal as it is written, shortened so that it fits into a line of the log."""
     texts = {name: _short(getattr(refusal, name)) for name in ("verb", "run", "reason", "message")}
-    line = msgspec.json.encode(msgspec.structs.replace(refusal, **texts))
-    AuditLog(store.disk, store.layout).append(_ascii(line), unstamp(refusal.at))
+    return _ascii(msgspec.json.encode(msgspec.structs.replace(refusal, **texts)))
 
 
 def acts(store: Store, run: str | None = None, since_us: int = 0) -> list[Act]:
@@ -134,15 +142,25 @@ _VERBS: dict[type[ev.Event], str] = {
 
 
 def _refused(store: Store, run: str | None) -> Iterator[Act]:
+    for said, at_us in refusals(store):
+        if run is None or run in said.run.split():
+            why = f"{said.message} ({said.exit})"
+            yield Act(at_us, who(said.by), said.verb, said.run, REFUSED, why, said.reason, by=said.by)
+
+
+def refusals(store: Store) -> Iterator[tuple[Refusal, int]]:
+    """What the log has, each note once, with the time in microseconds."""
+    notes = set[str]()
     for line in AuditLog(store.disk, store.layout).lines():
         try:
             said = msgspec.json.decode(line, type=Refusal)
             at_us = unstamp(said.at)
         except (msgspec.MsgspecError, ValueError):
             continue  # its writer was killed
-        if run is None or run in said.run.split():
-            why = f"{said.message} ({said.exit})"
-            yield Act(at_us, who(said.by), said.verb, said.run, REFUSED, why, said.reason, by=said.by)
+        if said.note not in notes:
+            yield said, at_us
+        if said.note:
+            notes.add(said.note)
 
 
 def _short(text: str) -> str:

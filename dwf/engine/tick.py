@@ -223,14 +223,27 @@ class Rounds:
         self._left_lying.intersection_update(names)
         self._names = {}
         known, self._run_of = self._run_of, {}
+        strange: list[str] = []
         for name in names:
             # Each round sees them all again: what a name says is worked out once.
             run = self._run_of[name] = known[name] if name in known else self._store.mailbox.run_of(name)
             if run is None:
-                self._store.mailbox.read(name)  # no message of ours: it is moved away, with the reason
+                strange.append(name)
             elif name not in self._left_lying:
                 self._names.setdefault(run, set()).add(name)
+        self._take_strange([name for name in strange if name not in self._left_lying])
         return dict.fromkeys(self._names)
+
+    def _take_strange(self, names: list[str]) -> None:
+        if not names:
+            return
+        from dwf.engine.notes import take_strange
+
+        try:
+            take_strange(self._store, names, self._engine.clock())
+        except DwfError as error:
+            self.errors.append(error)
+            self._left_lying.update(names)
 
     def _indexed(self, limit: int, skip: set[str]) -> list[str]:
         if limit <= 0:

@@ -36,6 +36,8 @@ SCHEMA = "dwf.mail/1"
 LARGEST = PAYLOAD_LIMIT + PAYLOAD_LIMIT // 4
 _LONGEST_TEXT = 4096
 _TIME_DIGITS = 16
+_FOR_ENGINE = "~refused"
+LONGEST_NOTE = 4096
 _HEX = frozenset("0123456789abcdef")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
 # No descriptor is to be had: nobody's message is at fault.
@@ -55,6 +57,15 @@ class Letter(msgspec.Struct, frozen=True):
     posted_us: int
 
 
+class Note(msgspec.Struct, frozen=True):
+    """What a member tells the engine that is for no run, unread; the other fields as of a letter."""
+
+    name: str
+    data: bytes
+    uid: int
+    posted_us: int
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """Why a file in the mailbox is no message. For people."""
 
@@ -65,6 +76,16 @@ class Refusal(msgspec.Struct, frozen=True):
 def name_of(time_us: int, nonce: str, run: str) -> str:
     """The name of a message's file: when it was written, what makes it unique, for which run."""
     return f"{time_us:0{_TIME_DIGITS}x}.{nonce}.{run}"
+
+
+def note_name(time_us: int, nonce: str) -> str:
+    """The name of a note's file. No run can be called as it is addressed."""
+    return name_of(time_us, nonce, _FOR_ENGINE)
+
+
+def is_note(name: str) -> bool:
+    """Whether a file of that name is for the engine, and for no run."""
+    return name.endswith(f".{_FOR_ENGINE}")
 
 
 def run_in(name: str) -> str | None:
@@ -115,9 +136,33 @@ def read_letter(directory: str, name: str, owner: int | None, twins: tuple[str, 
     and whoever could put it there may have his say; `uid` tells who. twins: directories in
     which a second name of the file may be, left by a process that died while moving it. Raises DiskError.
     """
-    path = f"{directory}/{name}"
     if run_in(name) is None:
-        return Refusal("its name is not <time>.<nonce>.<run id>", _owner_of(path))
+        return Refusal("its name is not <time>.<nonce>.<run id>", _owner_of(f"{directory}/{name}"))
+    found = _read(directory, name, owner, twins)
+    if not isinstance(found, tuple):
+        return found
+    data, about = found
+    message = _message(data, name)
+    if isinstance(message, str):
+        return Refusal(message, about.st_uid)
+    return Letter(name, message, about.st_uid, about.st_ctime_ns // 1000)
+
+
+def read_note(directory: str, name: str) -> Note | Refusal | None:
+    """What is in a note, or why it is refused; None if it is gone. Raises DiskError."""
+    found = _read(directory, name, None, ())
+    if not isinstance(found, tuple):
+        return found
+    data, about = found
+    if len(data) > LONGEST_NOTE:
+        return Refusal(f"it is more than {LONGEST_NOTE:,} bytes", about.st_uid)
+    return Note(name, data, about.st_uid, about.st_ctime_ns // 1000)
+
+
+def _read(
+    directory: str, name: str, owner: int | None, twins: tuple[str, ...]
+) -> tuple[bytes, os.stat_result] | Refusal | None:
+    path = f"{directory}/{name}"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -132,13 +177,9 @@ def read_letter(directory: str, name: str, owner: int | None, twins: tuple[str, 
         if why := _unfit(found, owner) or _planted(found, name, twins):
             return Refusal(why, found.st_uid)
         # Read to one byte past the limit: it may have grown since.
-        data = read_all(fd, path, LARGEST + 1)
+        return read_all(fd, path, LARGEST + 1), found
     finally:
         os.close(fd)
-    message = _message(data, name)
-    if isinstance(message, str):
-        return Refusal(message, found.st_uid)
-    return Letter(name, message, found.st_uid, found.st_ctime_ns // 1000)
 
 
 def _unfit(found: os.stat_result, owner: int | None) -> str:

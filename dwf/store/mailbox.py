@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from dwf.core.messages import Message
     from dwf.store.layout import Layout
-    from dwf.store.letters import Letter
+    from dwf.store.letters import Letter, Note
     from dwf.store.refused import BadMail, Refused
 
 # Who writes a message needs milliseconds; what is older than a day was left by a dead process.
@@ -72,6 +72,15 @@ class Mailbox:
                 raise ValueRefused(what="message", why=f"it is {len(data):,} bytes; the limit is {LARGEST:,}")
             if self._deliver(name, data):
                 return name
+
+    def post_note(self, data: bytes) -> None:
+        """Tell the engine of a shared directory something that is for no run. Raises as `post` does."""
+        from dwf.store.letters import note_name
+
+        if self._is_operator:
+            self._refuse_too_many()
+        while not self._deliver(note_name(self._time_us(), os.urandom(8).hex()), data):
+            pass
 
     def _deliver(self, name: str, data: bytes) -> bool:
         draft = f"{self._layout.mail_tmp}/{name}"
@@ -140,6 +149,19 @@ class Mailbox:
         if isinstance(found, Refusal):
             if not self._is_operator:  # else the engine does it
                 self._refused().take(name, found.reason, found.uid)
+            return None
+        return found
+
+    def read_note(self, name: str) -> Note | None:
+        """The note of that name; None if it is gone, is none, or was refused just now and moved to mail/bad."""
+        from dwf.store.letters import Refusal, is_note, read_note
+
+        if self._layout.sharing is None or not is_note(name):
+            self.read(name)
+            return None
+        found = read_note(self._layout.mail_new, name)
+        if isinstance(found, Refusal):
+            self._refused().take(name, found.reason, found.uid)
             return None
         return found
 
