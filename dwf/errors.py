@@ -289,6 +289,14 @@ class TooMuchMail(OperatorError):
     sentence = "{count} messages of yours are waiting"
 
 
+class TooManySignals(OperatorError):
+    """So many signals of a run wait to be taken by its script that no more are accepted for now."""
+
+    code = "too-many-signals"
+    exit_code = 75
+    sentence = "{count:,} signals wait for run {run}, and its script does not take them"
+
+
 class NotAtRest(OperatorError):
     """The run cannot be moved just now: something of it is under way."""
 

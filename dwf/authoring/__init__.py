@@ -5,6 +5,7 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 
 from dwf.authoring.activity import Activity, activity, step
 from dwf.authoring.crash import Done
+from dwf.authoring.handlers import handlers_finished, on_signal, on_unknown_signal
 from dwf.authoring.references import Secret, secret
 from dwf.authoring.shell import Shell, sh
 from dwf.authoring.waits import (
@@ -24,6 +25,7 @@ from dwf.authoring.waits import (
     status,
     uuid4,
     wait_signal,
+    wait_signals,
     wait_until,
 )
 from dwf.authoring.workflow import Workflow, workflow
@@ -39,9 +41,12 @@ __all__ = [
     "approve",
     "degrade",
     "deprecate_patch",
+    "handlers_finished",
     "info",
     "log",
     "now",
+    "on_signal",
+    "on_unknown_signal",
     "once",
     "patched",
     "random",
@@ -54,6 +59,7 @@ __all__ = [
     "step",
     "uuid4",
     "wait_signal",
+    "wait_signals",
     "wait_until",
     "workflow",
 ]

@@ -16,7 +16,7 @@ from dwf.core.duration import LAST_MICROS, SECOND, micros, moment, moment_micros
 from dwf.core.events import NOTHING, Payload
 from dwf.core.messages import check_signal_name
 from dwf.core.retry import Duration
-from dwf.core.runtime import Info, Question, current, in_workflow, names
+from dwf.core.runtime import Info, Question, Runtime, Signal, current, in_workflow, names
 from dwf.core.values import decode, encode, text
 from dwf.errors import ValueRefused
 
@@ -106,12 +106,47 @@ async def wait_signal(
                 if default is _NO_DEFAULT:
                     raise TimeoutError(f"no signal {name!r} within {timeout}") from None
                 return default
-        data = runtime.read(signal.payload)
+        if fitting := _fitting(runtime, [signal], type):
+            return fitting[0]
+
+
+async def wait_signals(
+    name: str,
+    *,
+    type: Any = None,  # noqa: A002
+    timeout: Duration | None = None,
+    default: Any = _NO_DEFAULT,
+) -> list[Any]:
+    """The payloads of all signals of that name that are there, oldest first; of the next one if there is none yet.
+
+    They are taken with one event, so that a run that is told very much stays short. The rest is as in `wait_signal`.
+    """
+    runtime = current("wait_signals")
+    check_signal_name(name)
+    until_us = None if timeout is None else runtime.now_us() + micros(timeout)
+    while True:
+        if fitting := _fitting(runtime, runtime.take_signals(name), type):
+            return fitting
+        left = None if until_us is None else max(until_us - runtime.now_us(), 0)
         try:
-            return decode(data, type)
+            if fitting := _fitting(runtime, [await _arrival(name, left)], type):
+                return fitting
+        except TimeoutError:
+            if default is _NO_DEFAULT:
+                raise TimeoutError(f"no signal {name!r} within {timeout}") from None
+            return default  # type: ignore[no-any-return]
+
+
+def _fitting(runtime: Runtime, received: list[Signal], kind: Any) -> list[Any]:
+    """The payloads that are of the kind that was asked for; of the others a note is made."""
+    found = []
+    for signal in received:
+        try:
+            found.append(decode(runtime.read(signal.payload), kind))
         except ValueRefused as error:
             # A mistake of whoever sent it, and no bug of the script: the run is not blocked for that.
-            runtime.note(f"signal {name} (line {signal.event}) was passed over: {error.facts['why']}")
+            runtime.note(f"signal {signal.name} (line {signal.event}) was passed over: {error.facts['why']}")
+    return found
 
 
 class signals:  # noqa: N801 - it is called like a function

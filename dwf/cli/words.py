@@ -14,6 +14,7 @@ from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.duration import spoken, unstamp
 from dwf.core.values import decode
+from dwf.engine.summary import taken
 
 
 class Told(NamedTuple):
@@ -133,6 +134,10 @@ def _waits(e: ev.SignalWaitOpened, thread: Thread) -> Told:
     return Told(e.name, f"took line {e.got}" if e.got else "")
 
 
+def _lines(numbers: list[int]) -> str:
+    return f"lines {numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"line {numbers[0]}"
+
+
 def _side_effect(e: ev.SideEffectRecorded, thread: Thread) -> Told:
     return Told(f"{e.name} = {brief(e.result)}")
 
@@ -240,6 +245,8 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.SignalWaitOpened: _waits,
     ev.SignalWaitClosed: lambda e, t: Told(t.title(e.wait)),
     ev.SignalReceived: _signalled,
+    ev.SignalsTaken: lambda e, t: Told(e.name, f"took {len(e.got)}: {_lines(e.got)}"),
+    ev.HandlersRegistered: lambda e, t: Told(taken(e)),
     ev.ApprovalRequested: _asked,
     ev.ApprovalWithdrawn: lambda e, t: Told(t.title(e.approval)),
     ev.ApprovalAnswered: _answered,

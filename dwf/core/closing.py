@@ -51,7 +51,7 @@ class Detached:
         self._loop.doors.knock()
         never = self._loop.create_future()
         left_waiting: dict[str, Any] = {"now_us": 0, "take_signal": None, "open_signal_wait": (0, never)}
-        left_waiting["holds"] = False
+        left_waiting |= {"holds": False, "take_signals": []}
         left_waiting.update(dict.fromkeys(("activity", "approval", "condition", "sleep_until_us"), never))
         if name not in left_waiting:
             raise Closed

@@ -30,6 +30,7 @@ from dwf.core.events import (
     RunDegraded,
     SideEffectRecorded,
     SignalReceived,
+    SignalsTaken,
     SignalWaitClosed,
     SignalWaitOpened,
     StatusChanged,
@@ -39,12 +40,13 @@ from dwf.core.events import (
     VersionMarkerRecorded,
 )
 from dwf.core.futures import ActivityFuture, ApprovalFuture, TimerFuture
+from dwf.core.handlers import Handlers
 from dwf.core.ledger import DIVERGED, Ledger
 from dwf.core.loop import Loop
 from dwf.core.matching import waiting_lines as waiting_lines
 from dwf.core.outcome import raised_at, said
 from dwf.core.retry import AFTER_CRASH, USUAL
-from dwf.core.runtime import ActivityCall, Info, Question, Signal
+from dwf.core.runtime import ActivityCall, Handler, Info, Question, Signal
 from dwf.core.signals import Signals
 from dwf.core.values import canonical, encode, text
 from dwf.errors import DwfError, InternalError, NondeterminismError, ScriptBug, ScriptError, ValueRefused
@@ -67,8 +69,9 @@ class Commands(Ledger):
         self.degraded: list[str] = []
         self._open: dict[int, Callable[[Closing], None]] = {}
         self.calls: dict[int, ActivityCall] = {}
-        self._signals = Signals()
+        self.signals = Signals()
         self.conditions = Conditions(self)
+        self.handlers = Handlers(self)
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
@@ -97,19 +100,19 @@ class Commands(Ledger):
     @property
     def loop(self) -> Loop:
         """The loop this run's futures belong to."""
-        return self._replay.loop
+        return self.replay.loop
 
     def read(self, payload: Payload) -> bytes:
         """The JSON of a payload, wherever it lies. A payload that cannot be read now is no matter of the script's."""
         try:
-            return self._replay.payload(payload)
+            return self.replay.payload(payload)
         except DwfError as error:
             raise self.voided(error) from None
 
     # -- activities, timers, approvals --------------------------------------------------------------------------
 
     def activity(self, call: ActivityCall) -> Future[Any]:
-        own = self._replay.program.step_retry
+        own = self.replay.program.step_retry
         if own is not None and (call.retry is USUAL or call.retry is AFTER_CRASH):
             call = replace(call, retry=own)
         number = self.issue(
@@ -144,7 +147,7 @@ class Commands(Ledger):
         return future
 
     def start_timer(self, fire_at_us: int, purpose: str, fire: Callable[[], None]) -> int:
-        return self._timer(self._replay.first_us() + fire_at_us, purpose, fire)
+        return self._timer(self.replay.first_us() + fire_at_us, purpose, fire)
 
     def _timer(self, fire_at_us: int, purpose: str, fire: Callable[[], None]) -> int:
         if fire_at_us > LAST_MICROS:
@@ -191,29 +194,39 @@ class Commands(Ledger):
     # -- signals ------------------------------------------------------------------------------------------------
 
     def deliver_signal(self, event: SignalReceived) -> None:
-        """Give a signal to the first that waits for it, or keep it in order."""
-        number = self._signals.deliver(Signal(event.name, event.payload, event.id))
+        """Give a signal to the first that waits for it, else to its handler; or keep it in order."""
+        signal = Signal(event.name, event.payload, event.id)
+        number = self.signals.offer(signal)
         if number is not None:
             del self._open[number]
+        elif not self.handlers.take(signal):
+            self.signals.keep(signal)
 
     def take_signal(self, name: str) -> Signal | None:
         self.check_usable()
-        signal = self._signals.take(name)
+        signal = self.signals.take(name)
         if signal is not None:
             self.issue(SignalWaitOpened(command=self.issued + 1, name=name, got=signal.event))
         return signal
+
+    def take_signals(self, name: str) -> list[Signal]:
+        self.check_usable()
+        found = self.signals.take_all(name)
+        if found:
+            self.issue(SignalsTaken(command=self.issued + 1, name=name, got=[signal.event for signal in found]))
+        return found
 
     def open_signal_wait(self, name: str) -> tuple[int, Future[Any]]:
         number = self.issue(SignalWaitOpened(command=self.issued + 1, name=name))
         future = self.loop.create_future()
         self._open[number] = _not_for_closings
-        self._signals.wait(number, name, future)
+        self.signals.wait(number, name, future)
         return number, future
 
     def close_signal_wait(self, number: int) -> None:
         self.check_usable()
         if self._open.pop(number, None) is not None:
-            self._signals.forget(number)
+            self.signals.forget(number)
             self.issue(SignalWaitClosed(command=self.issued + 1, wait=number))
 
     # -- conditions ---------------------------------------------------------------------------------------------
@@ -223,6 +236,17 @@ class Commands(Ledger):
 
     def condition(self, predicate: Predicate) -> Future[Any]:
         return self.conditions.wait(predicate)
+
+    # -- handlers -----------------------------------------------------------------------------------------------
+
+    def on_signal(self, handler: Handler) -> None:
+        self.handlers.on_signal(handler)
+
+    def on_unknown_signal(self, handler: Handler) -> None:
+        self.handlers.on_unknown_signal(handler)
+
+    def handlers_at_work(self, apart_from: object) -> list[str]:
+        return self.handlers.at_work(apart_from)
 
     # -- markers, values, words ---------------------------------------------------------------------------------
 
@@ -294,7 +318,7 @@ class Commands(Ledger):
 
     def say(self, level: int, logger: str, line: str) -> None:
         """Keep a line for later: it is emitted when the batch it belongs to is on disk, and never in replay."""
-        if self._replay.live and not self.closing:
+        if self.replay.live and not self.closing:
             self.emissions.append((level, logger, line))
 
     def note(self, line: str) -> None:
@@ -307,13 +331,13 @@ class Commands(Ledger):
 
     def now_us(self) -> int:
         last, now = self._clock
-        if last is not self._replay.last:
-            now = max(unstamp(self._replay.last.ts), self._replay.first_us())
-            self._clock = self._replay.last, now
+        if last is not self.replay.last:
+            now = max(unstamp(self.replay.last.ts), self.replay.first_us())
+            self._clock = self.replay.last, now
         return now
 
     def seconds(self) -> float:
-        return (self.now_us() - self._replay.first_us()) / SECOND
+        return (self.now_us() - self.replay.first_us()) / SECOND
 
     def uuid4(self) -> uuid.UUID:
         self.check_usable()
@@ -324,14 +348,14 @@ class Commands(Ledger):
         return self._random
 
     def info(self) -> Info:
-        started = self._replay.started
+        started = self.replay.started
         return Info(
             run=started.run,
             nonce=started.nonce,
             workflow=started.workflow,
-            started_at=moment(self._replay.first_us()),
-            history_length=self._replay.last.id,
-            replaying=not self._replay.live,
+            started_at=moment(self.replay.first_us()),
+            history_length=self.replay.last.id,
+            replaying=not self.replay.live,
             tags=dict(started.tags),
         )
 

@@ -39,7 +39,7 @@ class Ledger:
     """
 
     def __init__(self, replay: Replay, recorded: Sequence[Opening]) -> None:
-        self._replay = replay
+        self.replay = replay
         self.recorded = list(recorded)
         self.issued = 0
         self.closing = False
@@ -66,7 +66,7 @@ class Ledger:
         self._fresh.append(opening)
         if len(self._fresh) > COMMAND_BUDGET:
             raise self.voided(BusyLoop(what=f"{COMMAND_BUDGET:,} commands in one go", where=self.where()))
-        if not self._replay.live:
+        if not self.replay.live:
             self._places[number] = self.where()
         return number
 
@@ -126,7 +126,7 @@ class Ledger:
         )
 
     def _bug_in(self, error: BaseException) -> BaseException | None:
-        if self._replay.program.bug_fails:
+        if self.replay.program.bug_fails:
             return None
         return next((leaf for leaf in leaves_of(error) if isinstance(leaf, _BUGS)), None)
 
@@ -137,7 +137,7 @@ class Ledger:
 
     def is_script(self, filename: str) -> bool:
         """Whether code of that file is the script's own."""
-        return self._replay.program.is_script(filename)
+        return self.replay.program.is_script(filename)
 
     # -- places -------------------------------------------------------------------------------------------------
 

@@ -34,12 +34,11 @@ def described(opening: Opening) -> str:
     words = [type(opening).__name__]
     for name in opening.matched:
         value = getattr(opening, name)
-        words.append(_short(value if isinstance(value, str | int) else bytes(value).decode("ascii", "replace")))
+        words.append(_short(bytes(value).decode("ascii", "replace") if isinstance(value, Payload) else str(value)))
     return " ".join(words) + f" (command {opening.command})"
 
 
-def _short(value: str | int) -> str:
-    text = str(value)
+def _short(text: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 

@@ -27,6 +27,10 @@ NO_INSTANCE = (SIGNAL, START)
 COMPLETE, RETRY, FAIL = "complete", "retry", "fail"
 
 
+# So many signals may wait in a run that its script has not taken: each costs memory and time in every replay.
+MOST_PENDING = 10_000
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One posted message. `nonce` names the run instance that the sender saw; signals and starts may leave it out.
 

@@ -39,10 +39,10 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
     error = _end_of(main)
     leaves = [] if error is None else leaves_of(error)
     cancelled = replay.cancelled and error is not None and all(isinstance(e, asyncio.CancelledError) for e in leaves)
-    failed = _is_failure(leaves, replay) or replay.program.bug_fails
+    failed = _all_failures(leaves, replay) or replay.program.bug_fails
     if error is not None and not cancelled and not failed:
         raise _bug_at_the_end(error, replay)
-    notes = [*replay.commands.notes, *_background_notes(replay)]
+    notes = [*replay.commands.notes, *replay.commands.handlers.notes_at_the_end(), *_background_notes(replay)]
     open_commands = sorted(replay.commands.open_numbers())
     if error is None:
         result = Payload(encode(main.result(), "the workflow's return value"))
@@ -69,7 +69,12 @@ def _bug_at_the_end(error: BaseException, replay: Replay) -> ScriptError:
     )
 
 
-def _is_failure(leaves: list[BaseException], replay: Replay) -> bool:
+def is_failure(error: BaseException, replay: Replay) -> bool:
+    """Whether an exception is one that ends a run as failed, and no bug; with on_bug="fail" all are."""
+    return replay.program.bug_fails or _all_failures(leaves_of(error), replay)
+
+
+def _all_failures(leaves: list[BaseException], replay: Replay) -> bool:
     failures = _FAILURES + replay.program.failure_types
     if not any(isinstance(leaf, failures) for leaf in leaves):
         return False
@@ -86,8 +91,7 @@ def _background_notes(replay: Replay) -> list[str]:
     """A background task that failed and was never awaited is named; one that died of a bug blocks the run."""
     notes = []
     for error in replay.loop.unawaited_errors():
-        leaves = leaves_of(error)
-        if not _is_failure(leaves, replay) and not replay.program.bug_fails:
+        if not is_failure(error, replay):
             raise bug_of(error, replay.program.is_script)
         notes.append(f"a background task failed and was never awaited: {said(error)}")
     return notes

@@ -213,7 +213,9 @@ class Replay:
 
     def check_not_stuck(self) -> None:
         """Raises WaitsForNothing if the script is not done and nothing that could wake it is open."""
-        if self.outcome is None and self._main is not None and not self.commands.open_numbers():
+        if self.outcome is not None or self._main is None or self.commands.handlers.can_wake:
+            return
+        if not self.commands.open_numbers():
             raise WaitsForNothing(
                 where=self.commands.waiting_at(self.loop.live_tasks()),
                 hint="something must be awaited that can happen: a step, a timer, a signal, an approval",

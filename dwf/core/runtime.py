@@ -74,6 +74,20 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Handler:
+    """A function of the script that is called with what comes from outside.
+
+    read: from the JSON that came to what it is given; raises ValueRefused if that does not fit. call: the function with
+    that. function: as the script has it, for those who ask about its parameters.
+    """
+
+    name: str
+    read: Callable[[bytes], Any]
+    call: Callable[[Any], Any]
+    function: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Info:
     """What a script may know of its own run. Only `replaying` differs between live and replay: never branch on it."""
 
@@ -100,6 +114,14 @@ class Runtime(Protocol):
     def open_signal_wait(self, name: str) -> tuple[int, Future[Any]]: ...
 
     def close_signal_wait(self, number: int) -> None: ...
+
+    def take_signals(self, name: str) -> list[Signal]: ...
+
+    def on_signal(self, handler: Handler) -> None: ...
+
+    def on_unknown_signal(self, handler: Handler) -> None: ...
+
+    def handlers_at_work(self, apart_from: object) -> list[str]: ...
 
     def holds(self, predicate: Callable[[], Any]) -> bool: ...
 

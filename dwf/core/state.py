@@ -69,6 +69,8 @@ class RunState:
         self.signal_waits: dict[int, OpenSignalWait] = {}
         self.approvals: dict[int, OpenApproval] = {}
         self.unconsumed: dict[int, ev.SignalReceived] = {}
+        self.takes = ev.HandlersRegistered()
+        """What its script takes by handlers, as far as is known."""
         self.messages: set[str] = set()
         self.keys: dict[str, ev.SignalReceived] = {}
         self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
@@ -99,14 +101,14 @@ class RunState:
             return Status.BLOCKED
         if not all(step.rests for step in self.steps.values()):
             return Status.RUNNING
-        if self.steps or self.timers or self.signal_waits or self.approvals or self.starts_later:
+        if self.steps or self.timers or self.signal_waits or self.approvals or self.starts_later or self.takes.wakes:
             return Status.WAITING
         return Status.RUNNING
 
     @property
     def lone_step(self) -> OpenStep | None:
         """The step that is all there is open; None if there is more, or less."""
-        if len(self.steps) != 1 or self.timers or self.signal_waits or self.approvals:
+        if len(self.steps) != 1 or self.timers or self.signal_waits or self.approvals or self.takes.wakes:
             return None
         return next(iter(self.steps.values()))
 
@@ -127,6 +129,11 @@ class RunState:
         """When time alone gives this run something to do; None if it does not."""
         due = self.due_times()
         return unstamp(min(due)) if due else None
+
+    def keeps(self, signal: str) -> bool:
+        """Whether a signal of that name would have to be kept: nobody waits for it now, and it has no handler."""
+        waited_for = any(wait.opened.name == signal for wait in self.signal_waits.values())
+        return not (waited_for or signal in self.takes.signals or self.takes.any_signal)
 
     def due_times(self) -> list[str]:
         """The times for which it waits: of timers, retries, deadlines, a delayed start."""
@@ -211,6 +218,13 @@ class RunState:
             self.unconsumed.pop(event.got, None)
         else:
             self.signal_waits[event.command] = OpenSignalWait(event)
+
+    def _taken(self, event: ev.SignalsTaken) -> None:
+        for signal in event.got:
+            self.unconsumed.pop(signal, None)
+
+    def _handlers(self, event: ev.HandlersRegistered) -> None:
+        self.takes = event
 
     def _wait_closed(self, event: ev.SignalWaitClosed) -> None:
         self.signal_waits.pop(event.wait, None)
@@ -313,6 +327,8 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.TimerCancelled: RunState._timer_cancelled,
     ev.SignalWaitOpened: RunState._wait,
     ev.SignalWaitClosed: RunState._wait_closed,
+    ev.SignalsTaken: RunState._taken,
+    ev.HandlersRegistered: RunState._handlers,
     ev.SignalReceived: RunState._signal,
     ev.CancelRequested: RunState._cancel,
     ev.ApprovalRequested: RunState._ask,

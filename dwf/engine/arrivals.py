@@ -107,6 +107,8 @@ def _signal(letter: Letter, state: RunState) -> list[ev.Event]:
         if before.name == message.name and same_payload(before.payload, message.payload):
             return []
         raise Unfit(f"its key {quoted(message.key)} was used before, with another signal or payload")
+    if len(state.unconsumed) >= mail.MOST_PENDING and state.keeps(message.name):
+        raise Unfit(f"{len(state.unconsumed):,} signals wait in the run that its script has not taken")
     return [
         ev.SignalReceived(
             name=message.name,

@@ -262,6 +262,7 @@ class _Drive:
                 self._lock.forgive()
                 raise _LookAgain
             return False
+        self.journal.tell_handlers()
         lone = None if self.steps.in_flight else self.steps.lone_function()
         if lone is not None and self._engine.lanes.take(1):
             self._play_on(lone)

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from msgspec.structs import replace
+
 from dwf.activities.prints import PRINTED, Printed
 from dwf.core.duration import stamp
 from dwf.core.events import ApprovalRequested, Event, Opening, RunBlocked, WorkflowStarted
@@ -130,6 +132,16 @@ class Journal:
             return False
         self.record(now)
         return True
+
+    def tell_handlers(self) -> None:
+        """Record what the script takes by handlers, if that has changed: for people, and for who sends something."""
+        handlers = self.replay.commands.handlers
+        if not handlers.changed:
+            return
+        handlers.changed = False
+        takes = handlers.registered()
+        if takes != replace(self.state.takes, id=0, ts=""):
+            self.record(takes)
 
     def _told(self, events: Sequence[Event]) -> int:
         """How many of the recorded events the script has reacted to before, so that it does not say things twice."""

@@ -17,7 +17,7 @@ from dwf.engine.identity import may_answer, members_of
 from dwf.engine.rights import forbidden
 from dwf.engine.runs import RunView, load
 from dwf.engine.summary import whereabouts
-from dwf.errors import Conflict, NotPermitted, UsageError, WrongState
+from dwf.errors import Conflict, NotPermitted, TooManySignals, UsageError, WrongState
 from dwf.store.blobs import same_payload
 from dwf.store.history import believe_history
 from dwf.store.room import Store
@@ -48,8 +48,18 @@ def signal(store: Store, run: str, name: str, payload: bytes, by: Identity, reas
     if before is not None:
         assert view.state is not None
         return Posted(before, view.run, view.state.head.nonce, f"signal {name}, as before", duplicate=True)
+    _refuse_too_many(store, view, name)
     shown = "" if payload == b"null" else " " + quoted(payload.decode("ascii", "replace"), 200)[1:-1]
     return post(store, view, message, f"signal {name}{shown}")
+
+
+def _refuse_too_many(store: Store, view: RunView, name: str) -> None:
+    """What a script does not take is bounded, and so is what waits in the mailbox for its run."""
+    assert view.state is not None
+    kept, posted = len(view.state.unconsumed), store.mailbox.count(view.run)
+    if posted >= mail.MOST_PENDING or (kept + posted >= mail.MOST_PENDING and view.state.keeps(name)):
+        hint = f"does anybody tick, and does it wait for them? dwf show {view.run}; dwf help limits"
+        raise TooManySignals(count=kept + posted, run=view.run, hint=hint)
 
 
 def _known(store: Store, view: RunView, message: Message) -> str | None:

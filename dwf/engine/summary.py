@@ -15,7 +15,8 @@ from dwf.store.row import DUE_NOW, Row
 class Wait:
     """One thing that a run waits for. Times: microseconds UTC.
 
-    kind: approval, decide (a step that may have run), signal, retry, step, timer or start.
+    kind: approval, decide (a step that may have run), signal, retry, step, timer, start, or message (what the handlers
+    of the script take).
     """
 
     command: int
@@ -28,7 +29,7 @@ class Wait:
 
 
 # What a person can act on comes first.
-_RANK = {"approval": 0, "decide": 0, "step": 1, "retry": 2, "signal": 3, "timer": 4, "start": 5}
+_RANK = {"approval": 0, "decide": 0, "step": 1, "retry": 2, "signal": 3, "timer": 4, "start": 5, "message": 6}
 
 _ASKS = ("approval", "decide")
 
@@ -42,9 +43,17 @@ def waits(state: RunState) -> list[Wait]:
         Wait(c, "timer", t.started.purpose, unstamp(t.started.ts), unstamp(t.started.fire_at))
         for c, t in state.timers.items()
     ]
+    if state.takes.wakes:
+        found.append(Wait(0, "message", taken(state.takes), unstamp(state.takes.ts)))
     if state.starts_later:
         found.append(Wait(0, "start", "its start", unstamp(state.head.ts), unstamp(state.head.start_at)))
     return sorted(found, key=lambda wait: (_RANK[wait.kind], wait.command))
+
+
+def taken(takes: ev.HandlersRegistered) -> str:
+    """What handlers take, in words: `signal go, signal stop`."""
+    words = [f"signal {name}" for name in takes.signals] + (["any other signal"] if takes.any_signal else [])
+    return ", ".join(words)
 
 
 def _approval(approval: OpenApproval) -> Wait:
@@ -106,7 +115,9 @@ def step_of(state: RunState) -> str:
     first = next(iter(waits(state)), None)
     if first is None:
         return state.status_text or "-"
-    return {"approval": "approve", "decide": "decide", "signal": "signal", "start": "start"}.get(first.kind, first.what)
+    return {"approval": "approve", "decide": "decide", "signal": "signal", "start": "start", "message": "message"}.get(
+        first.kind, first.what
+    )
 
 
 def waiting_for(state: RunState) -> str:

@@ -174,6 +174,10 @@ class Mailbox:
         """Whether anything is posted for the run; nothing is opened."""
         return bool(self._for(run, None))
 
+    def count(self, run: str) -> int:
+        """How much is posted for the run; nothing is opened."""
+        return len(self._for(run, None))
+
     def fate(self, name: str) -> str:
         """What became of a message: "new", "late", "bad", or "taken" (the history has it). Ask after posting."""
         for word, directory in (("new", self._layout.mail_new), ("late", self._layout.mail_late)):

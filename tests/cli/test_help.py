@@ -24,6 +24,7 @@ TOPICS = [
     "durability",
     "exit-codes",
     "file-format",
+    "handlers",
     "health",
     "limits",
     "moving",

@@ -117,6 +117,8 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.SideEffectRecorded(command=16, name="pick", result=raw("web9")),
     ev.StatusChanged(command=17, text="draining 3/9"),
     ev.RunDegraded(command=18, why="no mail was sent"),
+    ev.SignalsTaken(command=30, name="vote", got=[40, 41]),
+    ev.HandlersRegistered(signals=["go", "vote"], any_signal=True),
     ev.RunBlocked(code="script-bug", message="KeyError: 'x' at book.py:3"),
     ev.CodeUpgraded(code="77" * 32, script="/srv/books/cert_rotation.py", by=ANNA, reason="bug 4711"),
     ev.RunUnblocked(),

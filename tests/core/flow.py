@@ -10,15 +10,22 @@ from typing import Any
 
 import dwf
 from tests.core import programs
-from tests.core.programs import Grammar, Machine, Node
+from tests.core.programs import SIGNALS, Grammar, Machine, Node
 
 _LEAVES = (
     lambda m: ["until", 1 + m.chance.below(12), m.chance.pick((None, 0, 1, 30))],
     lambda m: ["until", 1 + m.chance.below(4), None],
     lambda m: ["add", 1 + m.chance.below(3)],
-    lambda m: ["add", 1 + m.chance.below(3)],
+    lambda m: ["signals", m.chance.pick(SIGNALS), m.chance.pick((None, 0, 1))],
+    lambda m: ["on_plain_signal", m.chance.pick(SIGNALS)],
+    lambda m: ["handlers_finished", m.chance.pick((None, 1, 30))],
 )
-_BRANCHES = (lambda m, d: ["race_until", 1 + m.chance.below(6), m.body(d)],)
+_BRANCHES = (
+    lambda m, d: ["race_until", 1 + m.chance.below(6), m.body(d)],
+    lambda m, d: ["on_signal", m.chance.pick(SIGNALS), m.body(d)],
+    lambda m, d: ["on_signal", m.chance.pick(SIGNALS), m.body(d)],
+    lambda m, d: ["on_unknown_signal", m.body(d)],
+)
 GRAMMAR: Grammar = (programs.PLAIN[0] + _LEAVES * 2, programs.PLAIN[1] + _BRANCHES)
 
 
@@ -35,6 +42,35 @@ class Flow(Machine):
     async def do_until(self, count: int, timeout: float | None) -> None:
         await dwf.wait_until(lambda: self.count >= count, timeout=timeout)
         self.saw("count", self.count)
+
+    async def do_signals(self, name: str, timeout: float | None) -> None:
+        self.saw(name, await dwf.wait_signals(name, timeout=timeout, default=["none"]))
+
+    async def do_on_plain_signal(self, name: str) -> None:
+        def add(payload: int) -> None:
+            self.count += 1
+            self.saw(f"{name} taken", payload)
+
+        dwf.on_signal(name, add)
+
+    async def do_on_signal(self, name: str, body: Node) -> None:
+        async def react(payload: int) -> None:
+            self.saw(f"{name} came", payload)
+            async with self.locks[0]:
+                await self.run(body)
+
+        dwf.on_signal(name, react)
+
+    async def do_on_unknown_signal(self, body: Node) -> None:
+        async def react(name: str, payload: int) -> None:
+            self.saw(f"{name} came by chance", payload)
+            await self.run(body)
+
+        dwf.on_unknown_signal(react)
+
+    async def do_handlers_finished(self, timeout: float | None) -> None:
+        await dwf.handlers_finished(timeout=timeout)
+        self.saw("all handlers finished")
 
     async def do_race_until(self, more: int, body: Node) -> None:
         """Several that wait for the same, of which each takes something away when it comes to its turn."""

@@ -145,8 +145,8 @@ def test_a_wait_given_up_and_taken_up_again_for_ever_keeps_nothing() -> None:
     with Fake(main) as run:
         for _ in range(50):
             run.fire()
-        assert sum(map(len, run.replay.commands._signals._waits.values())) == 1
-        assert len(run.replay.commands._signals._names) == 1
+        assert sum(map(len, run.replay.commands.signals._waits.values())) == 1
+        assert len(run.replay.commands.signals._names) == 1
 
 
 # -- approvals ------------------------------------------------------------------------------------------------------

@@ -145,7 +145,9 @@ def _awaited(store: Store, run: str) -> list[str]:
     from dwf.engine.runs import load
 
     state = load(store, run).state
-    return [] if state is None else [wait.opened.name for wait in state.signal_waits.values()]
+    if state is None or state.takes.any_signal:
+        return []
+    return [*(wait.opened.name for wait in state.signal_waits.values()), *state.takes.signals]
 
 
 def _payload(words: list[str], lead: str) -> Any:

@@ -40,6 +40,7 @@ from dwf.core.events.openings import ApprovalWithdrawn as ApprovalWithdrawn
 from dwf.core.events.openings import Opening as Opening
 from dwf.core.events.openings import RunDegraded as RunDegraded
 from dwf.core.events.openings import SideEffectRecorded as SideEffectRecorded
+from dwf.core.events.openings import SignalsTaken as SignalsTaken
 from dwf.core.events.openings import SignalWaitClosed as SignalWaitClosed
 from dwf.core.events.openings import SignalWaitOpened as SignalWaitOpened
 from dwf.core.events.openings import StatusChanged as StatusChanged
@@ -52,6 +53,7 @@ from dwf.core.events.progress import ActivityStarted as ActivityStarted
 from dwf.core.events.progress import ActivityUnknown as ActivityUnknown
 from dwf.core.events.progress import ApprovalAnswered as ApprovalAnswered
 from dwf.core.events.progress import CodeUpgraded as CodeUpgraded
+from dwf.core.events.progress import HandlersRegistered as HandlersRegistered
 from dwf.core.events.progress import HistoryRepaired as HistoryRepaired
 from dwf.core.events.progress import Progress as Progress
 from dwf.core.events.progress import RunAdopted as RunAdopted

@@ -61,6 +61,14 @@ class SignalWaitOpened(Opening, frozen=True, kw_only=True):
     got: int = 0
 
 
+class SignalsTaken(Opening, frozen=True, kw_only=True):
+    """The script takes all signals of a name that are there: `got` are their events' ids, oldest first."""
+
+    matched = ("name", "got")
+    name: str
+    got: list[int] = []
+
+
 class SignalWaitClosed(Opening, frozen=True, kw_only=True):
     """It stopped waiting without having got one (timeout or cancellation)."""
 

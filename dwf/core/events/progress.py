@@ -1,5 +1,7 @@
 """Progress events: news for people and for the engine. The script never sees them."""
 
+# ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
+
 from __future__ import annotations
 
 from dwf.core.events.base import Event, Role
@@ -82,6 +84,18 @@ class CodeUpgraded(Progress, frozen=True, kw_only=True):
     code_permissions: str = ""
     by: Identity | None = None
     reason: str = ""
+
+
+class HandlersRegistered(Progress, frozen=True, kw_only=True):
+    """What the run takes by handlers of its script, each time that has changed. `any_signal`: those of any name."""
+
+    signals: list[str] = []
+    any_signal: bool = False
+
+    @property
+    def wakes(self) -> bool:
+        """Whether anything that is sent to the run would be taken."""
+        return bool(self.signals or self.any_signal)
 
 
 class HistoryRepaired(Progress, frozen=True, kw_only=True):
