@@ -47,7 +47,8 @@ def signal(store: Store, run: str, name: str, payload: bytes, by: Identity, reas
     before = _known(store, view, message) if key else None
     if before is not None:
         assert view.state is not None
-        return Posted(before, view.run, view.state.head.nonce, f"signal {name}, as before", duplicate=True)
+        what = f"signal {name}: a duplicate, it was there before"
+        return Posted(before, view.run, view.state.head.nonce, what, duplicate=True)
     _refuse_too_many(store, view, name)
     shown = "" if payload == b"null" else " " + quoted(payload.decode("ascii", "replace"), 200)[1:-1]
     return post(store, view, message, f"signal {name}{shown}")

@@ -191,8 +191,15 @@ class Terminal:
 
         Only the log of what was refused may have grown.
         """
+        return self._refused(code, words, lambda: self.typed(*words, stdin=stdin))
+
+    def refuses_process(self, code: int, *words: object, **how: Any) -> Answer:
+        """The same of a command in a process of its own."""
+        return self._refused(code, words, lambda: self.process(*words, **how))
+
+    def _refused(self, code: int, words: object, ask: Callable[[], Answer]) -> Answer:
         before = self.state()
-        answer = self.typed(*words, stdin=stdin).is_refusal(code)
+        answer = ask().is_refusal(code)
         assert self.state() == before, words
         return answer
 

@@ -205,7 +205,7 @@ def test_the_good_one_is_taken(dwf: Terminal, bundle: Path) -> None:
     assert dwf.status("one") == "waiting"
     history = dwf.history("one").read_bytes()
     for words in (("import", path), ("import", bundle, "--resume")):
-        dwf.typed(*words).is_refusal(9)
+        dwf.refuses(9, *words)
     assert dwf.history("one").read_bytes() == history
 
 
@@ -237,6 +237,7 @@ def test_a_file_with_a_changed_byte_is_refused(dwf: Terminal, bundle: Path, seed
     bad = bundle.with_name("bad.dwf")
     bad.write_bytes(gzip.compress(bytes(data)))
 
+    before = dwf.state()
     answer = dwf.typed("import", bad).is_clean()
 
     if answer.code == 0:  # a byte that means nothing: a mode, an owner
@@ -246,6 +247,7 @@ def test_a_file_with_a_changed_byte_is_refused(dwf: Terminal, bundle: Path, seed
         ) | {"made": "", "by": "", "machine": "", "dwf": ""}
     else:
         answer.is_refusal(2)
+        assert dwf.state() == before
 
 
 @pytest.mark.parametrize(
@@ -276,13 +278,13 @@ def test_ten_gigabytes_of_zeros_cost_neither_memory_nor_disk(dwf: Terminal, bund
     for lead in (b"", gzip.compress(big.tobuf(tarfile.GNU_FORMAT)), bundle.read_bytes()):
         bad.write_bytes(lead + zeros)
         limit = 1 << 30
-        answer = dwf.process(
+        dwf.refuses_process(
+            2,
             "import",
             bad,
             timeout=20,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),  # noqa: B023
         )
-        answer.is_refusal(2)
         assert not list((dwf.home / "runs").glob("one*"))
 
 

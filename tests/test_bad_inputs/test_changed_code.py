@@ -59,7 +59,7 @@ def test_code_that_no_longer_fits_is_refused_by_upgrade_and_nothing_is_changed(
     dwf.driven(OLD, "one")
     new = dwf.script(text, "new.py")
     before = dwf.history("one").read_bytes()
-    answer = dwf.typed("upgrade", "one", "--to", new).is_refusal(65)
+    answer = dwf.refuses(65, "upgrade", "one", "--to", new)
     assert all(word in answer.error for word in said), answer
     assert dwf.history("one").read_bytes() == before
     dwf.typed("signal", "one", "go")

@@ -58,11 +58,11 @@ def test_every_verb_refuses_an_id_that_is_none(dwf: Terminal, verb: tuple[str, .
 def test_start_refuses_an_id_that_is_none_and_makes_nothing(dwf: Terminal) -> None:
     script = dwf.script(PLAIN)
     for run in ["", *PATHS, *UNSEEN, "-x", "--", "-", ".hidden", "_x", "x" * 129, "x" * 10_000]:
-        answer = dwf.typed("start", script, f"--id={run}").is_refusal(2)
+        answer = dwf.refuses(2, "start", script, f"--id={run}")
         assert "is not a run id" in answer.error
     assert not dwf.home.exists() or not list((dwf.home / "runs").glob("*.jsonl"))
     for run in ["", ".", "../x", "a\nb", "x" * 129]:
-        dwf.typed("run", script, f"--id={run}").is_refusal(2)
+        dwf.refuses(2, "run", script, f"--id={run}")
 
 
 def test_what_cannot_be_seen_in_an_id_is_shown_escaped(dwf: Terminal) -> None:
@@ -71,14 +71,14 @@ def test_what_cannot_be_seen_in_an_id_is_shown_escaped(dwf: Terminal) -> None:
 
 
 def test_the_bytes_of_an_id_that_are_no_text_are_shown_escaped(dwf: Terminal) -> None:
-    answer = dwf.process("show", b"caf\xe9").is_refusal(2)
+    answer = dwf.refuses_process(2, "show", b"caf\xe9")
     assert r"caf\udce9" in answer.error or r"caf\xe9" in answer.error
 
 
 def test_an_id_that_looks_like_an_option_is_refused_with_a_hint(dwf: Terminal) -> None:
     script = dwf.script(PLAIN)
     for words in [("show", "-x"), ("signal", "--go", "name"), ("cancel", "-4711"), ("start", script, "--id", "-x")]:
-        assert dwf.typed(*words).is_refusal(2).hint
+        assert dwf.refuses(2, *words).hint
 
 
 def test_an_id_of_128_characters_works_for_everything(dwf: Terminal) -> None:
@@ -152,6 +152,10 @@ def test_an_id_whose_name_is_another_run_s_is_in_use(dwf: Terminal) -> None:
     dwf.driven(PLAIN, "ABC")
     dwf.history("abc").write_bytes(dwf.history("ABC").read_bytes())
     before = dwf.history("ABC").read_bytes()
+    there = dwf.state()
     answer = dwf.typed("start", dwf.script(PLAIN), "--id", "abc").is_refusal(9)
+    # The index may now hold a row for whatever has that name, so that a tick looks at it.
+    changed = {path for path, seen in dwf.state().items() if there.get(path) != seen}
+    assert all(path.startswith("index.sqlite") for path in changed)
     assert "in use, by another run" in answer.error and dwf.history("ABC").read_bytes() == before
     dwf.history("abc").unlink()

@@ -137,7 +137,7 @@ def test_a_file_of_input_that_may_not_be_read_is_refused(dwf: Terminal) -> None:
     secret = dwf.where / "secret.json"
     secret.write_text("{}")
     secret.chmod(0)
-    answer = dwf.process("start", dwf.script(ANY), "--input", f"@{secret}", **powerless()).is_refusal(77)
+    answer = dwf.refuses_process(77, "start", dwf.script(ANY), "--input", f"@{secret}", **powerless())
     assert str(secret) in answer.error
 
 
@@ -158,6 +158,7 @@ def test_stdin_that_is_a_terminal_is_refused_and_not_waited_for(dwf: Terminal, v
 
 @pytest.mark.parametrize("verb", ["start", "signal"])
 def test_a_payload_over_the_limit_is_refused_with_limit_size_and_advice(dwf: Terminal, verb: str) -> None:
+    """Fails when the size of a value is not looked at."""
     dwf.start(WAITS, "one")
     words = ["start", dwf.script(ANY), "--input"] if verb == "start" else ["signal", "one", "go"]
     large = json.dumps({"value": "x" * LIMIT}).encode()

@@ -73,6 +73,7 @@ def test_a_damaged_run_is_shown_as_such_and_keeps_nobody_from_the_others(
 
 
 def test_a_damaged_run_is_news_once(dwf: Terminal) -> None:
+    """Fails when it is not remembered that the damage was told."""
     dwf.driven(WAITS, "bad")
     path = dwf.history("bad")
     path.write_bytes(path.read_bytes().replace(b"waits", b"waitz", 1))

@@ -52,7 +52,6 @@ def test_it_says_what_would_be_lost_and_changes_nothing(damaged: Terminal) -> No
 
 
 def test_it_wants_the_line_and_the_knowledge_and_a_reason(damaged: Terminal) -> None:
-    before = damaged.state()
     for code, words in [
         (2, ("--truncate-at", "6", "-m", "x")),
         (2, ("--truncate-at", "6", "--i-know")),
@@ -61,9 +60,7 @@ def test_it_wants_the_line_and_the_knowledge_and_a_reason(damaged: Terminal) -> 
         (7, ("--truncate-at", "0", "--i-know", "-m", "x")),
         (7, ("--truncate-at", "99", "--i-know", "-m", "x")),
     ]:
-        answer = damaged.typed("repair", "one", *words).is_clean()
-        assert answer.code == code, (words, answer)
-        assert damaged.state() == before
+        damaged.refuses(code, "repair", "one", *words)
 
 
 def test_what_is_sound_goes_on_and_what_was_cut_is_kept_with_who_and_why(damaged: Terminal) -> None:
@@ -94,8 +91,7 @@ def test_a_sound_history_and_one_without_its_first_line_are_not_repaired(dwf: Te
     dwf.driven(WAITS, "bad")
     path = dwf.history("bad")
     path.write_bytes(b"x" + path.read_bytes()[1:])
-    answer = dwf.typed("repair", "bad").is_clean()
-    assert answer.code == 7 and "backup" in answer.hint
+    assert "backup" in dwf.refuses(7, "repair", "bad").hint
 
 
 def test_a_run_that_somebody_works_on_is_not_repaired(damaged: Terminal) -> None:
@@ -105,5 +101,4 @@ def test_a_run_that_somebody_works_on_is_not_repaired(damaged: Terminal) -> None
     lock = store.locks.take("one")
     assert lock is not None
     with lock:
-        answer = damaged.typed("repair", "one", "--truncate-at", "6", "--i-know", "-m", "x").is_clean()
-        assert answer.code == 75
+        damaged.refuses(75, "repair", "one", "--truncate-at", "6", "--i-know", "-m", "x")

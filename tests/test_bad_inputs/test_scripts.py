@@ -81,7 +81,7 @@ def test_the_time_limit_of_one_import_does_not_hit_what_comes_after_it(
 ) -> None:
     monkeypatch.setattr(load, "IMPORT_LIMIT_SECONDS", 0.05)
     for i in range(20):
-        dwf.typed("start", dwf.script(f"import dwf, time\ntime.sleep(0.0{i + 40})\n", f"s{i}.py")).is_refusal(2)
+        dwf.refuses(2, "start", dwf.script(f"import dwf, time\ntime.sleep(0.0{i + 40})\n", f"s{i}.py"))
 
 
 def test_a_module_beside_the_script_that_does_not_load_is_named(dwf: Terminal) -> None:
@@ -133,11 +133,11 @@ def test_a_script_that_may_not_be_read_is_refused(dwf: Terminal) -> None:
     script = dwf.script(PLAIN)
     script.chmod(0)
     for verb in ("start", "run"):
-        answer = dwf.process(verb, script, **powerless()).is_refusal(77)
+        answer = dwf.refuses_process(77, verb, script, **powerless())
         assert str(script) in answer.error
     script.chmod(0o644)
     dwf.scripts.chmod(0o600)
-    dwf.process("start", script, **powerless()).is_refusal(77)
+    dwf.refuses_process(77, "start", script, **powerless())
     dwf.scripts.chmod(0o700)
 
 

@@ -299,7 +299,7 @@ def test_who_may_not_write_to_the_mailbox_is_told_so(dwf: Terminal) -> None:
     for name in ("mail/tmp", "mail/new"):
         (dwf.home / name).chmod(0o500)
         for words in [("signal", "one", "go"), ("cancel", "one")]:
-            answer = dwf.process(*words, **powerless()).is_refusal(77)
+            answer = dwf.refuses_process(77, *words, **powerless())
             assert str(dwf.home / "mail") in answer.error and "permission denied" in answer.error.lower()
         (dwf.home / name).chmod(0o700)
     assert not list((dwf.home / "mail" / "new").iterdir()) and not list((dwf.home / "mail" / "tmp").iterdir())

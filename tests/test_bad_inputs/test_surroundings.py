@@ -64,7 +64,7 @@ def test_without_home_and_name_there_is_no_default_place(dwf: Terminal) -> None:
 def test_a_relative_home_in_a_directory_that_is_gone_is_refused(dwf: Terminal) -> None:
     through = shell('mkdir "$DWF_HOME.gone"; cd "$DWF_HOME.gone"; rmdir "$DWF_HOME.gone"; DWF_HOME=here exec "$@"')
     for words in [("tick",), ("list",)]:
-        dwf.process(*words, through=through).is_refusal(78)
+        dwf.refuses_process(78, *words, through=through)
 
 
 def test_everything_is_told_in_ascii_where_nothing_else_is_understood(dwf: Terminal) -> None:
@@ -200,7 +200,7 @@ def test_a_directory_that_may_not_be_written_is_refused_by_name(dwf: Terminal) -
         ("locks", ("tick",)),
     ]:
         (dwf.home / name).chmod(0o500)
-        answer = dwf.process(*words, **powerless()).is_refusal(77)
+        answer = dwf.refuses_process(77, *words, **powerless())
         assert str(dwf.home / name.partition("/")[0]) in answer.error
         (dwf.home / name).chmod(0o700)
     dwf.tick()

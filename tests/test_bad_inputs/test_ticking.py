@@ -71,8 +71,8 @@ def test_words_that_a_tick_does_not_know_are_refused(dwf: Terminal, words: list[
 
 
 def test_bad_words_are_refused_also_when_there_is_nothing_to_do(dwf: Terminal) -> None:
-    dwf.process("tick", "--jobs", "0").is_refusal(2)
-    dwf.process("tick", "--home", "").is_refusal(2)
+    dwf.refuses_process(2, "tick", "--jobs", "0")
+    dwf.refuses_process(2, "tick", "--home", "")
 
 
 # -- beside each other ------------------------------------------------------------------------------------------

@@ -122,9 +122,9 @@ def test_a_time_on_the_command_line_that_is_none_is_refused(dwf: Terminal, words
 def test_a_local_time_that_is_there_twice_or_never_is_refused_with_both_readings(dwf: Terminal) -> None:
     script = dwf.script(PLAIN)
     environ = dwf.process_environ(TZ="Europe/Berlin")
-    twice = dwf.process("start", script, "--at", "2099-10-25 02:30", env=environ).is_refusal(2)
+    twice = dwf.refuses_process(2, "start", script, "--at", "2099-10-25 02:30", env=environ)
     assert "+02:00" in twice.hint and "+01:00" in twice.hint
-    never = dwf.process("start", script, "--at", "2099-03-29 02:30", env=environ).is_refusal(2)
+    never = dwf.refuses_process(2, "start", script, "--at", "2099-03-29 02:30", env=environ)
     assert "2099-03-29" in never.error
     assert not dwf.home.exists()
 

@@ -377,4 +377,4 @@ def test_a_failure_is_recorded_whatever_it_carries(dwf: Terminal, code: str, sai
     assert dwf.history("one").stat().st_size < 300_000
     for words in [("show", "one"), ("list",), ("history", "one", "--detailed")]:
         assert dwf.typed(*words).is_clean().code == 0
-    assert dwf.typed("result", "one").is_refusal(1)
+    assert dwf.refuses(1, "result", "one")

@@ -183,6 +183,7 @@ def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> i
                 "run": posted.run,
                 "nonce": posted.nonce,
                 "what": posted.what,
+                "duplicate": posted.duplicate,
             }
         )
     elif session.output == "name":

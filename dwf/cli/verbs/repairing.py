@@ -77,6 +77,12 @@ def repair(
     store = session.existing_store(run, write=truncate_at is not None)
     run = pick(session, store, run, changes=truncate_at is not None)
     lost = loss(store, run, truncate_at)
+    command = f"dwf repair {run} --truncate-at {lost.line} --i-know -m ..."
+    if truncate_at is not None:
+        if not i_know:
+            what = "nothing was changed: what is lost has to be known"
+            raise UsageError(what=what, hint=f"dwf repair {run} says it; then: {command}")
+        give_up(store, run, truncate_at, session.me, reason)
     if session.is_json:
         session.screen.document({"schema": "dwf.loss/1", "run": run, "file": lost.path, "line": lost.line,
                                  "lines": lost.lines, "bytes": lost.size, "did": lost.did, "said": lost.said,
@@ -85,12 +91,8 @@ def repair(
         session.screen.line(f"{lost.path}: {lost.lines} lines from line {lost.line} on, {lost.size} bytes")
         session.screen.line("steps that ended there, and would run again: " + (", ".join(lost.did) or "none"))
         session.screen.line("what people said there: " + (", ".join(lost.said) or "nothing"))
-    command = f"dwf repair {run} --truncate-at {lost.line} --i-know -m ..."
     if truncate_at is None:
         session.screen.say(("next: ", "cyan"), f"put back a backup (dwf help stuck), or: {command}")
         return Exit.OK
-    if not i_know:
-        raise UsageError(what="nothing was changed: what is lost has to be known", hint=command)
-    give_up(store, run, truncate_at, session.me, reason)
     session.screen.say(f"{run} goes on from line {truncate_at - 1}; the next tick drives it")
     return Exit.OK
