@@ -105,6 +105,7 @@ def store_all(store: Store, found: Found, line: bytes, row: Row) -> None:
                 out.add(place, pieces)
             else:
                 content[place.kind].put(b"".join(pieces))
+        out.sync()
         together.commit(store.index, row)
         out.keep()
 
@@ -313,6 +314,13 @@ class _Outputs:
         for link in self._links:
             with suppress(DiskError, NotPermitted, FileNotFoundError):
                 self._store.disk.rmdir(self._store.outputs.directory(self._run, link))
+
+    def sync(self) -> None:
+        """Make the names durable as well: what is moved here is nowhere else."""
+        outputs = self._store.outputs
+        paths = [outputs.directory(self._run, link) for link in self._links]
+        for path in (*paths, *[self._store.layout.out] * bool(paths)):
+            self._store.disk.fsync_dir(path)
 
     def keep(self) -> None:
         """It is the run's now."""
