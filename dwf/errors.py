@@ -4,7 +4,8 @@ This room imports nothing and decides nothing. The tree is ordered by *whose tur
 
     DwfError
     |-- Failure                 the script says: this run has failed
-    |   `-- ApprovalRejected    ... because a person (or the deadline) said no
+    |   |-- ApprovalRejected    ... because a person (or the deadline) said no
+    |   `-- CompensationFailed  ... and what was done could not all be taken back
     |-- ActivityError           a step ended without a result; scripts catch this one
     |   |-- ActivityTimeout
     |   `-- ActivityCancelled
@@ -76,6 +77,22 @@ class ApprovalRejected(Failure):
         how = "no answer before the deadline" if timed_out else f"rejected by {by}{said}"
         super().__init__(f'"{prompt}": {how}', prompt=prompt, by=by, comment=comment, timed_out=timed_out)
         self.prompt, self.by, self.comment, self.timed_out = prompt, by, comment, timed_out
+
+
+class CompensationFailed(Failure):
+    """Raised when a saga is left: what it had done was to be taken back, and some of it was not.
+
+    Attributes: `undone` and `not_undone`, names of steps; the latter with what went wrong. `__cause__` is the error
+    that the saga was left with.
+    """
+
+    code = "compensation-failed"
+
+    def __init__(self, why: str, undone: list[str], not_undone: list[str]) -> None:
+        done = f"; undone: {', '.join(undone)}" if undone else ""
+        message = f"{why}{done}; NOT undone: {', '.join(not_undone)}"
+        super().__init__(message, why=why, undone=undone, not_undone=not_undone)
+        self.undone, self.not_undone = undone, not_undone
 
 
 class ActivityError(DwfError):

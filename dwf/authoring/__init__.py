@@ -4,9 +4,11 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 """
 
 from dwf.authoring.activity import Activity, activity, step
+from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
 from dwf.authoring.handlers import handlers_finished, on_signal, on_unknown_signal
 from dwf.authoring.references import Secret, secret
+from dwf.authoring.saga import saga
 from dwf.authoring.shell import Shell, sh
 from dwf.authoring.waits import (
     Approval,
@@ -39,6 +41,7 @@ __all__ = [
     "Workflow",
     "activity",
     "approve",
+    "cleanup",
     "degrade",
     "deprecate_patch",
     "handlers_finished",
@@ -50,6 +53,7 @@ __all__ = [
     "once",
     "patched",
     "random",
+    "saga",
     "secret",
     "sh",
     "signals",

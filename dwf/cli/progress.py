@@ -25,6 +25,8 @@ _UNSEEN = (
     ev.SideEffectRecorded,
     ev.ActivityCancelRequested,
     ev.ApprovalAnswered,
+    ev.UndoRecorded,
+    ev.UndoSettled,
 )
 _VERBS: dict[type[ev.Event], str] = {
     ev.WorkflowStarted: "started",
@@ -41,6 +43,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.CancelRequested: "cancel requested",
     ev.StatusChanged: "status",
     ev.RunDegraded: "degraded",
+    ev.CompensationStarted: "undoes",
     ev.RunBlocked: "blocked",
     ev.RunUnblocked: "goes on",
     ev.CodeUpgraded: "upgraded to",

@@ -72,6 +72,8 @@ def _title(opening: ev.Opening) -> tuple[str, str]:
         return f'"{opening.prompt}"', "approval"
     if isinstance(opening, ev.SignalWaitOpened):
         return opening.name, "signal"
+    if isinstance(opening, ev.UndoRecorded):
+        return opening.of, "undo"
     return "", ""
 
 
@@ -102,6 +104,12 @@ def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
 
 def _completed(e: ev.WorkflowCompleted, thread: Thread) -> Told:
     return Told(result(e.result).removeprefix(" ") + _ended(e), "degraded" if e.degraded else "")
+
+
+def _undo_recorded(e: ev.UndoRecorded, thread: Thread) -> Told:
+    given = arguments(e.input)
+    what = e.title or e.name
+    return Told(f"{e.of}  by {what}" if e.kind == "shell" else f"{e.of}  by {what}({given})")
 
 
 def _asked(e: ev.ApprovalRequested, thread: Thread) -> Told:
@@ -254,6 +262,9 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.VersionMarkerRecorded: lambda e, t: Told(e.patch),
     ev.SideEffectRecorded: _side_effect,
     ev.StatusChanged: lambda e, t: Told(e.text),
+    ev.UndoRecorded: _undo_recorded,
+    ev.UndoSettled: lambda e, t: Told(t.title(e.undo), "due" if e.due else "nothing to undo"),
+    ev.CompensationStarted: lambda e, t: Told(", ".join(map(t.title, e.undos)), f"because {e.why}"),
     ev.RunDegraded: lambda e, t: Told(" ".join(e.why.split())),
     ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
     ev.RunBlocked: _blocked,

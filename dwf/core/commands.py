@@ -47,6 +47,7 @@ from dwf.core.matching import waiting_lines as waiting_lines
 from dwf.core.outcome import raised_at, said
 from dwf.core.retry import AFTER_CRASH, USUAL
 from dwf.core.runtime import ActivityCall, Handler, Info, Question, Signal
+from dwf.core.scopes import Scopes
 from dwf.core.signals import Signals
 from dwf.core.values import canonical, encode, text
 from dwf.errors import DwfError, InternalError, NondeterminismError, ScriptBug, ScriptError, ValueRefused
@@ -72,6 +73,7 @@ class Commands(Ledger):
         self.signals = Signals()
         self.conditions = Conditions(self)
         self.handlers = Handlers(self)
+        self.scopes = Scopes(self, replay)
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
@@ -126,6 +128,7 @@ class Commands(Ledger):
                 max_attempts=call.retry.max_attempts or 0,
                 on_crash=call.on_crash,
                 orphan=call.orphan,
+                part_of=call.part_of,
             )
         )
         future = ActivityFuture(number, call, self)
@@ -357,6 +360,7 @@ class Commands(Ledger):
             history_length=self.replay.last.id,
             replaying=not self.replay.live,
             tags=dict(started.tags),
+            cancelled=self.replay.cancellation,
         )
 
 

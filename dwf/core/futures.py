@@ -40,6 +40,8 @@ class ActivityFuture(WorkflowFuture):
         self.call = call
         self._commands = commands
         self._asked = False
+        self.completed = False
+        """Whether the step has done what it was to do, whatever the script got."""
 
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
@@ -52,6 +54,7 @@ class ActivityFuture(WorkflowFuture):
     def settle(self, event: Closing) -> None:
         if self.done():
             return
+        self.completed = isinstance(event, ActivityCompleted)
         if self._asked:
             super().cancel(self._late_result(event))
         elif isinstance(event, ActivityCompleted):

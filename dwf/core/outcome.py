@@ -43,15 +43,20 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
     if error is not None and not cancelled and not failed:
         raise _bug_at_the_end(error, replay)
     notes = [*replay.commands.notes, *replay.commands.handlers.notes_at_the_end(), *_background_notes(replay)]
-    open_commands = sorted(replay.commands.open_numbers())
+    scopes = replay.commands.scopes
+    told: dict[str, Any] = {
+        "open": sorted(replay.commands.open_numbers()),
+        "notes": notes,
+        "undone": list(scopes.undone),
+        "not_undone": list(scopes.not_undone),
+    }
     if error is None:
         result = Payload(encode(main.result(), "the workflow's return value"))
-        degraded = list(replay.commands.degraded)
-        return WorkflowCompleted(result=result, open=open_commands, notes=notes, degraded=degraded)
+        return WorkflowCompleted(result=result, degraded=list(replay.commands.degraded), **told)
     if cancelled:
-        return WorkflowCancelled(open=open_commands, notes=notes, reason=replay.cancel_reason)
+        return WorkflowCancelled(reason=replay.cancel_reason, **told)
     info = error_info(_most_telling(leaves, error), replay.program.is_script, error)
-    return WorkflowFailed(error=info, open=open_commands, notes=notes)
+    return WorkflowFailed(error=info, **told)
 
 
 def _end_of(main: asyncio.Task[Any]) -> BaseException | None:
@@ -80,6 +85,11 @@ def _all_failures(leaves: list[BaseException], replay: Replay) -> bool:
         return False
     allowed = (*failures, asyncio.CancelledError)
     return all(isinstance(leaf, allowed) for leaf in leaves)
+
+
+def only_failures(error: BaseException, replay: Replay) -> bool:
+    """Whether all of it is failure or cancellation, so that what was done may be taken back; a bug is not."""
+    return all(isinstance(leaf, asyncio.CancelledError) for leaf in leaves_of(error)) or is_failure(error, replay)
 
 
 def _most_telling(leaves: list[BaseException], error: BaseException) -> BaseException:

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from dwf.core import guard, sync, waiting
 from dwf.core.commands import Commands
-from dwf.core.duration import unstamp
+from dwf.core.duration import moment, unstamp
 from dwf.core.events import (
     ActivityCancelled,
     ActivityCompleted,
@@ -34,6 +34,7 @@ from dwf.core.events import (
     CancelRequested,
     Closing,
     Event,
+    Identity,
     Lifecycle,
     Opening,
     Role,
@@ -48,6 +49,7 @@ from dwf.core.loop import Loop
 from dwf.core.matching import described
 from dwf.core.outcome import bug_of, outcome_of
 from dwf.core.retry import Retry
+from dwf.core.runtime import Cancellation
 from dwf.core.tasks import WorkflowTask
 from dwf.core.values import as_blob
 from dwf.errors import DwfError, InternalError, NondeterminismError, WaitsForNothing
@@ -100,6 +102,7 @@ class Replay:
         self.cancelled = False
         self.closed = False
         self.cancel_reason = ""
+        self.cancellation: Cancellation | None = None
         self.last: Event = started
         self._first_us = max(unstamp(started.ts), unstamp(started.start_at) if started.start_at else 0)
         self.commands = Commands(self, recorded)
@@ -203,6 +206,7 @@ class Replay:
             return  # a second one would kill the cleanup of the first
         self.cancelled = True
         self.cancel_reason = event.reason
+        self.cancellation = Cancellation(event.reason, _name_of(event.by), moment(unstamp(event.ts)))
         if self._main is not None:
             self._main.cancel(event.reason or "cancelled")
 
@@ -284,6 +288,12 @@ class Replay:
                 asked="for nothing more",
                 hint=DIVERGED,
             )
+
+
+def _name_of(by: Identity | None) -> str:
+    if by is None:
+        return "somebody"
+    return by.login or f"uid {by.uid}"
 
 
 class _Collector:

@@ -31,7 +31,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     choice. grace_us: how long it may take to end after it was asked to. on_crash, orphan: as ActivityScheduled has
     them. probe: what is called to learn whether an attempt took effect whose end nobody saw; its result is
     {"done": bool, "result": any}, or a shell step's: exit code 0 is done, 1 is not. instead: the step is not critical,
-    and this gives the value that the script gets when it has failed.
+    and this gives the value that the script gets when it has failed. part_of: as ActivityScheduled has it.
     """
 
     name: str
@@ -50,6 +50,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     orphan: str = ""
     probe: ActivityCall | None = None
     instead: Callable[[ActivityError], Any] | None = None
+    part_of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,15 @@ class Handler:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancellation:
+    """That the run was asked to end: why, by whom (a user's name), and when."""
+
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Info:
     """What a script may know of its own run. Only `replaying` differs between live and replay: never branch on it."""
 
@@ -98,10 +108,31 @@ class Info:
     history_length: int
     replaying: bool
     tags: dict[str, str] = field(default_factory=dict)
+    cancelled: Cancellation | None = None
+
+
+class Scopes(Protocol):
+    """What a saga asks for; core/scopes.py says more."""
+
+    undone: list[str]
+    not_undone: list[str]
+
+    def record_undo(self, call: ActivityCall, of: str) -> int: ...
+
+    def settle_undo(self, number: int, due: bool) -> None: ...
+
+    def compensate(self, why: str, undos: Sequence[int]) -> None: ...
+
+    def undo(self, number: int, call: ActivityCall) -> Future[Any]: ...
+
+    def is_failure(self, error: BaseException) -> bool: ...
 
 
 class Runtime(Protocol):
     """What a runbook may ask for. Every method that issues a command may raise NondeterminismError."""
+
+    @property
+    def scopes(self) -> Scopes: ...
 
     def activity(self, call: ActivityCall) -> Future[Any]: ...
 

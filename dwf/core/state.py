@@ -17,6 +17,7 @@ from dwf.core.standing import OpenApproval as OpenApproval
 from dwf.core.standing import OpenSignalWait as OpenSignalWait
 from dwf.core.standing import OpenStep as OpenStep
 from dwf.core.standing import OpenTimer as OpenTimer
+from dwf.core.undos import Undos
 
 DONE_KEPT = 24
 DEGRADED_KEPT = 20
@@ -60,6 +61,7 @@ class RunState:
         self.script = ""
         self.code_owner = -1
         self.status_text = ""
+        self.undos = Undos()
         self.degraded: list[str] = []
         """What went wrong that does not end the run."""
         self.blocked: ev.RunBlocked | None = None
@@ -174,6 +176,8 @@ class RunState:
 
     def _schedule(self, event: ev.ActivityScheduled) -> None:
         self.steps[event.command] = OpenStep(event, event.command, event.title or event.name)
+        if event.part_of:
+            self.undos.begin(event.part_of)
 
     def _attempt(self, event: ev.ActivityStarted) -> None:
         step = self.steps[event.command]
@@ -201,6 +205,8 @@ class RunState:
             self._heed(event.decided)
         step = self.steps.pop(event.command)
         self.steps_done += 1
+        if step.scheduled.part_of:
+            self.undos.end(step.scheduled.part_of, event)
         began = step.started.ts if step.started is not None else step.scheduled.ts
         self.done.append(DoneStep(event.command, step.title, _STEP_ENDS[type(event)], began, event.ts, step.attempts))
 
@@ -337,6 +343,9 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.ApprovalWithdrawn: RunState._withdrawn,
     ev.StatusChanged: RunState._status,
     ev.RunDegraded: RunState._degrade,
+    ev.UndoRecorded: lambda state, event: state.undos.record(event),
+    ev.UndoSettled: lambda state, event: state.undos.settle(event),
+    ev.CompensationStarted: lambda state, event: state.undos.compensate(event),
     ev.RunBlocked: RunState._block,
     ev.RunUnblocked: RunState._unblock,
     ev.CodeUpgraded: RunState._upgrade,

@@ -14,6 +14,7 @@ from enum import Enum
 from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.state import RunState, Status
+from dwf.core.undos import Stand
 from dwf.engine.arrivals import sender_of
 from dwf.engine.journal import Journal
 from dwf.engine.rights import forbidden
@@ -80,7 +81,12 @@ def termination(state: RunState, letter: Letter) -> ev.WorkflowTerminated:
     """The end that a letter asks for, with what it leaves undone."""
     left = sorted([*state.steps, *state.timers, *state.signal_waits, *state.approvals])
     return ev.WorkflowTerminated(
-        by=sender_of(letter), reason=letter.message.reason, message=letter.message.id, open=left
+        by=sender_of(letter),
+        reason=letter.message.reason,
+        message=letter.message.id,
+        open=left,
+        undone=[entry.of for entry in state.undos.that_are(Stand.UNDONE)],
+        not_undone=[entry.told for entry in state.undos.left()],
     )
 
 

@@ -179,6 +179,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "ActivityScheduled",
             "ApprovalRequested",
             "ApprovalWithdrawn",
+            "CompensationStarted",
             "RunDegraded",
             "SideEffectRecorded",
             "SignalWaitClosed",
@@ -187,6 +188,8 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "StatusChanged",
             "TimerCancelled",
             "TimerStarted",
+            "UndoRecorded",
+            "UndoSettled",
             "VersionMarkerRecorded",
         ],
         Role.CLOSING: [

@@ -68,6 +68,10 @@ def _state(state: RunState) -> dict[str, Any]:
         "events": state.last_id,
         "status_text": state.status_text,
         "degraded": list(state.degraded),
+        "undos": [
+            {"command": number, "of": entry.of, "state": entry.stand.value, "why": entry.why}
+            for number, entry in state.undos.entries.items()
+        ],
         "result": plain_value(ended.result) if isinstance(ended, ev.WorkflowCompleted) else None,
         "error": fields_of_error(ended.error) if isinstance(ended, ev.WorkflowFailed) else None,
         "blocked": _without(state.blocked) if state.blocked is not None else None,
@@ -85,7 +89,7 @@ def _state(state: RunState) -> dict[str, Any]:
 
 _EMPTY = (
     "nonce workflow script code code_mode input tags reason by started start_at updated ended events status_text "
-    "degraded result error blocked cancel moved steps_done done signals approvals"
+    "degraded undos result error blocked cancel moved steps_done done signals approvals"
 ).split()
 
 

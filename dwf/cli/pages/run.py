@@ -16,6 +16,7 @@ from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
 from dwf.core.duration import spoken, unstamp
 from dwf.core.state import DEGRADED_KEPT, OpenApproval, RunState, Status
+from dwf.core.undos import Stand
 from dwf.errors import DwfError
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class RunPage:
     def _now(self, state: RunState) -> Iterator[Line]:
         if state.moved is not None:
             yield from self._moving(state.moved)
+        if state.undos.entries:
+            yield from self._undos(state)
         if state.ended is not None:
             yield from self._end(state)
             yield from self._unconsumed(state, "never taken by the script")
@@ -132,6 +135,23 @@ class RunPage:
         if state.unconsumed:
             names = ", ".join(f"{signal.name} (line {signal.id})" for signal in state.unconsumed.values())
             yield from self._item("signals", [f"{lead}: {names}"])
+
+    def _undos(self, state: RunState) -> Iterator[Line]:
+        """What is being taken back, what was, and what was not; or how much could be."""
+        entries = state.undos.compensated()
+        under_way = state.ended is None and any(e.stand in (Stand.DUE, Stand.BEGUN) for e in entries)
+        if under_way and state.undos.compensation is not None:
+            done = sum(entry.stand is Stand.UNDONE for entry in entries)
+            words = [f"{done} of {len(entries)} done", f"because {state.undos.compensation.why}"]
+            yield from self._item("undoing", words)
+        if undone := state.undos.that_are(Stand.UNDONE):
+            yield from self._item("undone", [", ".join(entry.of for entry in undone)])
+        if failed := state.undos.that_are(Stand.FAILED):
+            yield from self._item("NOT", [f"undone: {entry.told}" for entry in failed], "red bold")
+        if not under_way and (due := state.undos.that_are(Stand.DUE, Stand.BEGUN)):
+            yield from self._item("undo", [f"can be undone: {', '.join(entry.of for entry in due[::-1])}"])
+        if state.ended is not None and (unknown := state.undos.that_are(Stand.OPEN)):
+            yield from self._item("undo", [f"may have been done: {', '.join(entry.of for entry in unknown)}"])
 
     def _labels(self) -> Iterator[str]:
         """`waiting` once, then nothing: the column says it for all of them."""

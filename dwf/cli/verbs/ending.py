@@ -15,6 +15,7 @@ from dwf.cli.verbs.shared import pick, say_tick, tell_fault
 from dwf.errors import DwfError, UsageError, WrongState
 
 if TYPE_CHECKING:
+    from dwf.cli.pages.run import Facts
     from dwf.engine.upgrade import Upgraded
 
 
@@ -53,13 +54,20 @@ def terminate(
             what="terminating needs a reason", hint=f"dwf terminate {run} -m '...'; dwf cancel lets it clean up"
         )
     if not yes:
-        left = ", ".join(wait.what for wait in facts.waits if wait.kind in ("step", "retry", "decide"))
-        question = f"end {run} without cleanup?" + (f" not finished: {left}." if left else "")
+        question = f"end {run} without cleanup?{_stays(facts)}"
         if not session.interactive:
             raise UsageError(what=f"there is nobody to ask whether to end {run} without cleanup", hint="say so with -y")
         if not session.screen.confirm(question):
             raise UsageError(what="nothing was changed", hint=f"dwf cancel {run} lets it clean up")
     return tell_posted(session, store, post(store, run, session.me, reason), tick)
+
+
+def _stays(facts: Facts) -> str:
+    """What a termination would leave as it is."""
+    open_now = ", ".join(wait.what for wait in facts.waits if wait.kind in ("step", "retry", "decide"))
+    left = [] if facts.state is None else [entry.of for entry in facts.state.undos.left()]
+    words = f" not finished: {open_now}." if open_now else ""
+    return words + (f" not taken back: {', '.join(left)}." if left else "")
 
 
 def upgrade(

@@ -61,6 +61,9 @@ from dwf.core.events.progress import RunBlocked as RunBlocked
 from dwf.core.events.progress import RunImported as RunImported
 from dwf.core.events.progress import RunMoved as RunMoved
 from dwf.core.events.progress import RunUnblocked as RunUnblocked
+from dwf.core.events.scopes import CompensationStarted as CompensationStarted
+from dwf.core.events.scopes import UndoRecorded as UndoRecorded
+from dwf.core.events.scopes import UndoSettled as UndoSettled
 from dwf.core.parts import NOTHING as NOTHING
 from dwf.core.parts import Decision as Decision
 from dwf.core.parts import ErrorInfo as ErrorInfo

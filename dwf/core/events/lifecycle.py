@@ -39,10 +39,15 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
 
 
 class _Ended(Lifecycle, frozen=True, kw_only=True):
-    """`open` lists the commands that had no outcome yet; `notes` what else a reader should know."""
+    """`open` lists the commands that had no outcome yet; `notes` what else a reader should know.
+
+    `undone`, `not_undone`: what was taken back of what it did, and what was to be and was not, with the reason.
+    """
 
     open: list[int] = []
     notes: list[str] = []
+    undone: list[str] = []
+    not_undone: list[str] = []
 
 
 class WorkflowCompleted(_Ended, frozen=True, kw_only=True):

@@ -34,6 +34,8 @@ class ActivityScheduled(Opening, frozen=True, kw_only=True):
     """what follows an attempt whose end nobody saw: "" it is made again, "verify" a probe is asked, "ask" a person"""
     orphan: str = ""
     """what a killed dwf left running of it is ended (""), waited for ("wait"), or taken up as it goes on ("adopt")"""
+    part_of: int = 0
+    """the number of the command that it belongs to: an UndoRecorded that it carries out"""
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):

@@ -1,0 +1,40 @@
+"""Opening events of what holds several steps together: sagas with their undo ledger."""
+
+# ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
+
+from __future__ import annotations
+
+from dwf.core.events.openings import Opening
+from dwf.core.parts import NOTHING, Payload
+
+
+class UndoRecorded(Opening, frozen=True, kw_only=True):
+    """How a step can be taken back, recorded before that step begins. `of` names the step for people.
+
+    The rest is the call that takes it back, as ActivityScheduled would have it.
+    """
+
+    matched = ("name", "kind", "input")
+    of: str
+    name: str
+    kind: str
+    input: Payload = NOTHING
+    title: str = ""
+    timeout: int = 0
+    max_attempts: int = 0
+
+
+class UndoSettled(Opening, frozen=True, kw_only=True):
+    """Its step has ended. `due`: there is something to take back if it comes to that; else the entry is dropped."""
+
+    matched = ("undo", "due")
+    undo: int
+    due: bool = False
+
+
+class CompensationStarted(Opening, frozen=True, kw_only=True):
+    """A saga takes back what it has done: the entries `undos`, in that order. Their steps have `part_of` set."""
+
+    matched = ("undos",)
+    why: str
+    undos: list[int] = []

@@ -1,0 +1,62 @@
+"""What holds several steps together, as commands: sagas with their undo ledger."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from dwf.core.events import CompensationStarted, UndoRecorded, UndoSettled
+from dwf.core.futures import in_short
+from dwf.core.outcome import bug_of, only_failures
+from dwf.core.runtime import ActivityCall
+
+if TYPE_CHECKING:
+    from dwf.core.commands import Commands
+    from dwf.core.replay import Replay
+
+
+class Scopes:
+    """The part of the runtime that sagas ask. `undone`, `not_undone`: for the record of the end."""
+
+    def __init__(self, commands: Commands, replay: Replay) -> None:
+        self._commands, self._replay = commands, replay
+        self.undone: list[str] = []
+        self.not_undone: list[str] = []
+
+    def record_undo(self, call: ActivityCall, of: str) -> int:
+        """Write down how a step can be taken back, before it begins; the number of the entry."""
+        return self._commands.issue(
+            UndoRecorded(
+                command=self._commands.issued + 1,
+                of=in_short(of),
+                name=call.name,
+                kind=call.kind,
+                input=call.input,
+                title=call.title,
+                timeout=call.timeout_us,
+                max_attempts=call.retry.max_attempts or 0,
+            )
+        )
+
+    def settle_undo(self, number: int, due: bool) -> None:
+        """The step of that entry has ended; `due`: it would have to be taken back."""
+        self._commands.issue(UndoSettled(command=self._commands.issued + 1, undo=number, due=due))
+
+    def compensate(self, why: str, undos: Sequence[int]) -> None:
+        """From here on those entries are worked through, in that order."""
+        command = CompensationStarted(command=self._commands.issued + 1, why=in_short(why), undos=list(undos))
+        self._commands.issue(command)
+
+    def undo(self, number: int, call: ActivityCall) -> Future[Any]:
+        """Begin to take back an entry. A failure is always told: what was not undone must not pass for undone."""
+        return self._commands.activity(replace(call, part_of=number, instead=None))
+
+    def is_failure(self, error: BaseException) -> bool:
+        """Whether that is a failure or a cancellation. A bug is neither: it makes the activation void."""
+        if only_failures(error, self._replay):
+            return True
+        self._commands.voided(bug_of(error, self._commands.is_script))
+        return False
