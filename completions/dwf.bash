@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -44,7 +44,7 @@ _dwf_verb() {
     run) options='--id --input --tag --if-exists --code --live -m --reason'; first=files; rest=- ;;
     tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
     worker) options='--jobs'; first=-; rest=- ;;
-    list|ls) options='--open --workflow --status -n --limit'; first=-; rest=- ;;
+    list|ls) options='--open --workflow --status --archived -n --limit'; first=-; rest=- ;;
     count) options='--open --workflow --status'; first=-; rest=- ;;
     show|status) options='--exit-status -l --last'; first=runs; rest=- ;;
     history) options='-f --follow -n --limit -r --reverse --type --detailed -l --last'; first=runs; rest=- ;;
@@ -66,6 +66,7 @@ _dwf_verb() {
     stack) options='-l --last'; first=runs; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;
     init) options='--shared --group --catalogue --cron --systemd'; first=-; rest=- ;;
+    archive) options='--older-than --dry-run -m --reason -y --yes'; first=-; rest=- ;;
     adopt) options='-y --yes'; first=-; rest=- ;;
     audit) options='--since -l --last'; first=runs; rest=- ;;
     doctor) options='--fix --rebuild-index'; first=-; rest=- ;;
@@ -87,7 +88,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--at|--in|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--since) kind=- ;;
+    --id|--tag|--at|--in|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--older-than|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

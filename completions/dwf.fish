@@ -40,6 +40,7 @@ complete -c dwf -n __dwf_no_verb -f -a import -d 'take in a run from such a file
 complete -c dwf -n __dwf_no_verb -f -a stack -d 'where in the script each task of a run waits'
 complete -c dwf -n __dwf_no_verb -f -a verify -d 'check histories line by line: hashes, chain, order'
 complete -c dwf -n __dwf_no_verb -f -a init -d 'make a state directory knowingly; print what makes it tick'
+complete -c dwf -n __dwf_no_verb -f -a archive -d 'put closed runs out of the way; they can still be shown'
 complete -c dwf -n __dwf_no_verb -f -a adopt -d 'bind a state directory that was moved or restored to this machine'
 complete -c dwf -n __dwf_no_verb -f -a audit -d 'who did what, when and why, and who was refused'
 complete -c dwf -n __dwf_no_verb -f -a doctor -d 'find what is wrong, and say what to type'
@@ -90,6 +91,7 @@ complete -c dwf -n '__dwf_verb list ls' -f
 complete -c dwf -n '__dwf_verb list ls' -l open -d 'only runs that have not ended'
 complete -c dwf -n '__dwf_verb list ls' -l workflow -x -d 'only runs of this workflow'
 complete -c dwf -n '__dwf_verb list ls' -l status -x -a 'running waiting blocked completed failed cancelled terminated moved imported corrupt newer' -d 'only these: waiting, failed ...; may be repeated'
+complete -c dwf -n '__dwf_verb list ls' -l archived -d 'what dwf archive has put away; by month, newest first'
 complete -c dwf -n '__dwf_verb list ls' -s n -l limit -x -d 'at most so many, newest first; a table: 100 without it'
 complete -c dwf -n '__dwf_verb count' -f
 complete -c dwf -n '__dwf_verb count' -l open -d 'only runs that have not ended'
@@ -176,6 +178,11 @@ complete -c dwf -n '__dwf_verb init' -l group -x -d 'with --shared: who they are
 complete -c dwf -n '__dwf_verb init' -l catalogue -r -d 'with --shared: workflows that they may start'
 complete -c dwf -n '__dwf_verb init' -l cron -d 'print a line for crontab, and make nothing'
 complete -c dwf -n '__dwf_verb init' -l systemd -d 'print the units of a timer, and make nothing'
+complete -c dwf -n '__dwf_verb archive' -f
+complete -c dwf -n '__dwf_verb archive' -l older-than -x -d 'all that ended so long ago: 30d, 12h'
+complete -c dwf -n '__dwf_verb archive' -l dry-run -d 'say which, and change nothing'
+complete -c dwf -n '__dwf_verb archive' -s m -l reason -x -d 'why; recorded with your name'
+complete -c dwf -n '__dwf_verb archive' -s y -l yes -d 'do not ask'
 complete -c dwf -n '__dwf_verb adopt' -f
 complete -c dwf -n '__dwf_verb adopt' -s y -l yes -d 'do not ask'
 complete -c dwf -n '__dwf_verb audit' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'

@@ -161,6 +161,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf init --shared --group ops --catalogue /srv/dwf/workflows", "one user drives, a group answers")),
     ),
     Verb(
+        "archive", "Admin", "archiving", "put closed runs out of the way; they can still be shown",
+        (("dwf archive --older-than 30d --dry-run", "what ended a month ago and longer"),
+         ("dwf archive --older-than 90d -y", "for crontab: without a question; dwf help archiving")),
+    ),
+    Verb(
         "adopt", "Admin", "admin", "bind a state directory that was moved or restored to this machine",
         (("dwf adopt", "asks first: is it really used nowhere else?"),
          ("dwf adopt --home /srv/dwf --yes", "for a restore script, without the question")),

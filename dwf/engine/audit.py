@@ -1,7 +1,7 @@
 """The audit: who did what, when, to which run, why, and what became of it; in one order of time.
 
-What was done is in the histories, each act an event with who and why. What was refused is in the log of refusals, and
-what was posted and did not count is in the mailbox. Nothing in here decides anything.
+What was done is in the histories, each act an event with who and why. What was refused, and what was archived, is in
+a log of its own, and what was posted and did not count is in the mailbox. Nothing in here decides anything.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dwf.engine.arrivals import sender_of
 from dwf.engine.identity import login_of
 from dwf.engine.summary import who
 from dwf.errors import DwfError
+from dwf.store.archive import entries, months
 from dwf.store.auditlog import LONGEST_LINE, AuditLog
 from dwf.store.history import read_history
 from dwf.store.layout import run_of
@@ -28,6 +29,7 @@ from dwf.store.room import Store
 from dwf.store.survey import names_in
 
 SCHEMA = "dwf.refused/1"
+ARCHIVAL = "dwf.archived/1"
 DONE, POSTED, LATE, REFUSED = "done", "posted", "late", "refused"
 _MOST_MAIL = 1000
 _LONGEST_TEXT = 400
@@ -78,22 +80,57 @@ def line_of(refusal: Refusal) -> bytes:
     return _ascii(msgspec.json.encode(msgspec.structs.replace(refusal, **texts)))
 
 
+class Archival(msgspec.Struct, frozen=True, kw_only=True):
+    """Another line of it: runs that were archived. Their histories are closed, and hold no more."""
+
+    schema: str = ARCHIVAL
+    at: str
+    runs: list[str]
+    reason: str = ""
+    by: Identity
+
+
+def note_archival(store: Store, archival: Archival) -> None:
+    """Append to the log, in as many lines as the ids need. Raises NotPermitted, DiskError."""
+    part: list[str] = []
+    for run in archival.runs:
+        if sum(map(len, part)) + len(run) > LONGEST_LINE // 2:
+            _append(store, archival, part)
+            part = []
+        part.append(run)
+    _append(store, archival, part)
+
+
+def _append(store: Store, archival: Archival, runs: list[str]) -> None:
+    line = msgspec.json.encode(msgspec.structs.replace(archival, runs=runs, reason=_short(archival.reason)))
+    AuditLog(store.disk, store.layout).append(_ascii(line), unstamp(archival.at))
+
+
 def acts(store: Store, run: str | None = None, since_us: int = 0) -> list[Act]:
     """Everything, or what concerns one run, the oldest first."""
-    found = [*_recorded(store, run), *_refused(store, run), *_mail(store, run)]
+    found = [*_recorded(store, run), *_refused(store, run), *_archived(store, run), *_mail(store, run)]
     return sorted((act for act in found if act.at_us >= since_us), key=lambda act: (act.at_us, act.run, act.event))
 
 
 # -- histories --------------------------------------------------------------------------------------------------
 
 
+def _histories(store: Store, run: str | None) -> Iterator[tuple[str, int, str]]:
+    """Run, instance and path of what is asked for; of all runs, those in the archive come last."""
+    if run is not None:
+        for link in range(1, store.latest_link(run) + 1):
+            yield run, link, store.history(run, link)
+        return
+    for known in filter(None, map(run_of, names_in(store.layout.runs))):
+        yield (*known, store.layout.history_path(*known))
+    for month in months(store.layout):
+        yield from entries(store.layout, month)
+
+
 def _recorded(store: Store, run: str | None) -> Iterator[Act]:
-    for name in names_in(store.layout.runs):
-        known = run_of(name)
-        if known is None or run not in (None, known[0]):
-            continue
+    for of, link, path in _histories(store, run):
         try:
-            events = read_history(store.layout.history_path(*known)).events
+            events = read_history(path).events
         except DwfError:
             continue  # doctor and verify speak of what cannot be read
         for event in events:
@@ -101,7 +138,7 @@ def _recorded(store: Store, run: str | None) -> Iterator[Act]:
             act = getattr(event, "decided", None) or event
             by = getattr(act, "by", None)
             if isinstance(by, Identity):
-                yield _of_event(event, act, by, *known)
+                yield _of_event(event, act, by, of, link)
 
 
 def _of_event(event: ev.Event, act: object, by: Identity, run: str, link: int) -> Act:
@@ -138,7 +175,7 @@ _VERBS: dict[type[ev.Event], str] = {
 }
 
 
-# -- refusals ---------------------------------------------------------------------------------------------------
+# -- the log ---------------------------------------------------------------------------------------------------
 
 
 def _refused(store: Store, run: str | None) -> Iterator[Act]:
@@ -163,6 +200,18 @@ def refusals(store: Store) -> Iterator[tuple[Refusal, int]]:
             notes.add(said.note)
 
 
+def _archived(store: Store, run: str | None) -> Iterator[Act]:
+    for line in AuditLog(store.disk, store.layout).lines():
+        try:
+            said = msgspec.json.decode(line, type=Archival)
+            at_us = unstamp(said.at)
+        except (msgspec.MsgspecError, ValueError):
+            continue  # a refusal, or its writer was killed
+        for one in said.runs if said.schema == ARCHIVAL else ():
+            if run in (None, one):
+                yield Act(at_us, who(said.by), "archive", one, DONE, "", said.reason, by=said.by)
+
+
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
 
@@ -174,7 +223,7 @@ def _ascii(line: bytes) -> bytes:
     fields = json.loads(line)
     text = json.dumps(fields, ensure_ascii=True).encode("ascii")
     if len(text) > LONGEST_LINE:
-        for name in ("message", "reason", "run"):
+        for name in {"message", "reason", "run"} & set(fields):
             fields[name] = ascii(fields[name])[:_LONGEST_TEXT]
         text = json.dumps(fields, ensure_ascii=True).encode("ascii")
     return text

@@ -20,6 +20,7 @@ from dwf.engine.journal import Journal
 from dwf.engine.rights import forbidden
 from dwf.engine.summary import row_of
 from dwf.errors import HistoryCorrupt, NewerFormat
+from dwf.store.archive import archived
 from dwf.store.letters import Letter
 from dwf.store.room import Store
 from dwf.store.row import Row
@@ -133,11 +134,15 @@ def unreadable(store: Store, run: str, link: int, error: HistoryCorrupt | NewerF
 
 
 def missing(store: Store, run: str) -> Driven:
-    """There is no such run: mail for it is refused, and the index forgets it."""
+    """There is no such run, or it is archived: mail for it is refused, or came too late, and the index forgets it."""
     letters = store.mailbox.pending(run)
     if os.path.lexists(store.layout.history_path(run)):
         return Driven(Rest.BUSY)  # made in this moment, and told of something at once: the next look finds it
+    away = archived(store.layout, run)
     for letter in letters:
-        store.mailbox.refuse(letter.name, f"there is no run {run}", letter.uid)
+        if away is None:
+            store.mailbox.refuse(letter.name, f"there is no run {run}", letter.uid)
+        else:
+            store.mailbox.to_late(letter.name)
     store.index.forget(run)
     return Driven(Rest.MISSING)

@@ -18,6 +18,7 @@ from dwf.engine.runs import RunView, all_ids, load, refused_to
 from dwf.engine.stuck import why_stuck
 from dwf.engine.summary import Wait, addressees, row_of, waits
 from dwf.errors import DwfError
+from dwf.store.archive import entries, find, months
 from dwf.store.choice import EVERY, Choice
 from dwf.store.rebuild import glance
 from dwf.store.room import Store
@@ -100,6 +101,25 @@ def every(store: Store, choice: Choice = EVERY, progress: Progress | None = None
         page = store.index.rows(choice, limit=_PAGE, after=(page[-1].started_us, page[-1].run))
 
 
+def archived(store: Store, limit: int | None = None) -> Iterator[Summary]:
+    """Runs in the archive: by the month in which they ended, the newest first, and what was written last first."""
+    layout, left = store.layout, limit
+    for month in months(layout):
+        found = [entry for entry in entries(layout, month) if entry[1] == store.latest_link(entry[0])]
+        for run, link, path in sorted(found, key=lambda entry: _written(entry[2]), reverse=True)[:left]:
+            yield _summary(glance(run, link, path))
+        left = None if left is None else max(left - len(found), 0)
+        if left == 0:
+            return
+
+
+def _written(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
+
+
 def tally(store: Store, choice: Choice = EVERY, progress: Progress | None = None) -> Tally:
     """How many runs there are, of each workflow and status."""
     known = store.index.counts(choice)
@@ -111,7 +131,8 @@ def tally(store: Store, choice: Choice = EVERY, progress: Progress | None = None
         return Tally(dict(counted), sum(number for *_, number in store.index.counts(_DUE) or []))
     for row in due:
         counted -= _one(row, choice)
-        counted += _one(_read_anew(store, row), choice)
+        if not _is_away(store, row):
+            counted += _one(_read_anew(store, row), choice)
     return Tally(dict(counted))
 
 
@@ -121,6 +142,8 @@ def _one(row: Row, choice: Choice) -> Counter[tuple[str, str]]:
 
 def _looked_at(store: Store, rows: list[Row]) -> list[Summary]:
     few = sum(row.open for row in rows) <= _LOOKED_INTO
+    # Its archivist was killed before he could drop the row: it is told among the archived.
+    rows = [row for row in rows if row.due_at != DUE_NOW or not _is_away(store, row)]
     return [_summary(_read_anew(store, row) if _needs_look(store, row, few) else row) for row in rows]
 
 
@@ -133,6 +156,11 @@ def _needs_look(store: Store, row: Row, few: bool) -> bool:
     if row.due_at == DUE_NOW:
         return True
     return few and row.open and not _is_longer(store, row, _SHORT_BYTES)
+
+
+def _is_away(store: Store, row: Row) -> bool:
+    path = store.layout.history_path(row.run, row.link)
+    return not os.path.lexists(path) and find(store.layout, row.run, row.link) != path
 
 
 def _is_longer(store: Store, row: Row, size: int) -> bool:

@@ -7,7 +7,7 @@ any other bundle becomes a copy for inspection, by RunImported. The chain of has
 What cannot be prevented: one bundle taken up on two machines. Each history says then on which machine it was.
 """
 
-# ruff: noqa: PTH100, PTH113, PTH208
+# ruff: noqa: PTH100, PTH113
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from dwf.engine.summary import row_of, whereabouts
 from dwf.errors import BundleRefused, Busy, Conflict, NotAtRest, NotFound, NotPermitted, WrongState
 from dwf.store.bundle import Manifest, Sink, Survey, new_file, survey, surveyed_anew, write
 from dwf.store.history import History
-from dwf.store.layout import run_of
 from dwf.store.locks import RunLock
 from dwf.store.record import Chain
 from dwf.store.room import Store
@@ -88,7 +87,7 @@ def move(store: Store, run: str, path: str, by: Identity, reason: str = "", cloc
     check_run_id(run)
     with _locked(store, run), new_file(store.disk, path) as into:
         link = store.latest_link(run)
-        with History.open(store.disk, store.layout.history_path(run, link), clock()) as history:
+        with History.open(store.disk, store.history(run, link), clock()) as history:
             # Before the fence: what is lost or too large for a bundle must not strand the run.
             found = survey(store, run)
             if not isinstance(found.newest.state.ended, RunMoved):
@@ -203,7 +202,7 @@ def take_in(
 
 
 def _require_free(store: Store, run: str) -> None:
-    if any(of is not None and of[0] == run for of in map(run_of, os.listdir(store.layout.runs))):
+    if os.path.lexists(store.history(run, store.latest_link(run))):
         raise _in_use(run)
 
 

@@ -14,6 +14,7 @@ from dwf.core.messages import check_run_id
 from dwf.core.state import RunState, Status
 from dwf.engine.summary import who
 from dwf.errors import DwfError, HistoryCorrupt, NotFound, UsageError
+from dwf.store import archive
 from dwf.store.choice import Choice
 from dwf.store.history import read_history
 from dwf.store.layout import run_of
@@ -41,6 +42,12 @@ class RunView:
     torn_bytes: int
 
     @property
+    def month(self) -> str:
+        """In which month's directory of the archive it lies; "" if it is not archived."""
+        directory = self.path.rpartition("/")[0]
+        return "" if directory.endswith("/runs") else directory.rpartition("/")[2]
+
+    @property
     def status(self) -> Status:
         if self.problem is not None:
             return Status.CORRUPT if isinstance(self.problem, HistoryCorrupt) else Status.NEWER
@@ -51,7 +58,7 @@ class RunView:
 def resolve(store: Store, text: str) -> str:
     """A run id from an id or a unique prefix of one. Raises NotFound (4), UsageError (2) with the candidates."""
     check_run_id(text)
-    if os.path.exists(store.layout.history_path(text)):  # noqa: PTH110
+    if os.path.lexists(store.history(text)):
         return text
     fitting = _beginning_so(store, text)
     if len(fitting) == 1:
@@ -65,8 +72,11 @@ def resolve(store: Store, text: str) -> str:
 
 def _beginning_so(store: Store, text: str) -> list[str]:
     known = store.index.ids(text, _COMPARED)
-    # An index may lack what a maker is just about to tell it.
-    return known or [run for run in all_ids(store) if run.startswith(text)][:_COMPARED]
+    found = [run for run in all_ids(store) if run.startswith(text)] if known is None else known
+    if not found:
+        names = (entry for month in archive.months(store.layout) for entry in archive.entries(store.layout, month))
+        found = sorted({run for run, *_ in names if run.startswith(text)})
+    return found[:_COMPARED]
 
 
 def _no_run(store: Store, run: str) -> NotFound:
@@ -94,11 +104,13 @@ def load(store: Store, run: str) -> RunView:
     """The latest instance of a run. Raises NotFound."""
     check_run_id(run)
     link = store.latest_link(run)
-    path = store.layout.history_path(run, link)
+    path = store.history(run, link)
     try:
         reading = read_history(path)
     except NotFound:
-        raise _no_run(store, run) from None
+        if path == store.history(run, link):
+            raise _no_run(store, run) from None
+        return load(store, run)  # it went into the archive in this moment
     state, problem = None, reading.problem
     if reading.events and isinstance(reading.events[0], WorkflowStarted):
         try:

@@ -227,13 +227,14 @@ def row_of_new(event: WorkflowStarted, link: int, now_us: int) -> Row:
 def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> Started | int:
     """The answer for an id that is in use; or the number of the closed instance after which a new one may be made."""
     link = store.latest_link(event.run)
-    reading = believe_history(store.disk, store.layout.history_path(event.run, link))
+    path = store.history(event.run, link)
+    reading = believe_history(store.disk, path)
     if reading.problem is not None:
         if reading.problem.facts.get("kind") == "foreign":
             # The name is taken and the content is another run's: where A and a are one name, that is an id in use.
             raise Conflict(what=f"the id {event.run} is in use, by another run", hint="choose another --id")
         raise reading.problem
-    state = folded(reading.events, store.layout.history_path(event.run, link))
+    state = folded(reading.events, path)
     head = state.head
     if request.if_exists == "use":
         differs = _difference(head, event)

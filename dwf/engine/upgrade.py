@@ -56,7 +56,7 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
         holder = store.locks.holder(run)
         raise Busy(run=run, pid=holder.pid if holder else "?", hint="try again in a moment")
     with lock:
-        path = store.layout.history_path(run, store.latest_link(run))
+        path = store.history(run, store.latest_link(run))
         history = History.open(store.disk, path, wall_clock_us())
         try:
             state = folded(history.events, path)

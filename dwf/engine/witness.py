@@ -22,6 +22,7 @@ from dwf.core.duration import stamp
 from dwf.core.events import Event
 from dwf.core.messages import check_run_id
 from dwf.errors import DiskError, DwfError, NotFound, OperatorError, UsageError
+from dwf.store.archive import find
 from dwf.store.files import Disk, disk_error, open_to_read
 from dwf.store.heads import changed_since, hashes, head_of
 from dwf.store.layout import Layout
@@ -262,7 +263,7 @@ def _testimony(line: bytes) -> Testimony | None:
 def compare(layout: Layout, kept: Kept, run: str | None = None) -> Iterator[Finding]:
     """Every history that is not what the witness saw. That its chain holds is another question."""
     for (name, link), lengths in sorted(kept.of(run).items()):
-        path = layout.history_path(name, link)
+        path = find(layout, name, link)
         try:
             chain = hashes(path)
         except FileNotFoundError:

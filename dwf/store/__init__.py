@@ -13,6 +13,7 @@ Floors inside, from the ground; each imports only what stands before it:
     mounts     which file system a path lies on
     sharing    a directory that a group may post to: its marker and its modes
     layout     where things lie; where the state directory is; whether it may be used
+    archive    closed runs out of the way, and where a history lies
     record     one line of a history: its form, its hash, its chain
     verify     which damage it is; what stands there that should not
     mend       cutting off a torn tail, without losing a byte of it

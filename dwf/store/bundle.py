@@ -113,9 +113,10 @@ def survey(store: Store, run: str) -> Survey:
     check_run_id(run)
     layout, found = store.layout, Survey(run, {}, [])
     for link in range(1, store.latest_link(run) + 1):
-        member, walked = _history(layout.history_path(run, link), run, link)
+        path = store.history(run, link)
+        member, walked = _history(path, run, link)
         found.instances[link] = walked
-        found.sources.append((member, layout.history_path(run, link)))
+        found.sources.append((member, path))
     codes = {code for walked in found.instances.values() for code in walked.codes}
     for name in sorted(_files_of(store, codes, run)):
         found.sources.append(_looked_at(f"code/{name}", f"{layout.code}/{name}", name))
@@ -132,7 +133,7 @@ def survey(store: Store, run: str) -> Survey:
 def surveyed_anew(store: Store, found: Survey) -> Survey:
     """The same after its newest history has grown by something that refers to nothing."""
     link = max(found.instances)
-    path = store.layout.history_path(found.run, link)
+    path = store.history(found.run, link)
     member, walked = _history(path, found.run, link)
     sources = [(member, path) if there == path else (other, there) for other, there in found.sources]
     return Survey(found.run, {**found.instances, link: walked}, sources)

@@ -21,7 +21,8 @@ class Choice:
     """Runs for which all of this holds; all runs, if nothing is said.
 
     open_only: it has not ended. status: one of these words. prefix: of the run id. by: who started it.
-    needs: a person must act. due_now: a tick has to look at it, whatever the clock says.
+    closed_before_us: it has ended, before then. needs: a person must act. due_now: a tick has to look at it, whatever
+    the clock says.
     """
 
     open_only: bool = False
@@ -31,6 +32,7 @@ class Choice:
     by: str | None = None
     needs: bool = False
     due_now: bool = False
+    closed_before_us: int | None = None
 
     def fits(self, row: Row) -> bool:
         """Whether a row is meant."""
@@ -42,6 +44,7 @@ class Choice:
             and (self.by is None or row.by == self.by)
             and (row.needs or not self.needs)
             and (row.due_at == DUE_NOW or not self.due_now)
+            and (self.closed_before_us is None or (not row.open and row.updated_us < self.closed_before_us))
         )
 
     def clause(self, *more: tuple[str, tuple[object, ...]]) -> tuple[str, tuple[object, ...]]:
@@ -54,6 +57,8 @@ class Choice:
             found.append(("by = ?", (self.by,)))
         if self.needs:
             found.append(("needs", ()))
+        if self.closed_before_us is not None:
+            found.append(("NOT open AND updated_us < ?", (self.closed_before_us,)))
         if self.due_now:
             found.append(("due_at = ?", (DUE_NOW,)))
         return _where(found)
@@ -73,14 +78,16 @@ class Choice:
         return found
 
     def _words(self) -> list[str] | None:
-        if not self.status and not self.open_only and self.workflow is None:
+        closed_only = self.closed_before_us is not None
+        if not self.status and not self.open_only and not closed_only and self.workflow is None:
             return None
         from dwf.core.state import Status
 
         closed = {status.value for status in Status if status.closed}
         words = self.status or [status.value for status in Status]
+        refused = closed if self.open_only else set()
         # SQLite has no plan for IN () by an index that it is told to use.
-        return sorted(word for word in words if not self.open_only or word not in closed) or [""]
+        return sorted(w for w in words if w not in refused and (w in closed or not closed_only)) or [""]
 
 
 def _where(conditions: list[tuple[str, tuple[object, ...]]]) -> tuple[str, tuple[object, ...]]:

@@ -117,8 +117,8 @@ class Together:
         # Whoever sees the first history must be able to rely on finding the other intents.
         self._disk.fsync_dir(self._layout.intents)
         first, *others = (self._intents[link] for link in sorted(self._intents))
-        if not first.link():
-            raise _conflict(self._disk, first)
+        if (taken := _linked(self._disk, self._layout, first)) is not None:
+            raise taken
         if others:
             # Names survive a power cut in any order, and without the first the others are not to be finished.
             self._disk.fsync_dir(self._layout.runs)
@@ -247,10 +247,12 @@ def _create_batch(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wan
             stack.callback(intent.give_up)
             intents.append(intent)
             intent.write((lines,))
-            answers.append(None if intent.link() else _conflict(disk, intent))
+            answers.append(_linked(disk, layout, intent))
         disk.fsync_dir(layout.runs)
         pairs = zip(wanted, answers, strict=True)
-        index.insert_new(*(row if made is None else _due(row.run, row.link) for (row, _), made in pairs))
+        rows = ((row, _due(row.run, row.link), made) for (row, _), made in pairs)
+        # What is archived has no row, and needs none.
+        index.insert_new(*(row if made is None else due for row, due, made in rows if not _is_away(layout, made)))
         for intent in intents:
             intent.remove()
     return answers
@@ -303,21 +305,37 @@ def _nonce_of(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]
 
 
-def _conflict(disk: Disk, intent: _Intent) -> Conflict:
+def _linked(disk: Disk, layout: Layout, intent: _Intent) -> Conflict | None:
+    """Give a run its name; or that the name is taken, also by one in the archive."""
+    from dwf.store.archive import archived
+
+    run, link = intent.run
+    # The next instance is made under the lock, and after what is in the archive.
+    away = archived(layout, run) if link == 1 else None
+    if away is None and intent.link():
+        return None
+    return _conflict(disk, intent, away or intent.target)
+
+
+def _is_away(layout: Layout, taken: Conflict | None) -> bool:
+    return taken is not None and str(taken.facts["path"]).startswith(f"{layout.archive}/")
+
+
+def _conflict(disk: Disk, intent: _Intent, path: str) -> Conflict:
     """That the name is taken, after what has it is on disk (its directory is synced with the batch)."""
     from dwf.errors import Conflict
 
     try:
-        fd = disk.open_regular(intent.target)
+        fd = disk.open_regular(path)
     except FileNotFoundError as error:  # deleted in this moment; trying again will succeed
-        raise disk_error("open", intent.target, error) from error
+        raise disk_error("open", path, error) from error
     try:
-        disk.fsync(fd, intent.target)
+        disk.fsync(fd, path)
     finally:
         os.close(fd)
     run, link = intent.run
     which = f" (instance {link})" if link > 1 else ""
-    return Conflict(what=f"the run id {run} is in use{which}", run=run, link=link, path=intent.target)
+    return Conflict(what=f"the run id {run} is in use{which}", run=run, link=link, path=path)
 
 
 def _due(run: str, link: int) -> Row:

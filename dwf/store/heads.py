@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 
 from dwf.store import record
+from dwf.store.archive import find
 from dwf.store.files import open_to_read, read_all
 from dwf.store.layout import Layout, run_of
 
@@ -32,7 +33,7 @@ class Head:
 
 def head_of(layout: Layout, run: str, link: int) -> Head | None:
     """The last whole record of a history; None if there is none to be read. Raises NotPermitted, DiskError."""
-    path = layout.history_path(run, link)
+    path = find(layout, run, link)
     try:
         fd = open_to_read(path)
     except FileNotFoundError:

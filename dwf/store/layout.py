@@ -7,6 +7,7 @@ in here knows what is in the files.
     runs/.tmp/                               intents of creation
     mail/{tmp,new,late,bad}                  what anybody may post
     locks/                                   files that exist only while they are held
+    archive/<year>-<month>/                  closed runs, out of the way; made when it is first needed
     out/<id>/  blobs/  code/                 captured output, large payloads, stored scripts
     index.sqlite                             derived; may be deleted at any time
     audit.jsonl, audit.<time>.jsonl          commands that were refused
@@ -51,8 +52,8 @@ class Layout:
     """The paths of one state directory, as text. Building it touches nothing."""
 
     __slots__ = (
-        "audit", "blobs", "code", "home", "index", "intents", "locks", "machine", "mail", "mail_bad", "mail_late",
-        "mail_new", "mail_tmp", "out", "policy", "runs", "shared", "sharing",
+        "archive", "audit", "blobs", "code", "home", "index", "intents", "locks", "machine", "mail", "mail_bad",
+        "mail_late", "mail_new", "mail_tmp", "out", "policy", "runs", "shared", "sharing",
     )  # fmt: skip
 
     def __init__(self, home: str | os.PathLike[str]) -> None:
@@ -64,6 +65,7 @@ class Layout:
         self.mail_new: str = f"{self.mail}/new"
         self.mail_late: str = f"{self.mail}/late"
         self.mail_bad: str = f"{self.mail}/bad"
+        self.archive: str = f"{self.home}/archive"
         self.locks: str = f"{self.home}/locks"
         self.out: str = f"{self.home}/out"
         self.blobs: str = f"{self.home}/blobs"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from dwf.store import archive
 from dwf.store.blobs import Blobs
 from dwf.store.code import CodeStore
 from dwf.store.files import Disk
@@ -62,7 +61,8 @@ class Store:
 
     def latest_link(self, run: str) -> int:
         """The number of the newest instance of a workflow id, 1 if there is none yet."""
-        link = 1
-        while os.path.exists(self.layout.history_path(run, link + 1)):  # noqa: PTH110
-            link += 1
-        return link
+        return archive.latest(self.layout, run)
+
+    def history(self, run: str, link: int = 1) -> str:
+        """The path of a history for a reader: where it lies, in runs/ or in the archive."""
+        return archive.find(self.layout, run, link)

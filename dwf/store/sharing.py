@@ -67,6 +67,8 @@ def directory_mode(layout: Layout, path: str) -> int:
         return _HIDDEN
     if path in (layout.runs, layout.mail, layout.mail_late, layout.mail_bad):
         return _LOOK
+    if path == layout.archive or path.startswith(f"{layout.archive}/"):
+        return _LOOK
     return _HOME if path == layout.home else DIR_MODE
 
 

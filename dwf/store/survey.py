@@ -74,6 +74,7 @@ def for_group(layout: Layout, path: str, is_directory: bool) -> int:
     if is_directory:
         return directory_mode(layout, path) & FOR_OTHERS
     of_group = path in (layout.shared, layout.policy, layout.machine) or os.path.dirname(path) == layout.runs
+    of_group = of_group or path.startswith(f"{layout.archive}/")
     return READABLE & FOR_OTHERS if of_group else 0
 
 

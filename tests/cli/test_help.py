@@ -18,6 +18,7 @@ from tests.cli.terminal import Terminal
 TOPICS = [
     "activities",
     "approvals",
+    "archiving",
     "auditing",
     "cleanup",
     "cron",

@@ -43,7 +43,7 @@ class Posted:
 class Facts:
     """All that the screen is made of. `state` is None if line 1 cannot be read. `driving`: a tick is at work now.
 
-    warnings: what the script, or dwf about it, has warned of in the log.
+    warnings: what the script, or dwf about it, has warned of in the log. month: in which it ended, if it is archived.
     """
 
     run: str
@@ -59,6 +59,7 @@ class Facts:
     last_tick_us: int | None = None
     driving: bool = False
     warnings: Sequence[str] = ()
+    month: str = ""
 
 
 class RunPage:
@@ -110,6 +111,8 @@ class RunPage:
             yield from self._undos(state)
         if state.ended is not None:
             yield from self._end(state)
+            if self._facts.month:
+                yield from self._item("archived", [f"in archive/{self._facts.month}; dwf list --archived"])
             yield from self._unconsumed(state, "never taken by the script")
             return
         if state.cancel is not None:

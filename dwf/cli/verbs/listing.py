@@ -30,6 +30,9 @@ def list_(
     open_: OpenOption = False,
     workflow: WorkflowOption = None,
     status: StatusOption = None,
+    archived: Annotated[
+        bool, Option("--archived", help="what dwf archive has put away; by month, newest first")
+    ] = False,
     limit: Annotated[
         int | None,
         Option("-n", "--limit", metavar="N", min=1, help="at most so many, newest first; a table: 100 without it"),
@@ -43,6 +46,11 @@ def list_(
     session = session_of(context)
     choice = _choice(open_, workflow, status)
     store = session.store_to_read()
+    if archived:
+        if choice != EVERY:
+            what = "--archived goes with none of --open, --workflow, --status"
+            raise UsageError(what=what, hint="dwf list --archived")
+        return _print_archived(session, store, limit)
     if session.output in ("name", "jsonl") and limit is None:
         return _print_all(session, store, choice)
     is_table = session.output in ("table", "wide")
@@ -113,6 +121,20 @@ def _statuses(words: list[str]) -> tuple[str, ...]:
                 hint=f"did you mean {meant}?" if meant else f"one of {', '.join(known)}",
             )
     return tuple(dict.fromkeys(words))
+
+
+def _print_archived(session: Session, store: Store | None, limit: int | None) -> int:
+    from dwf.engine.lists import archived
+
+    is_table = session.output in ("table", "wide")
+    wanted = (limit or _SHOWN) + 1 if is_table else limit
+    found = [] if store is None else list(archived(store, wanted))
+    _print_list(session, found[: limit or _SHOWN] if is_table else found)
+    if not found and not session.is_json:
+        session.screen.say("nothing is archived; put closed runs away with: dwf archive --older-than 30d")
+    if is_table and len(found) > (limit or _SHOWN):
+        session.screen.say("and more: -n N shows N, -o name all")
+    return Exit.OK
 
 
 def _print_all(session: Session, store: Store | None, choice: Choice) -> int:

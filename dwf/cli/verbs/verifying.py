@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
@@ -37,22 +38,27 @@ def verify(
     --witness: then a history is found that was rewritten as a whole, shortened, or removed.
     """
     from dwf.cli.counting import Counting
+    from dwf.engine.verifying import examined
+    from dwf.store.verify import Finding
 
     session = session_of(context)
     # Before the histories: they only grow, so what was kept by now is in them.
     kept = None if witness is None else _kept(session, witness)
-    paths, findings = _histories(session, run, kept)
-    counting = Counting(session, "checked")
-    for number, path in enumerate(paths):
-        counting(number, len(paths))
-        findings += _findings(path)
-    counting(len(paths), len(paths))
+    paths, number = _histories(session, run, kept)
+    counting, checked, findings = Counting(session, "checked"), 0, list[Finding]()
+    for some, found in examined(paths):
+        checked += some
+        findings += found
+        counting(min(checked, number - 1), number)
+    counting(number, number)
+    findings.sort(key=lambda finding: (finding.path, finding.line))
     if kept is not None:
         findings += _against(session, kept, run)
     bad = [finding for finding in findings if finding.kind != _HARMLESS]
-    _print_findings(session, findings, len(paths), kept)
+    _print_findings(session, findings, checked, kept)
     if bad:
-        raise Damaged({finding.path for finding in bad}, len({*paths, *(f.path for f in bad)}), bad[0].path)
+        gone = {finding.path for finding in bad if not os.path.lexists(finding.path)}
+        raise Damaged({finding.path for finding in bad}, checked + len(gone), bad[0].path)
     return Exit.OK
 
 
@@ -85,36 +91,22 @@ def _kept(session: Session, witness: str) -> Kept:
     return parse_kept(sys.stdin.buffer)
 
 
-def _histories(session: Session, run: str | None, kept: Kept | None) -> tuple[list[str], list[Finding]]:
-    """The files to check; and what bears the suffix of a history and a name that none can have, for all runs only."""
-    from dwf.store.layout import HISTORY_SUFFIX, run_of
-    from dwf.store.verify import Finding
+def _histories(session: Session, run: str | None, kept: Kept | None) -> tuple[Iterable[str], int]:
+    """The files to check, and how many they are: those of one run, or all, also in the archive."""
+    from dwf.engine.verifying import all_paths, paths_of
 
-    wanted: str | None
-    if run is not None and kept is not None and kept.of(run):
+    if run is None:
+        store = session.store_to_read()
+        if store is None:
+            return [], 0
+        return all_paths(store.layout), sum(1 for _ in all_paths(store.layout))
+    if kept is not None and kept.of(run):
         store, wanted = session.store_to_read(), run  # its history may be gone: that is what is asked
     else:
-        store = session.store_to_read() if run is None else session.existing_store(run)
-        wanted = None if run is None or store is None else pick(session, store, run)
-    if store is None:
-        return [], []
-    try:
-        names = sorted(os.listdir(store.layout.runs))  # noqa: PTH208
-    except FileNotFoundError:
-        return [], []
-    found = [(run_of(name), f"{store.layout.runs}/{name}") for name in names if name.endswith(HISTORY_SUFFIX)]
-    odd = [Finding(path, 0, 0, "foreign", "no run can have this name") for of, path in found if of is None and not run]
-    return [path for of, path in found if of is not None and wanted in (None, of[0])], odd
-
-
-def _findings(path: str) -> list[Finding]:
-    from dwf.store.history import verify_history
-    from dwf.store.verify import Finding
-
-    try:
-        return verify_history(path)
-    except DwfError as error:
-        return [Finding(path, 0, 0, "unreadable", error.message)]
+        store = session.existing_store(run)
+        wanted = pick(session, store, run)
+    paths = [] if store is None else paths_of(store.layout, wanted)
+    return paths, len(paths)
 
 
 def _against(session: Session, kept: Kept, run: str | None) -> list[Finding]:

@@ -79,6 +79,7 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         last_tick_us=store.index.last_tick_us(),
         driving=someone_drives(store),
         warnings=_warnings(store, view.run, view.link) if is_open else (),
+        month=view.month,
     )
     return view, facts
 
