@@ -93,6 +93,7 @@ def test_a_moved_run_goes_on_where_it_was_with_the_same_idempotency_keys(here: H
 
 
 def test_the_run_is_closed_where_it_was(here: House, there: House) -> None:
+    """Fails when a run that was moved away is open where it was."""
     here.go(STORY)
     move(here)
 
@@ -356,7 +357,8 @@ def test_a_move_killed_at_any_call_can_be_typed_again(tmp_path: Path, after: boo
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_an_import_killed_at_any_call_is_whole_or_not_there(tmp_path: Path, after: bool) -> None:
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.long)], ids=["some", "all"])
+def test_an_import_killed_at_any_call_is_whole_or_not_there(tmp_path: Path, after: bool, step: int) -> None:
     here = placed(tmp_path, "here")
     script = here.script(STORY)
     here.start(here.script('@dwf.workflow\nasync def story():\n    print("hello")\n', "one.py"))
@@ -364,34 +366,38 @@ def test_an_import_killed_at_any_call_is_whole_or_not_there(tmp_path: Path, afte
     here.start(script, json_input={"text": "x" * 300_000}, if_exists="new")
     here.tick()
     move(here)
-    number, done, fates = 0, False, set()
-    while not done:
-        number += 1
-        there = placed(tmp_path, f"{number}")
-        there.store.index.rebuild()
-        there.store.index.close()
-        disk = FaultyDisk()
-        disk.crash_at(number, after=after)
-        there.reopen(disk)
-        try:
-            take(there, resume=True)
-            done = True
-        except Crash:
-            pass
-        there.store.index.close()
-        there.reopen()
-        there.tick()
-        try:
-            take(there, resume=True)
-            fates.add("not there")
-        except Conflict:
-            fates.add("whole")
-        there.tick()
-        there.check()
-        assert there.store.latest_link("r1") == 2 and there.kinds().count("RunAdopted") == 1
-        assert there.status() is Status.WAITING and "hello" in there.log()
-        there.store.index.close()
-    assert fates == {"whole", "not there"} and number > 20
+    place = placed(tmp_path, "undisturbed")
+    place.store.index.rebuild()
+    place.reopen(whole := FaultyDisk())
+    take(place, resume=True)
+    assert len(whole.calls) > 20
+    fates = {killed_import(placed(tmp_path, f"{n}"), n, after) for n in range(1, len(whole.calls) + 1, step)}
+    assert fates == {"whole", "not there"}
+
+
+def killed_import(there: House, number: int, after: bool) -> str:
+    """An import that dies at that call, then a tick, then the same import: what was there before that."""
+    there.store.index.rebuild()
+    there.store.index.close()
+    disk = FaultyDisk()
+    disk.crash_at(number, after=after)
+    there.reopen(disk)
+    with pytest.raises(Crash):
+        take(there, resume=True)
+    there.store.index.close()
+    there.reopen()
+    there.tick()
+    try:
+        take(there, resume=True)
+        fate = "not there"
+    except Conflict:
+        fate = "whole"
+    there.tick()
+    there.check()
+    assert there.store.latest_link("r1") == 2 and there.kinds().count("RunAdopted") == 1
+    assert there.status() is Status.WAITING and "hello" in there.log()
+    there.store.index.close()
+    return fate
 
 
 @pytest.mark.parametrize("operation", ["create", "write", "fsync", "link"])
