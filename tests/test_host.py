@@ -22,6 +22,7 @@ def test_a_pid_that_was_used_again_is_another_process() -> None:
 
 
 def test_a_process_of_an_earlier_boot_is_dead_whatever_its_pid() -> None:
+    """Fails when it is not asked of which boot a pid is."""
     me = host.this_process()
     assert not host.same_process_alive(me.pid, me.start, "an earlier boot")
     assert not host.same_process_alive(me.pid, me.start, "")

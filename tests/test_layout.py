@@ -77,7 +77,10 @@ def test_what_is_promised_is_this_and_it_is_there() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_nothing_stored_is_ever_run(path: Path) -> None:
-    """Pickle, eval and their like turn data into code. Only a verified script is executed, in one room."""
+    """Pickle, eval and their like turn data into code. Only a verified script is executed, in one room.
+
+    Fails when a module imports pickle.
+    """
     is_scripts = path.is_relative_to(ROOT / "dwf" / "scripts")
     for node in nodes(path):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -86,6 +89,37 @@ def test_nothing_stored_is_ever_run(path: Path) -> None:
     for line, name in calls(path):
         assert name not in ("eval", "builtins.eval", "pickle.loads", "marshal.loads", "yaml.load"), line
         assert is_scripts or name not in ("exec", "builtins.exec"), f"line {line}: {name}"
+
+
+def imported(path: Path) -> Iterator[str]:
+    """What a module imports, wherever in it: `a.b`, and `a.b.c` for `from a.b import c`."""
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_nothing_is_loaded_because_it_is_installed(path: Path) -> None:
+    """Plug-ins that come with whatever is installed would run as whoever drives the runs.
+
+    Fails when a module asks what is installed.
+    """
+    assert not {name.partition(".")[0] for name in imported(path)} & {"pkg_resources", "pkgutil", "stevedore"}
+    assert not [name for name in imported(path) if name.startswith("importlib.metadata")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_nothing_is_written_where_everybody_can_write(path: Path) -> None:
+    """What is being written lies beside what it becomes; /tmp is for nobody.
+
+    Fails when a module makes temporary files.
+    """
+    assert "tempfile" not in set(imported(path))
+    strings = [node.value for node in nodes(path) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert not [text for text in strings if text.startswith(("/tmp/", "/var/tmp/", "/dev/shm/"))]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)

@@ -34,6 +34,7 @@ def test_output_through_another_process_is_waited_for_briefly(attempt: Make) -> 
 
 
 def test_a_background_process_that_prints_for_ever_does_not_hold_the_step(attempt: Make, tmp_path: Path) -> None:
+    """Fails when a step is over only when nobody holds its output any more."""
     began = time.monotonic()
     outcome = sh(attempt(), 'yes & echo $! >"$1"', str(tmp_path / "pid"))
     assert (outcome.kind, time.monotonic() - began < 2) == (Kind.COMPLETED, True)

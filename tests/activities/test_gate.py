@@ -16,6 +16,7 @@ from .steps import Make, finished, message_of, result_of
 
 
 def test_nothing_of_the_step_runs_before_go(attempt: Make, tmp_path: Path) -> None:
+    """Fails when the command does not wait at its gate."""
     mark = tmp_path / "mark"
     performance = prepare_shell(ShellSpec(argv=("touch", str(mark))), attempt())
     assert is_alive(performance.process.pid)
@@ -69,6 +70,7 @@ def test_a_step_cancelled_before_go_never_runs(attempt: Make, tmp_path: Path) ->
 
 
 def test_the_step_does_not_run_if_dwf_is_killed_before_go(engine: Any, tmp_path: Path) -> None:
+    """Fails when a gate that was never opened counts as open."""
     mark = tmp_path / "mark"
     pid, _, _ = engine('touch "$1"', "wait", str(mark))
     assert soon(lambda: not is_alive(pid))

@@ -65,6 +65,7 @@ def test_an_orphan_may_tidy_up_within_the_grace(engine: Killed, tmp_path: Path) 
 
 @pytest.mark.parametrize("changed", ["start", "boot"])
 def test_another_process_with_the_same_pid_is_never_touched(stranger: Any, changed: str) -> None:
+    """Fails when the start time is not compared."""
     start, boot = host.start_time(stranger.pid) or 0, host.boot_id()
     if changed == "start":
         assert end_orphan(stranger.pid, start - 1, boot, GRACE)
@@ -115,6 +116,7 @@ def test_without_its_leader_a_process_is_known_by_the_key_it_carries(
 
 
 def test_a_signal_goes_to_the_process_that_was_seen_and_not_to_its_number(stranger: Any) -> None:
+    """Fails when a signal goes to a number."""
     seen = row(stranger.pid)
     assert seen is not None
     send(seen._replace(start=seen.start - 1), signal.SIGKILL)

@@ -64,6 +64,7 @@ def test_any_bytes_become_text_that_can_be_written(data) -> None:
 
 
 def test_a_hundred_megabytes_need_little_memory(tmp_path: Path) -> None:
+    """Fails when all output is kept in memory."""
     stream = Stream(str(tmp_path / "1.out"))
     chunk = os.urandom(65536)
     tracemalloc.start()

@@ -39,6 +39,7 @@ def test_arguments_arrive_as_they_are(attempt: Make) -> None:
 
 
 def test_a_script_finds_its_arguments_and_no_text_of_them(attempt: Make) -> None:
+    """Fails when arguments are formatted into the script."""
     assert result_of(sh(attempt(), 'printf %s "$2$1"', "'; exit 9 #", "$(id)"))["out"] == "$(id)'; exit 9 #"
 
 
@@ -155,6 +156,7 @@ def test_a_hundred_megabytes_of_output_need_little_memory(attempt: Make, tmp_pat
 
 
 def test_the_environment_is_clean_and_names_the_step(attempt: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when the environment is handed on."""
     for name in ("LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "PYTHONPATH", "PYTHONSTARTUP", "IFS", "SECRET"):
         monkeypatch.setenv(name, "/dev/null")
     monkeypatch.setenv("LANG", "C.UTF-8")

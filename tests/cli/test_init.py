@@ -94,6 +94,7 @@ def test_a_catalogue_that_others_can_write_is_refused_with_what_to_type(dwf: Ter
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is behind sudo")
 def test_under_sudo_the_callers_directory_is_not_roots(dwf: Terminal) -> None:
+    """Fails when root takes the directory from the caller's environment."""
     run = dwf.started("quick")
     os.chown(dwf.home, 61009, 61009)
     said = dwf("list", SUDO_UID="61009")

@@ -19,6 +19,7 @@ def harmless(text: str) -> bool:
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_nothing_that_is_shown_can_move_a_cursor(text: str) -> None:
+    """Fails when control characters are shown as they are."""
     assert harmless(shown(text))
     assert harmless(one_line(text))
     assert harmless(block(text).replace("\n", "").replace("\t", ""))

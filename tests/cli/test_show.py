@@ -173,6 +173,7 @@ def test_a_damaged_run_says_where_and_what_to_type() -> None:
 
 
 def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
+    """Fails when text is shown as it is."""
     nasty = "a\x1b]52;c;aGk=\x07b\r\u202ec"
     events = history(
         started(reason=nasty, tags={nasty: nasty}, by=ev.Identity(uid=1, login=nasty, ssh_client=nasty)),

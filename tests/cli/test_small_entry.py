@@ -139,6 +139,7 @@ def idle(dwf: Terminal) -> Path:
 
 
 def test_an_idle_tick_imports_nothing_that_costs(idle: Path) -> None:
+    """Fails when an idle tick imports filelock."""
     end, modules = imported(idle, "tick")
     assert end == "exit 0"
     assert not HEAVY & modules

@@ -254,6 +254,7 @@ def test_a_run_id_as_people_choose_them(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "-x", ".x", "a/b", "a\0b", "a b", "a~2", "ä", "a\n", "x" * 129])
 def test_what_is_no_run_id_is_refused_before_a_path_is_made_of_it(name: str) -> None:
+    """Fails when an id may hold the mark that tells instances apart. Fails when an id may be anything."""
     with pytest.raises(UsageError):
         check_run_id(name)
 

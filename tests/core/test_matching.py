@@ -44,7 +44,10 @@ def diverges(main: Callable[..., Any], events: list[ev.Event]) -> Nondeterminism
 
 
 def test_another_argument_is_another_command() -> None:
-    """Else the result recorded for db-1 would be handed to a call for db-2 without a word."""
+    """Else the result recorded for db-1 would be handed to a call for db-2 without a word.
+
+    Fails when arguments are not compared.
+    """
 
     async def changed() -> None:
         await act("drain", "db-2")

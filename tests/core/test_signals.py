@@ -19,6 +19,8 @@ from tests.core.driver import BEGIN_US, Fake, act, blocked, replayed
 
 
 def test_a_signal_that_came_before_anybody_waited_is_kept() -> None:
+    """Fails when a signal that nobody waits for is dropped."""
+
     async def main() -> Any:
         await act("a")
         return [await dwf.wait_signal("go"), await dwf.wait_signal("go")]
@@ -63,6 +65,8 @@ def test_to_wait_no_time_only_looks() -> None:
 
 
 def test_a_timeout_that_was_recorded_stays_one_although_the_signal_has_come_meanwhile() -> None:
+    """Fails when a replay is given the signals first."""
+
     async def main() -> Any:
         try:
             await dwf.wait_signal("go", timeout="1h")

@@ -219,6 +219,8 @@ def test_a_fan_out_of_thousands_costs_no_more_for_each() -> None:
 
 
 def test_sets_of_tasks_and_futures_have_the_order_in_which_they_were_made() -> None:
+    """Fails when the order of a set of tasks hangs on where they lie in memory."""
+
     async def main() -> Any:
         loop = asyncio.get_running_loop()
         futures = [loop.create_future() for _ in range(5)]

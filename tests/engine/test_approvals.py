@@ -105,7 +105,28 @@ def test_a_yes_before_the_deadline_counts_although_the_tick_comes_after_it(asks:
     assert house.late() == []
 
 
+def test_a_yes_before_the_deadline_counts_also_where_the_run_goes_on_after_a_no(house: House) -> None:
+    """Fails when mail counts from when it was found."""
+    house.go("""
+        @dwf.workflow
+        async def main():
+            try:
+                await dwf.approve("Go?", timeout="1h")
+                said = "yes"
+            except dwf.ApprovalRejected:
+                said = "no"
+            return [said, await dwf.wait_signal("end")]
+        """)
+    house.answer(True)
+    house.clock.advance("61m")
+    house.tick()
+    house.signal("end")
+    house.tick()
+    assert house.result()[0] == "yes"
+
+
 def test_a_yes_after_the_deadline_does_not_count_although_no_tick_ran_since(house: House) -> None:
+    """Fails when mail goes before whatever else is ready."""
     house.clock.back("2h")
     house.go(ASKS)
     house.clock.advance("2h")
@@ -150,6 +171,7 @@ def test_an_answer_at_once_is_not_taken_for_older_than_its_question(asks: Callab
 
 
 def test_an_answer_older_than_its_question_does_not_count(house: House) -> None:
+    """Fails when an answer may be older than its question."""
     house.clock.advance("1h")
     house.go(ASKS)
     drop(house)
@@ -216,6 +238,7 @@ def test_twice_is_refused_while_the_first_answer_waits(asks: Callable[..., House
 
 
 def test_nothing_is_asked_yet(house: House) -> None:
+    """Fails when an answer is posted although nothing is asked."""
     house.start(house.script(ASKS))
     with pytest.raises(WrongState, match="asks nothing"):
         house.answer(True)
@@ -248,6 +271,7 @@ def test_an_answer_to_the_instance_before_does_not_answer_this_one(asks: Callabl
 
 
 def test_an_answer_to_another_question_does_not_count(asks: Callable[..., House]) -> None:
+    """Fails when it is not asked what question was shown."""
     house = asks()
     drop(house, fingerprint="0" * 32)
     house.tick()
@@ -255,6 +279,7 @@ def test_an_answer_to_another_question_does_not_count(asks: Callable[..., House]
 
 
 def test_an_answer_can_be_bound_to_what_was_shown(asks: Callable[..., House]) -> None:
+    """Fails when a yes is not bound to what was shown."""
     house = asks()
     with pytest.raises(WrongState, match="another"):
         house.answer(True, if_hash="abc")
@@ -282,6 +307,7 @@ def test_several_questions_are_told_apart_by_number_or_words(house: House) -> No
 
 
 def test_a_question_that_one_user_can_never_answer_is_refused_before_it_is_asked(asks: Callable[..., House]) -> None:
+    """Fails when two people are asked for where there is one."""
     house = asks(need=2)
     assert house.kinds() == ["WorkflowStarted", "RunBlocked"]
     assert "one person" in house.the(ev.RunBlocked).message

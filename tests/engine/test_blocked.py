@@ -36,6 +36,7 @@ def mended(house: House, then: str = "") -> str:
 
 
 def test_a_bug_blocks_the_run_and_is_recorded_once(house: House) -> None:
+    """Fails when each tick records the block anew."""
     report = house.go(WAITS.format(then="{}['k']"))
     house.signal("go", 7)
     report = house.tick()
@@ -60,6 +61,7 @@ def test_a_blocked_run_waits_for_nothing_by_itself(house: House) -> None:
 
 
 def test_mended_code_takes_up_where_it_stopped(house: House) -> None:
+    """Fails when it is not recorded that a run goes on."""
     house.go(WAITS.format(then="{}['k']"))
     house.signal("go", 7)
     house.tick()
@@ -344,6 +346,7 @@ def damage(house: House, run: str, old: bytes, new: bytes) -> None:
 
 
 def test_a_corrupt_history_stops_only_its_own_run_and_is_told_once(house: House) -> None:
+    """Fails when damage is an error of the tick."""
     script = house.script(WAITS.format(then="pass"))
     for run in ("bad", "good"):
         house.start(script, run)

@@ -56,6 +56,7 @@ def test_a_pinned_run_goes_on_when_its_file_is_gone(house: House) -> None:
 
 
 def test_stored_code_that_was_changed_is_not_run(house: House) -> None:
+    """Fails when stored bytes are not compared with their hash."""
     house.start(write(house, "drain", 1))
     stored = next(p for p in Path(house.store.layout.code).rglob("*") if p.is_file() and b"VERSION" in p.read_bytes())
     stored.chmod(0o600)

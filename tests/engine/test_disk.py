@@ -14,6 +14,7 @@ from tests.faults import FaultyDisk
 
 
 def test_a_full_disk_is_told_with_path_and_errno_and_nothing_is_acknowledged(house: House) -> None:
+    """Fails when a write that failed is passed over."""
     path = house.script("@dwf.workflow\nasync def main():\n    return await dwf.wait_signal('go')\n")
     disk = FaultyDisk()
     disk.fail_on("write", errno.ENOSPC, forever=True)

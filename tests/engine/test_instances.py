@@ -42,6 +42,7 @@ def test_an_id_in_use_is_refused_with_what_differs(house: House) -> None:
 
 
 def test_use_answers_with_the_run_that_is_there_if_it_is_the_same(house: House) -> None:
+    """Fails when a start that is typed again is not answered with the run that is there."""
     first = house.start(book(house))
     again = house.start(book(house), if_exists="use")
     assert again.nonce == first.nonce and not again.created
@@ -181,6 +182,17 @@ def test_many_new_instances_at_once_make_one_while_ticks_run(house: House) -> No
     house.tick()
     assert len(made) == 1 and house.view().link == 2
     assert house.status() is Status.WAITING
+
+
+def test_a_new_instance_is_made_under_the_lock_of_its_id(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when a new instance is made without the lock of the id."""
+    monkeypatch.setattr(start_module, "_LOCK_SECONDS", 0.05)
+    house.go("@dwf.workflow\nasync def main():\n    return 1\n")
+    lock = house.store.locks.take("r1")
+    assert lock is not None
+    with lock, pytest.raises(Busy):
+        house.start(house.script("@dwf.workflow\nasync def main():\n    return 2\n"), if_exists="new")
+    assert house.view().link == 1
 
 
 def test_a_new_instance_follows_the_one_that_was_found_closed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ async def main():
 
 @pytest.mark.parametrize("what", ["signal", "approve"])
 def test_what_a_killed_sender_left_is_removed_a_day_later_by_a_tick_that_has_work(house: House, what: str) -> None:
+    """Fails when ticks do not tidy up."""
     house.go(ASKS)
     words = [sys.executable, "-c", DYING, str(house.path), what]
     killed = subprocess.run(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, check=False)

@@ -51,6 +51,7 @@ def test_many_runs_are_driven_side_by_side_and_each_step_runs_once(house: House)
 
 
 def test_two_ticks_in_two_processes_run_each_step_once(house: House) -> None:
+    """Fails when a lock that is held by another is taken all the same."""
     start_many(house, 50)
     ticks = [begin_tick(house.store.layout.home, wait=True) for _ in range(2)]
     for process in ticks:
@@ -83,6 +84,7 @@ def test_a_tick_skips_what_another_one_works_on_and_ends(house: House) -> None:
 
 
 def test_a_long_step_does_not_hold_up_another_run_s_approval(house: House) -> None:
+    """Fails when a tick waits for what it drives before it looks again."""
     long = house.script("@dwf.workflow\nasync def main():\n    await dwf.sh('sleep', '5')\n", "long.py")
     asks = house.script("@dwf.workflow\nasync def main():\n    await dwf.approve('Go on?')\n", "asks.py")
     house.start(long, "long")
@@ -186,6 +188,8 @@ def nothing(path: Path) -> None:
 def test_damage_to_the_index_between_any_two_steps_changes_nothing(
     house: House, damage: Callable[[Path], None]
 ) -> None:
+    """Fails when a tick asks an index that nobody has vouched for."""
+
     def hurt() -> None:
         house.store.index.close()
         for old in house.path.glob("home/index.sqlite.*"):

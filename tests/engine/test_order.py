@@ -12,6 +12,7 @@ import pytest
 from dwf.core import events as ev
 from dwf.core.state import Status
 from dwf.engine.drive import _Drive
+from dwf.engine.waiting import wait_for
 from tests.engine.house import House, in_thread, until
 from tests.faults import Call, FaultyDisk
 
@@ -22,6 +23,7 @@ def written(calls: list[Call], operation: str, part: str, after: int = 0) -> int
 
 
 def test_a_step_begins_after_its_attempt_is_on_disk(house: House) -> None:
+    """Fails when steps are let go before the batch is committed that says so."""
     house.start(
         house.script(
             """
@@ -44,6 +46,7 @@ def test_a_step_begins_after_its_attempt_is_on_disk(house: House) -> None:
 
 
 def test_a_letter_goes_after_history_and_row_and_the_end_comes_after_it_is_gone_for_good(house: House) -> None:
+    """Fails when the mailbox is not synced before an end is recorded."""
     house.go("@dwf.workflow\nasync def main():\n    return await dwf.wait_signal('go')\n")
     house.signal("go", 1)
     disk = FaultyDisk()
@@ -61,7 +64,10 @@ def test_a_letter_goes_after_history_and_row_and_the_end_comes_after_it_is_gone_
 def test_a_letter_of_a_run_that_goes_on_waiting_goes_after_the_row_is_written(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until then it is what makes the run due."""
+    """Until then it is what makes the run due.
+
+    Fails when a message is removed before the row is written.
+    """
     house.go("@dwf.workflow\nasync def main():\n    return [await dwf.wait_signal('go') for _ in range(2)]\n")
     house.signal("go", 1)
     order: list[str] = []
@@ -115,6 +121,7 @@ def post_without_a_trace(house: House) -> None:
 def test_a_signal_that_left_no_trace_is_found_before_the_run_is_left(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails when the last look before a run is left trusts the time of the directory."""
     house.start(house.script("@dwf.workflow\nasync def main():\n    return [await dwf.wait_signal('go')]\n"))
     rest = _Drive._rest
     posted: list[bool] = []
@@ -133,6 +140,7 @@ def test_a_signal_that_left_no_trace_is_found_before_the_run_is_left(
 def test_a_signal_that_is_found_when_the_script_is_done_is_delivered_before_what_ended_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails when a run ends without a last look into its mail."""
     house.start(
         house.script(
             """
@@ -164,7 +172,10 @@ def test_a_signal_that_is_found_when_the_script_is_done_is_delivered_before_what
 def test_steps_that_had_ended_when_the_last_batch_was_thrown_away_are_not_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two steps end at once; with the first the script would be done, but for the signal that makes it go on."""
+    """Two steps end at once; with the first the script would be done, but for the signal that makes it go on.
+
+    Fails when what steps have come to is thrown away with the batch that held it.
+    """
     house.start(
         house.script(
             """
@@ -240,6 +251,7 @@ def test_the_lock_is_kept_until_nothing_of_the_run_is_running(house: House, monk
 
 
 def test_a_row_that_cannot_be_written_keeps_work_from_beginning(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when a run is driven without being marked as due."""
     from dwf.errors import DiskError
 
     house.start(
@@ -258,7 +270,10 @@ def test_a_row_that_cannot_be_written_keeps_work_from_beginning(house: House, mo
 
 
 def test_what_is_answered_for_a_known_key_is_on_disk(house: House) -> None:
-    """A killed process may have left the record in memory only."""
+    """A killed process may have left the record in memory only.
+
+    Fails when a signal that is known by its key is called a duplicate without a sync of what it is known from.
+    """
     house.go("@dwf.workflow\nasync def main():\n    return [await dwf.wait_signal('go') for _ in range(2)]\n")
     house.signal("go", 1, key="k")
     house.tick()
@@ -267,3 +282,30 @@ def test_what_is_answered_for_a_known_key_is_on_disk(house: House) -> None:
     assert house.signal("go", 1, key="k").duplicate
     assert any(call.operation == "fdatasync" and "r1.jsonl" in call.path for call in disk.calls)
     assert Path(house.view().path).exists()
+
+
+def synced(disk: FaultyDisk) -> set[str]:
+    """Which files and directories of histories were synced, by the ends of their paths."""
+    syncs = [call.path for call in disk.calls if call.operation in ("fsync", "fdatasync")]
+    return {os.path.basename(path) for path in syncs}  # noqa: PTH119
+
+
+def test_what_is_answered_to_one_who_waits_is_on_disk(house: House) -> None:
+    """Fails when a waiter is answered from what may be in memory only."""
+    house.go("@dwf.workflow\nasync def main():\n    return 7\n")
+    disk = FaultyDisk()
+    house.reopen(disk)
+    assert wait_for(house.store, "r1").status is Status.COMPLETED
+    assert synced(disk) == {"r1.jsonl", "runs"}
+
+
+def test_what_is_answered_to_a_start_of_what_is_there_is_on_disk(house: House) -> None:
+    """Fails when a start that uses what is there is answered from what may be in memory only."""
+    script = house.script("@dwf.workflow\nasync def main():\n    return 7\n")
+    house.start(script)
+    path = house.store.layout.history_path("r1", 1)
+    disk = FaultyDisk()
+    house.reopen(disk)
+    assert not house.start(script, if_exists="use").created
+    # The intent's own sync is of the same file, before: it is not the one that is meant.
+    assert Call("fdatasync", path) in disk.calls

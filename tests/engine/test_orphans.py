@@ -37,6 +37,7 @@ def killed_tick(house: House, text: str, **given: object) -> int:
 
 
 def test_a_step_that_its_killed_tick_has_left_running_is_ended_before_the_next_attempt(house: House) -> None:
+    """Fails when nobody looks for what is left."""
     pid = killed_tick(house, SHELL, attempts=3)
     assert is_alive(pid)
     house.tick()
@@ -49,6 +50,7 @@ def test_a_step_that_its_killed_tick_has_left_running_is_ended_before_the_next_a
 
 
 def test_a_step_that_may_be_tried_once_only_ends_as_unknown_and_is_not_run_again(house: House) -> None:
+    """Fails when a step with one attempt is tried again when nobody saw its end."""
     pid = killed_tick(house, SHELL, attempts=1)
     house.tick()
     assert not is_alive(pid) and house.notes() == [str(pid)]
@@ -75,6 +77,7 @@ def test_members_of_the_step_whose_leader_is_gone_are_found_by_its_key(house: Ho
 def test_what_cannot_be_ended_blocks_the_run_and_is_not_started_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails when what cannot be ended is taken for gone."""
     pid = killed_tick(house, SHELL, attempts=3)
     asked: list[tuple[int, str]] = []
 

@@ -72,6 +72,7 @@ def nested(tmp_path: Path) -> Path:
 def test_root_neither_loads_nor_starts_what_others_can_write(
     house: House, tmp_path: Path, nested: Path, spoil: Callable[[Path], None], which: str
 ) -> None:
+    """Fails when root asks nobody whose script it is."""
     assert describe(str(nested))
     spoil(tmp_path / which)
     for refused in (lambda: describe(str(nested)), lambda: house.start(str(nested))):
@@ -107,6 +108,7 @@ def test_a_script_that_is_run_as_it_is_now_is_asked_about_at_every_tick(
 
 @as_root
 def test_code_that_belonged_to_another_is_not_driven_by_root(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when root does not ask whose code was stored."""
     script = house.script(SCRIPT)
     of_another(Path(script))
     monkeypatch.setattr("dwf.engine.start.require_own", lambda *_: None)
@@ -123,6 +125,7 @@ def test_code_that_belonged_to_another_is_not_driven_by_root(house: House, monke
 def test_root_uses_no_state_directory_that_others_can_exchange(
     house: House, tmp_path: Path, spoil: Callable[[Path], None], which: str
 ) -> None:
+    """Fails when root does not look at the directories above."""
     spoil(tmp_path / which)
     with pytest.raises(NotPermitted) as caught:
         open_home(Disk(), str(tmp_path / "home"))
@@ -181,6 +184,7 @@ def test_a_link_is_as_safe_as_every_directory_on_its_way(tmp_path: Path) -> None
 def test_a_reader_replays_only_what_he_can_trust(
     house: House, monkeypatch: pytest.MonkeyPatch, keeper: int, owner: int, reader: int, allowed: bool
 ) -> None:
+    """Fails when a reader does not ask whose code it is."""
     script = house.script(SCRIPT)
     os.chown(script, owner, -1)
     monkeypatch.setattr("dwf.engine.start.require_own", lambda *_: None)

@@ -36,6 +36,7 @@ def poisoned(house: House) -> None:
 
 
 def test_a_run_that_kills_its_tick_five_times_is_set_aside_and_said_once(house: House) -> None:
+    """Fails when deaths are not counted."""
     poisoned(house)
     report = house.tick()
     assert house.status() is Status.BLOCKED and len(report.news) == 1
@@ -46,6 +47,7 @@ def test_a_run_that_kills_its_tick_five_times_is_set_aside_and_said_once(house: 
 
 
 def test_others_have_their_turn_beside_it(house: House) -> None:
+    """Fails when several runs over which a process died are driven at once."""
     house.start(house.script(GOOD, "good.py"), "a-good")
     house.start(house.script(GOOD, "good.py"), "z-good")
     poisoned(house)

@@ -52,6 +52,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", ["env:DB_PASSWORD", "file:{home}/password", "cmd:cat {home}/password"])
 def test_a_step_gets_the_value_and_nobody_else_does(house: House, kind: str, place: str) -> None:
+    """Fails when results and errors are not masked."""
     reference = place.format(home=house.path)
     house.go(f"""
         {KINDS[kind]}
@@ -91,6 +92,7 @@ def test_a_command_gets_it_by_its_environment_or_its_stdin(house: House, way: st
 
 
 def test_it_is_masked_where_the_output_comes_in_pieces(house: House) -> None:
+    """Fails when a stream is masked piece by piece."""
     house.go("""
         @dwf.workflow
         async def main() -> object:
@@ -103,6 +105,7 @@ def test_it_is_masked_where_the_output_comes_in_pieces(house: House) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_masked_in_errors_and_what_they_tell(house: House, kind: str) -> None:
+    """Fails when errors are not masked."""
     house.go(f"""
         {KINDS[kind][:-1] + ", " if kind == "isolated" else KINDS[kind] + "("}retry=dwf.Retry(max_attempts=1))
         {"async " if kind == "async" else ""}def login(password: str) -> None:

@@ -235,6 +235,7 @@ def test_a_shell_step_is_tried_once_unless_told_otherwise(house: House) -> None:
 
 
 def test_the_idempotency_key_is_the_same_for_every_attempt_and_another_for_every_step(house: House) -> None:
+    """Fails when the number of the attempt is part of the key."""
     house.go(
         """
         @dwf.workflow

@@ -10,10 +10,15 @@ import threading
 import pytest
 
 from dwf.core import events as ev
-from dwf.core.state import Status
+from dwf.core import messages as mail
+from dwf.core.events import Payload
+from dwf.core.messages import Message
+from dwf.core.state import Status, fold
 from dwf.engine import stepping
+from dwf.engine.arrivals import Late, from_letter
 from dwf.engine.lists import inbox
 from dwf.errors import UsageError, WrongState
+from dwf.store.letters import Letter
 from tests.engine.house import ME, House, in_thread, until
 from tests.engine.test_orphans import killed_tick
 from tests.engine.test_steps import is_alive
@@ -116,6 +121,32 @@ def test_a_second_decision_is_refused_or_late_and_never_overturns_the_first(
     assert house.late() == ["retry"]
 
 
+def test_a_decision_about_an_earlier_attempt_is_late() -> None:
+    """Fails when it is not asked which attempt a decision is about."""
+    state = fold(
+        [
+            ev.WorkflowStarted(id=1, run="r1", nonce="n", workflow="w", script="s", code="c"),
+            ev.ActivityScheduled(id=2, command=1, name="move", kind="shell", input=Payload(b"{}"), on_crash="ask"),
+            ev.ActivityStarted(id=3, command=1, attempt=1),
+            ev.ActivityUnknown(id=4, command=1, attempt=1, why="killed"),
+            ev.ActivityRetryRequested(id=5, command=1, decided=ev.Decision(by=ME, reason="again")),
+            ev.ActivityStarted(id=6, command=1, attempt=2),
+            ev.ActivityUnknown(id=7, command=1, attempt=2, why="killed again"),
+        ]
+    )
+
+    def decided_about(attempt: int) -> list[ev.Event]:
+        message = Message(
+            id="m", run="r1", kind=mail.STEP, nonce="n", name=mail.COMPLETE, command=1, attempt=attempt,
+            payload=Payload(b"1"), by=ME,
+        )  # fmt: skip
+        return from_letter(Letter("m", message, ME.uid, 1)).make(state)
+
+    assert isinstance(decided_about(2)[0], ev.ActivityCompleted)
+    with pytest.raises(Late):
+        decided_about(1)
+
+
 def test_a_decision_on_a_step_that_runs_or_is_over_is_refused(house: House) -> None:
     house.go("@dwf.workflow\nasync def main():\n    await dwf.wait_signal('go')\n")
     with pytest.raises(WrongState):
@@ -189,6 +220,7 @@ def test_a_shell_probe_says_so_by_its_exit_code(house: House, code: int, ran: in
 
 
 def test_what_still_runs_is_waited_for_if_the_step_wants_it(house: House) -> None:
+    """Fails when what still runs is ended although the step would wait for it."""
     text = """
     @dwf.workflow
     async def main():

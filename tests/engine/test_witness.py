@@ -95,6 +95,7 @@ def test_a_history_that_has_grown_fits(house: House, kept: Path) -> None:
 
 
 def test_a_history_that_was_shortened_is_found(house: House, kept: Path) -> None:
+    """Fails when a history may be shorter than a witness has seen it."""
     path = history(house)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     assert verify_history(str(path)) == []
@@ -103,6 +104,7 @@ def test_a_history_that_was_shortened_is_found(house: House, kept: Path) -> None
 
 
 def test_a_history_that_was_rewritten_with_a_good_chain_is_found(house: House, kept: Path) -> None:
+    """Fails when the hashes are not compared with what the witness has."""
     rewrite(history(house), '"name":"go"', '"name":"no"')
 
     assert classes(house, kept) == [("r2.jsonl", "rewritten")]
@@ -124,6 +126,7 @@ def test_a_history_that_is_gone_is_found(house: House, kept: Path) -> None:
 
 
 def test_another_run_under_the_same_id_is_found(house: House, kept: Path) -> None:
+    """Fails when the hashes are not compared with what the witness has."""
     history(house, "r1").unlink()
     house.start(house.script(WAITS), "r1")
     house.store.index.wake("r1")
@@ -141,6 +144,7 @@ def test_what_did_not_change_is_not_said_again(house: House, kept: Path) -> None
 
 
 def test_what_was_driven_without_a_witness_is_told_to_a_file_by_the_next_tick(house: House, kept: Path) -> None:
+    """Fails when a witness hears only of what was driven beside him."""
     house.start(house.script(WAITS), "r3")
     house.tick()
     assert b'"r3"' not in kept.read_bytes()

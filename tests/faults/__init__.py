@@ -1,7 +1,7 @@
 """The fault-injection kit: everything that can go wrong beneath dwf, made to go wrong on purpose, and counted.
 
-    python -m pytest tests/faults              the bounded form: about a minute; part of the normal suite
-    python -m pytest -m long tests/faults      the long form: every point, thousands of seeds, 200 000 damaged files
+    python -m pytest -n 2 tests/faults             the bounded form: about a minute; part of the normal suite
+    python -m pytest -n 2 -m long tests/faults     the long form: every point, thousands of seeds, 200 000 damaged files
 
 Both end with a table of what was tried (kills, errnos, power cuts, seeds, damaged files) and how much of it was
 survived: nothing that was promised is lost, done twice, or left behind. What fails says how to repeat it: a seed

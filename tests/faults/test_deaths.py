@@ -51,6 +51,7 @@ def test_the_story_itself_comes_to_its_end(ram: Path) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=LONG)], ids=["some", "all"])
 def test_death_at_any_call_loses_nothing_and_repeats_nothing(ram: Path, after: bool, step: int, tally: Tally) -> None:
+    """Fails when an attempt whose process died is left as it is."""
     total = calls_of_a_story(ram)
     broken = 0
     for number in some_of(total, step, offset=step // 2 if after else 0):

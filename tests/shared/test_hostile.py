@@ -48,6 +48,7 @@ def test_a_file_that_is_dropped_as_documented_counts(place: Place) -> None:
 
 
 def test_who_claims_to_be_somebody_else_is_recorded_as_himself(place: Place) -> None:
+    """Fails when the sender's word is taken for who he is."""
     place.start("two", "r1")
     forge(place, BOB, by={"uid": ALICE, "login": "alice"})
     forge(place, BOB, "again", by={"uid": ALICE, "login": "alice"})
@@ -75,6 +76,7 @@ def test_who_claims_to_be_somebody_else_is_recorded_as_himself(place: Place) -> 
 def test_a_forged_answer_does_not_count_and_is_kept_with_the_reason(
     place: Place, trick: str, claims: dict[str, Any], reason: str
 ) -> None:
+    """Fails when a file that others can write counts as its owner's."""
     place.start("asks", "r1")
     forge(place, BOB, trick, **claims)
     place.tick()
@@ -84,6 +86,7 @@ def test_a_forged_answer_does_not_count_and_is_kept_with_the_reason(
 
 
 def test_an_answer_to_another_instance_is_late(place: Place) -> None:
+    """Fails when it is not asked for which instance a message is."""
     place.start("asks", "r1")
     forge(place, BOB, nonce="0123456789abcdef")
     place.tick()
@@ -118,6 +121,7 @@ def test_an_answer_to_another_instance_is_late(place: Place) -> None:
     ],
 )
 def test_what_is_not_his_a_member_can_neither_write_nor_replace_nor_remove(place: Place, program: str) -> None:
+    """Fails when the mailbox is not sticky."""
     place.start("asks", "r1")
     place.do(BOB, "signal", "r1", "later", "1")
     before = (place.home / "runs/r1.jsonl").read_bytes()
@@ -140,6 +144,7 @@ def test_a_member_brings_no_code(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["../book.py", "/etc/passwd", "book.py:a:b", "book", "", "book.py:__import__('os')"])
 def test_a_start_that_names_anything_but_a_workflow_of_the_catalogue_is_no_message(place: Place, name: str) -> None:
+    """Fails when a start may name any path."""
     place.start("asks", "r1")
     forge(place, ALICE, kind="start", name=name, nonce="", question=0, fingerprint="")
     place.tick()
@@ -149,6 +154,7 @@ def test_a_start_that_names_anything_but_a_workflow_of_the_catalogue_is_no_messa
 
 @pytest.mark.parametrize("spoiled", ["file", "directory", "parent", "link"])
 def test_a_catalogue_that_others_can_write_starts_nothing(place: Place, spoiled: str) -> None:
+    """Fails when it is not asked who can write the catalogue."""
     book = place.catalogue / "book.py"
     if spoiled == "file":
         os.chown(book, ALICE, GROUP)
@@ -185,6 +191,7 @@ for name in ("\\x1b]0;x\\x07", "new\\nline", ".hidden", "x" * 255):
 
 
 def test_nothing_in_the_mailbox_stalls_the_engine(place: Place) -> None:
+    """Fails when a pipe in the mailbox is waited for."""
     place.start("waits", "r1")
     place.start("waits", "r2")
     assert place.python(ALICE, OBSTACLES, place.home).code == 0
@@ -212,6 +219,7 @@ for i in range(count):
 
 
 def test_a_flood_of_one_member_is_bounded_and_does_not_shut_out_the_others(place: Place) -> None:
+    """Fails when what a member has posted is not counted."""
     place.start("waits", "r1")
     place.start("waits", "r2")
     assert place.python(ALICE, FLOOD, place.home, "r2", 1500).code == 0
@@ -237,6 +245,7 @@ def test_what_was_refused_to_one_is_not_pushed_out_by_the_flood_of_another(place
 
 
 def test_a_lock_or_an_index_cannot_be_held_by_a_reader(place: Place) -> None:
+    """Fails when the locks of a shared directory are open to its group."""
     place.start("waits", "r1")
     hold = "import fcntl, sys; fcntl.flock(open(sys.argv[1] + '/runs/r1.jsonl'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
     assert place.python(ALICE, hold, place.home).code == 0, "a history can be locked, and it means nothing"

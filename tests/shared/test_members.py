@@ -86,6 +86,7 @@ def test_a_request_that_is_read_twice_makes_one_run(place: Place) -> None:
 
 
 def test_two_people_are_needed_where_two_are_asked_for(place: Place) -> None:
+    """Fails when answers are counted, and not people."""
     place.start("two", "r1")
     assert place.do(ALICE, "approve", "r1").code == 0
     again = place.do(ALICE, "approve", "r1")
@@ -99,6 +100,7 @@ def test_two_people_are_needed_where_two_are_asked_for(place: Place) -> None:
 
 @pytest.mark.parametrize("uid", [0, ENGINE], ids=["root", "engine"])
 def test_root_and_the_engine_answer_no_question(place: Place, uid: int) -> None:
+    """Fails when root and the engine may do everything."""
     place.start("asks", "r1")
     said = place.do(uid, "approve", "r1")
     assert said.code == 77 and "answers no question" in said.error
@@ -129,13 +131,17 @@ def test_who_is_not_in_the_group_can_do_nothing(place: Place) -> None:
 
 @pytest.mark.parametrize("words", [["tick"], ["adopt", "-y"], ["upgrade", "r1", "--to", "x.py"]], ids=" ".join)
 def test_a_member_does_not_do_the_work_of_the_engine(place: Place, words: list[str]) -> None:
+    """Fails when members may do what the engine does."""
     place.start("asks", "r1")
     said = place.do(ALICE, *words)
     assert said.code in (4, 77), said
+    # Said by dwf, with what a member may do, before the kernel has to say it.
+    assert said.code == 4 or "only its engine" in said.error, said
     assert place.status("r1") == "waiting"
 
 
 def test_the_policy_says_who_may_start_and_answer(place: Place) -> None:
+    """Fails when nobody asks the policy."""
     policy = place.home / "policy.toml"
     write = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
     assert place.python(ENGINE, write, policy, POLICY.format(alice=ALICE, bob=BOB)).code == 0
@@ -155,6 +161,7 @@ def test_the_policy_says_who_may_start_and_answer(place: Place) -> None:
 
 
 def test_a_policy_is_held_against_what_was_posted_before_it(place: Place) -> None:
+    """Fails when the policy is asked by the sender only."""
     place.start("asks", "r1")
     assert place.do(ALICE, "approve", "r1").code == 0
     assert place.do(ALICE, "start", "book:quick", "--id", "r2").code == 3

@@ -140,6 +140,7 @@ NOT_OURS = [
 
 @pytest.mark.parametrize("name", NOT_OURS)
 def test_a_name_that_is_not_ours_has_no_place(name: str) -> None:
+    """Fails when the name of a member may be anything."""
     assert place_of(name) is None
 
 

@@ -107,6 +107,7 @@ def test_saving_again_mends_what_was_changed(layout: Layout) -> None:
 
 @pytest.mark.parametrize("name", ["", "x", "../machine", "/etc/passwd", "A" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n"])
 def test_what_is_no_hash_never_becomes_a_path(layout: Layout, name: str) -> None:
+    """Fails when a hash may be anything."""
     with pytest.raises(CodeMissing):
         store(layout).load(name)
 

@@ -280,6 +280,7 @@ def test_a_run_that_is_being_worked_on_stays_due_until_it_is_settled(place: Plac
 
 
 def test_what_comes_between_the_last_look_and_going_to_sleep_is_seen(place: Place) -> None:
+    """Fails when a wake is not counted."""
     place.create(Row("r1"))
     place.index.mark_due("r1")
     seen = place.index.wakes_seen("r1")

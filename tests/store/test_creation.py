@@ -125,7 +125,10 @@ def test_an_id_in_use_is_a_conflict_and_changes_nothing(layout: Layout, index: I
 
 
 def test_an_id_in_use_is_answered_only_when_it_is_on_disk_and_has_its_row(tmp_path: Path) -> None:
-    """The first maker died before his sync: who is told "it is in use" will believe in that run."""
+    """The first maker died before his sync: who is told "it is in use" will believe in that run.
+
+    Fails when "in use" is answered while the row is missing.
+    """
     layout, index = placed(tmp_path, "x")
     power = PowerCut(layout.home)
     disk = FaultyDisk(power)
@@ -142,6 +145,7 @@ def test_an_id_in_use_is_answered_only_when_it_is_on_disk_and_has_its_row(tmp_pa
 
 
 def test_what_a_killed_writer_left_in_it_is_on_disk_before_it_is_called_in_use(tmp_path: Path) -> None:
+    """Fails when "in use" is answered before what is there is synced."""
     layout, index = placed(tmp_path, "x")
     path = create(layout, index)
     power = PowerCut(layout.home)
@@ -192,6 +196,7 @@ def test_a_large_batch_does_not_need_a_descriptor_for_each(
 def test_killed_at_any_call_it_is_whole_with_a_row_or_not_there_after_recovery(
     tmp_path: Path, power_lost: bool
 ) -> None:
+    """Fails when the intent is removed before the row is there."""
     layout, index = placed(tmp_path, "count")
     calls = points(lambda disk: create(layout, index, disk=disk) and None)
     assert calls >= 7
@@ -247,6 +252,7 @@ def test_a_batch_killed_at_any_call_leaves_each_run_whole_or_not_there(tmp_path:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_an_acknowledged_run_survives_a_power_cut_of_any_kind(tmp_path: Path, seed: int) -> None:
+    """Fails when the directory of the histories is not synced before the id is given."""
     layout, index = placed(tmp_path, "x")
     power = PowerCut(layout.home)
     create(layout, index, disk=FaultyDisk(power))
@@ -261,7 +267,10 @@ def test_an_acknowledged_run_survives_a_power_cut_of_any_kind(tmp_path: Path, se
 
 
 def test_what_recovery_gives_a_row_is_on_disk_first(tmp_path: Path) -> None:
-    """A run that has a row is driven, and what it does must not vanish with its name."""
+    """A run that has a row is driven, and what it does must not vanish with its name.
+
+    Fails when a run that a dead maker linked gets its row before its name is on disk.
+    """
     layout, index = placed(tmp_path, "x")
     power = PowerCut(layout.home)
     disk = FaultyDisk(power)
@@ -415,6 +424,7 @@ print("done", flush=True)
 def test_the_intent_of_a_living_maker_is_left_alone(
     layout: Layout, index: Index, stop_before: str, stopped: bool
 ) -> None:
+    """Fails when the intent of a living maker is taken for a dead one's."""
     maker = child(MAKER, layout.home, stop_before)
     if stopped:
         os.kill(maker.pid, signal.SIGSTOP)
@@ -438,8 +448,10 @@ def test_the_intent_of_a_killed_maker_goes_and_his_id_is_free(layout: Layout, in
 
 
 def test_the_linked_intent_of_a_killed_maker_gets_its_row(layout: Layout, index: Index) -> None:
-    end(child(MAKER, layout.home, "unlink"))
+    """Fails when nobody makes the row that a dead maker owed."""
     Index(Disk(), layout, BOOT).rebuild(force=True)
+    end(child(MAKER, layout.home, "open"))  # of the directory, to sync it: linked, and no row yet
+    assert index.row("r1") is None
     assert recover_intents(Disk(), layout, index) == 1
     assert index.due(0, 10) == ["r1"]
     assert not intents_waiting(layout)
@@ -464,6 +476,7 @@ def test_an_intent_cleared_away_between_its_open_and_its_lock_is_begun_again(lay
 
 
 def test_a_run_reached_by_mail_before_its_maker_synced_is_synced_first(tmp_path: Path) -> None:
+    """Fails when a run that is reached by mail is driven while its name is not on disk."""
     layout, index = placed(tmp_path, "x")
     power = PowerCut(layout.home)
     disk = FaultyDisk(power)

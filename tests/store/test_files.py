@@ -31,6 +31,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def test_a_new_file_is_0600_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    """Fails when modes are left to the umask."""
     Disk().write_new(str(tmp_path / "f"), b"secret")
     assert mode_of(tmp_path / "f") == 0o600
 
@@ -61,6 +62,7 @@ def test_a_new_file_is_never_open_to_others_not_even_for_a_moment(tmp_path: Path
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
+    """Fails when links are followed."""
     (tmp_path / "target").write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "target")
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
@@ -77,6 +79,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    """Fails when it is not asked what kind of file it is."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "dir").mkdir()
     for name in ("fifo", "dir"):
@@ -87,6 +90,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """Fails when it is not asked whose file it is."""
     path = tmp_path / "f"
     path.write_bytes(b"x")
     with pytest.raises(NotPermitted, match="belongs to uid"):

@@ -54,6 +54,7 @@ def test_what_is_staged_is_numbered_and_timed_and_on_disk_after_commit(tmp_path:
 
 
 def test_a_batch_is_one_write_and_one_sync_and_nothing_is_nothing(tmp_path: Path) -> None:
+    """Fails when a batch costs a sync for each of its records."""
     disk = FaultyDisk()
     with open_history(make(tmp_path), disk) as history:
         disk.calls.clear()
@@ -66,6 +67,7 @@ def test_a_batch_is_one_write_and_one_sync_and_nothing_is_nothing(tmp_path: Path
 
 
 def test_commit_returns_only_when_the_batch_would_survive_a_power_cut(tmp_path: Path) -> None:
+    """Fails when a batch is written and not synced."""
     path = make(tmp_path)
     power = PowerCut(tmp_path)
     with open_history(path, FaultyDisk(power)) as history:
@@ -146,6 +148,7 @@ def test_a_batch_cannot_grow_without_bound(tmp_path: Path, monkeypatch: pytest.M
 def test_a_failed_commit_is_not_retried_and_leaves_the_history_as_it_was(
     tmp_path: Path, operation: str, code: int, forever: bool
 ) -> None:
+    """Fails when the same writer may go on after a failed sync."""
     path = make(tmp_path)
     before = content(path)
     disk = FaultyDisk()
@@ -170,6 +173,7 @@ def test_a_failed_commit_is_not_retried_and_leaves_the_history_as_it_was(
 
 
 def test_a_write_that_fails_half_way_is_taken_back(tmp_path: Path) -> None:
+    """Fails when what a failed write has left is not taken back."""
     path = make(tmp_path)
     before = content(path)
     disk = FaultyDisk()
@@ -269,6 +273,7 @@ def test_a_killed_writer_leaves_the_whole_batch_a_prefix_of_it_or_a_torn_tail(tm
 
 
 def test_what_a_killed_writer_left_is_made_durable_before_it_is_believed(tmp_path: Path) -> None:
+    """Fails when what is found in a history is believed without a sync."""
     path = make(tmp_path)
     power = PowerCut(tmp_path)
     disk = FaultyDisk(power)
@@ -311,6 +316,7 @@ def test_a_history_that_cannot_be_synced_is_not_believed(tmp_path: Path) -> None
 
 
 def test_a_reader_whose_answer_others_act_upon_makes_it_durable_first(tmp_path: Path) -> None:
+    """Fails when to believe a history is to read it."""
     power = PowerCut(tmp_path)
     disk = FaultyDisk(power)
     path = str(tmp_path / f"{RUN}.jsonl")

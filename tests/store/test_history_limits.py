@@ -123,6 +123,7 @@ def plan_fault(disk: FaultyDisk, step: str, size: int) -> None:
 def test_whatever_happens_the_acknowledged_is_there_and_every_history_begins_with_the_one_before(
     tmp_path: Path, plan: list[tuple[str, int]], seed: int
 ) -> None:
+    """Fails when a failed write is taken back by more than was written."""
     where = tmp_path / os.urandom(8).hex()
     where.mkdir()
     path, chance = make(where), random.Random(seed)

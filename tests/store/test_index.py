@@ -115,6 +115,7 @@ def test_a_clock_that_goes_back_does_not_hide_a_run_that_was_marked_due(index: I
 
 
 def test_a_wake_after_the_last_look_makes_settling_fail_and_leaves_the_run_due(index: Index) -> None:
+    """Fails when a run is settled although it was woken since the last look."""
     index.mark_due("a")
     seen = index.wakes_seen("a")
     index.wake("a")
@@ -166,6 +167,7 @@ def test_a_settle_that_went_into_a_replaced_file_does_not_count(index: Index, la
 
 
 def test_a_wake_that_went_into_a_replaced_file_is_written_again(index: Index, layout: Layout) -> None:
+    """Fails when a write into a file that was replaced meanwhile counts."""
     history(layout, "a")
     index.insert_new(Row("a"))
     other = Index(Disk(), layout, BOOT)
@@ -302,6 +304,7 @@ def test_the_last_tick_is_remembered(index: Index) -> None:
 
 
 def test_an_index_of_another_boot_is_not_trusted_and_is_rebuilt(index: Index, layout: Layout) -> None:
+    """Fails when it is not asked of which boot an index is."""
     history(layout, "a")
     settle(index, waiting("a", None))
     later = Index(Disk(), layout, "boot-2")
@@ -321,7 +324,10 @@ def test_without_a_boot_id_nothing_is_trusted(layout: Layout) -> None:
 
 
 def test_a_copy_of_the_index_is_not_trusted(index: Index, layout: Layout) -> None:
-    """A restored backup: the histories beside it may be others."""
+    """A restored backup: the histories beside it may be others.
+
+    Fails when it is not asked whether an index is the file that was built.
+    """
     assert index.trusted()
     shutil.copy(layout.index, layout.index + ".copy")
     os.rename(layout.index + ".copy", layout.index)  # noqa: PTH104
@@ -610,6 +616,7 @@ def test_a_trusted_index_is_not_rebuilt_unless_asked(index: Index, layout: Layou
 
 
 def test_the_new_index_is_in_place_and_used_while_it_is_filled(index: Index, layout: Layout) -> None:
+    """Fails when a rebuild writes over rows that others have written meanwhile."""
     history(layout, "a")
     history(layout, "b")
     others = Index(Disk(), layout, BOOT)
@@ -631,6 +638,7 @@ def test_the_new_index_is_in_place_and_used_while_it_is_filled(index: Index, lay
 
 
 def test_only_who_holds_the_lock_may_say_more_than_due(index: Index, layout: Layout) -> None:
+    """Fails when a row is derived from a history that is not locked."""
     history(layout, "free")
     history(layout, "taken")
     locks = RunLocks(Disk(), layout)
@@ -652,6 +660,7 @@ def test_only_who_holds_the_lock_may_say_more_than_due(index: Index, layout: Lay
 
 
 def test_only_one_rebuilds_at_a_time(index: Index, layout: Layout) -> None:
+    """Fails when a rebuild asks for no lock."""
     lock = RunLocks(Disk(), layout).take(INDEX)
     assert lock is not None
     assert not index.rebuild(force=True)
@@ -669,7 +678,10 @@ def test_who_waited_for_a_rebuild_does_not_do_it_again(layout: Layout) -> None:
 
 
 def test_names_are_synced_before_they_are_believed(layout: Layout) -> None:
-    """A run whose maker died between link and sync is acted upon from the rebuild on."""
+    """A run whose maker died between link and sync is acted upon from the rebuild on.
+
+    Fails when names are believed that may not be on disk.
+    """
     disk = FaultyDisk()
     history(layout, "a")
     index = Index(disk, layout, BOOT)
@@ -714,6 +726,7 @@ def test_a_rebuild_killed_anywhere_leaves_an_index_that_nobody_trusts(layout: La
 
 
 def test_a_rebuild_killed_while_it_fills_is_not_trusted(layout: Layout) -> None:
+    """Fails when the index is called complete before it is filled."""
     history(layout, "a")
     index = Index(Disk(), layout, BOOT)
 

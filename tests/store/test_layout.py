@@ -254,6 +254,7 @@ def test_of_two_makers_at_once_neither_takes_the_others_draft_away(tmp_path: Pat
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
 def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """Fails when it is not asked who can write the directory."""
     home = tmp_path / "home"
     open_home(Disk(), str(home), create=True)
     home.chmod(mode)
@@ -288,6 +289,7 @@ def test_without_permission_the_kernel_says_no(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_another_machine_is_refused_until_adopted(tmp_path: Path) -> None:
+    """Fails when it is not asked of which machine a directory is."""
     layout = open_home(Disk(), str(tmp_path / "home"), create=True)
     Path(layout.machine).write_text("0123456789abcdef0123456789abcdef\n")
     with pytest.raises(BadConfiguration, match="another machine") as refused:
@@ -363,6 +365,7 @@ def test_the_file_system_of_a_path_is_that_of_the_nearest_mount(path: str, kind:
 def test_a_network_file_system_is_refused_when_it_is_made(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails when it is not asked on which file system a directory lies."""
     monkeypatch.setattr("dwf.store.layout.file_system", lambda path, mounts: kind)
     home = tmp_path / "home"
     with pytest.raises(BadConfiguration, match=kind) as refused:

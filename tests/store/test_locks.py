@@ -65,6 +65,7 @@ def until(condition: Any) -> None:
 
 
 def test_a_lock_is_a_private_file_that_exists_only_while_it_is_held(locks: RunLocks, layout: Layout) -> None:
+    """Fails when a released lock leaves its file."""
     with take(locks) as lock:
         found = os.stat(lock.path)
         assert stat.S_IMODE(found.st_mode) == 0o600
@@ -73,6 +74,7 @@ def test_a_lock_is_a_private_file_that_exists_only_while_it_is_held(locks: RunLo
 
 
 def test_the_second_to_ask_gets_none_at_once_and_other_runs_are_free(locks: RunLocks, layout: Layout) -> None:
+    """Fails when runs share locks."""
     with take(locks):
         assert locks.take("r1") is None
         assert RunLocks(Disk(), layout).take("r1") is None
@@ -118,6 +120,7 @@ def test_a_file_unlinked_between_open_and_lock_locks_nothing(layout: Layout) -> 
 
 
 def test_a_killed_holder_frees_it_and_what_he_left_behind_is_used_again(locks: RunLocks, layout: Layout) -> None:
+    """Fails when a lock file that is there counts as held."""
     process = child(HOLDER, layout.home, "")
     assert locks.take("r1") is None
     end(process)
@@ -127,6 +130,7 @@ def test_a_killed_holder_frees_it_and_what_he_left_behind_is_used_again(locks: R
 
 
 def test_a_stopped_holder_keeps_it_however_old_its_file_is(locks: RunLocks, layout: Layout) -> None:
+    """Fails when a lock that is held is broken."""
     process = child(HOLDER, layout.home, "")
     os.kill(process.pid, signal.SIGSTOP)
     os.utime(f"{layout.locks}/r1.lock", (0, 0))
@@ -147,6 +151,7 @@ def test_a_program_started_by_the_holder_does_not_inherit_it(locks: RunLocks, la
 
 
 def test_a_plain_fork_of_the_holder_does_not_inherit_it(locks: RunLocks, layout: Layout) -> None:
+    """Fails when a forked child keeps the descriptors of the locks."""
     process = child(HOLDER, layout.home, "fork")
     forked = _child_of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
@@ -168,6 +173,7 @@ def test_a_fork_that_ends_does_not_free_it(locks: RunLocks) -> None:
 
 
 def test_a_reader_who_locks_the_history_stops_nobody(locks: RunLocks, layout: Layout) -> None:
+    """Fails when the history is what is locked."""
     path = layout.history_path("r1")
     Path(path).write_bytes(b"")
     with open(path, "rb") as file:
@@ -176,6 +182,7 @@ def test_a_reader_who_locks_the_history_stops_nobody(locks: RunLocks, layout: La
 
 
 def test_a_lock_file_removed_by_hand_is_noticed_and_the_next_holders_is_left_alone(locks: RunLocks) -> None:
+    """Fails when whoever releases a lock removes what lies there, whose ever it is."""
     lock = take(locks)
     os.unlink(lock.path)
     assert not lock.intact()
@@ -243,6 +250,7 @@ def test_a_full_disk_does_not_keep_a_lock_from_being_taken(layout: Layout) -> No
 
 
 def test_sweeping_removes_what_killed_holders_left_and_nothing_that_is_held(locks: RunLocks, layout: Layout) -> None:
+    """Fails when the files of dead holders stay."""
     end(child(HOLDER, layout.home, ""))
     with take(locks, "r2"):
         assert locks.sweep() == 1
@@ -259,6 +267,7 @@ def test_a_directory_that_was_tidied_away_is_made_again(locks: RunLocks, layout:
 
 
 def test_of_many_processes_exactly_one_is_inside_at_any_time(layout: Layout) -> None:
+    """Fails when a locked file that was unlinked meanwhile counts as the lock."""
     code = """
 import sys, os
 from dwf.store.files import Disk

@@ -128,6 +128,7 @@ def test_messages_of_one_sender_keep_their_order_even_if_his_clock_stands_still(
 def test_a_name_that_is_taken_is_never_written_over(
     mail: Mailbox, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails when a message is moved over another of its name."""
     nonces = [b"\1" * 8, b"\1" * 8, b"\2" * 8]
     monkeypatch.setattr(os, "urandom", lambda size: nonces.pop(0))
     monkeypatch.setattr(Mailbox, "_time_us", lambda self: 5)
@@ -138,6 +139,7 @@ def test_a_name_that_is_taken_is_never_written_over(
 
 
 def test_after_a_crash_at_any_call_a_message_is_whole_or_not_there_and_posting_again_works(tmp_path: Path) -> None:
+    """Fails when a message is written where it is read, and not beside it first."""
     calls = points(lambda disk: _post(disk, new_home(tmp_path / "count"))) if _made(tmp_path / "count") else 0
     assert calls >= 6
     for number in range(1, calls + 1):
@@ -158,6 +160,7 @@ def test_after_a_crash_at_any_call_a_message_is_whole_or_not_there_and_posting_a
 
 
 def test_an_acknowledged_message_survives_a_power_cut(tmp_path: Path) -> None:
+    """Fails when the directory of the mailbox is not synced before the message's id is given."""
     layout = new_home(tmp_path)
     power = PowerCut(layout.home)
     name = Mailbox(FaultyDisk(power), layout).post(signal(payload=msgspec.Raw(b"[1]")))
@@ -214,6 +217,7 @@ def test_without_renameat2_it_is_a_link_and_an_unlink_and_works_all_the_same(lay
 
 
 def test_a_second_name_left_by_a_dead_sender_is_no_reason_to_refuse(mail: Mailbox, layout: Layout) -> None:
+    """Fails when any second name is refused."""
     name = mail.post(signal())
     os.link(f"{layout.mail_new}/{name}", f"{layout.mail_tmp}/{name}")
     assert len(mail.pending("r1")) == 1
@@ -236,6 +240,7 @@ def test_no_mailbox_is_an_empty_mailbox(tmp_path: Path) -> None:
 
 
 def test_only_the_messages_of_the_run_are_opened(mail: Mailbox, layout: Layout) -> None:
+    """Fails when messages of other runs are opened."""
     mine = mail.post(signal("a.b"))
     mail.post(signal("b"))
     os.mkfifo(f"{layout.mail_new}/{a_name('other')}")
@@ -246,6 +251,7 @@ def test_only_the_messages_of_the_run_are_opened(mail: Mailbox, layout: Layout) 
 
 
 def test_order_is_arrival_by_the_kernels_clock_and_not_the_senders(mail: Mailbox, layout: Layout) -> None:
+    """Fails when mail is ordered by its senders' clocks."""
     drop(layout, name_of(2**50, "aaaa", "r1"))
     _tick_of_the_file_clock(layout)
     drop(layout, name_of(5, "bbbb", "r1"))
@@ -325,6 +331,8 @@ def test_what_came_after_the_end_is_kept_with_its_sender(mail: Mailbox, layout: 
 
 
 def test_a_late_message_is_never_in_no_place_whatever_dies_when(tmp_path: Path) -> None:
+    """Fails when a late message leaves the mailbox before it is kept."""
+
     def work(disk: FaultyDisk, layout: Layout, name: str) -> None:
         Mailbox(disk, layout).to_late(name)
 
@@ -354,7 +362,10 @@ def test_a_late_message_is_never_in_no_place_whatever_dies_when(tmp_path: Path) 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_late_mail_survives_any_power_cut(tmp_path: Path, seed: int) -> None:
-    """Also what was dropped by hand and never synced; the name leaves mail/new only when it is safe in mail/late."""
+    """Also what was dropped by hand and never synced; the name leaves mail/new only when it is safe in mail/late.
+
+    Fails when the directory of late mail is not synced.
+    """
     layout = new_home(tmp_path)
     power = PowerCut(layout.home)
     disk = FaultyDisk(power)
@@ -485,6 +496,9 @@ BAD_FILES: dict[str, tuple[Callable[[str], None], str]] = {
 def test_what_is_no_message_is_moved_away_with_a_reason_and_the_others_are_taken(
     mail: Mailbox, layout: Layout, case: str
 ) -> None:
+    """Fails when a message may be for another run than its name says. Fails when no second name is refused. Fails when
+    a file that others can write counts as its owner's.
+    """
     make, reason = BAD_FILES[case]
     good = mail.post(signal())
     make(f"{layout.mail_new}/{a_name()}")
@@ -610,6 +624,7 @@ def test_an_error_of_the_disk_is_not_blamed_on_the_message(
 
 
 def test_what_was_refused_is_bounded(mail: Mailbox, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when the refused are kept for ever."""
     monkeypatch.setattr("dwf.store.refused.MOST", 5)
     for n in range(9):
         if n % 2:

@@ -42,6 +42,7 @@ from tests.store.histories import (
 
 @pytest.mark.parametrize("torn", [b"{", TORN, b"\0" * 700, b'{"id":6,"ts":"x"}', lines(9)[5][:-1]])
 def test_a_torn_tail_is_cut_off_kept_and_told(tmp_path: Path, torn: bytes) -> None:
+    """Fails when a torn tail is cut off together with the record before it."""
     good = b"".join(lines())
     path = write(tmp_path, good + torn)
     with open_history(path) as history:
@@ -61,6 +62,7 @@ def test_a_torn_tail_is_cut_off_kept_and_told(tmp_path: Path, torn: bytes) -> No
 
 
 def test_the_next_record_is_never_glued_to_a_torn_one(tmp_path: Path) -> None:
+    """Fails when a writer appends behind a torn tail."""
     path = write(tmp_path, b"".join(lines()) + TORN)
     with open_history(path) as history:
         history.stage(note("whole"), LATER)
@@ -199,6 +201,7 @@ def test_mending_that_fails_anywhere_is_done_by_the_next(tmp_path: Path, code: i
     ],
 )
 def test_damage_before_the_tail_is_refused_and_the_file_untouched(tmp_path: Path, damage: object) -> None:
+    """Fails when a writer goes on behind whatever fits."""
     assert callable(damage)
     path = write(tmp_path, b"".join(damage(lines())))
     before, stamped = content(path), os.stat(path).st_mtime_ns  # noqa: PTH116
@@ -213,6 +216,7 @@ def test_damage_before_the_tail_is_refused_and_the_file_untouched(tmp_path: Path
 
 
 def test_a_newer_history_is_left_alone_and_shown_as_far_as_it_can_be(tmp_path: Path) -> None:
+    """Fails when the format of a history is not asked for."""
     chain = Chain.begin(RUN, "n")
     parts = [chain.append(event, NOW)[1] for event in [started(nonce="n", format=7), *bodies(2)]]
     path = write(tmp_path, b"".join(parts) + TORN)

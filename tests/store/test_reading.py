@@ -73,6 +73,7 @@ def test_a_whole_last_line_that_does_not_fit_is_no_torn_write_and_is_left_alone(
 def test_a_reader_looks_again_when_a_writer_was_just_changing_what_it_saw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails when a reader believes the damage that he sees at the first look."""
     good, parts = b"".join(lines()), lines()
     parts[-1] = parts[-1].replace(b"type", b"tipe")
     path = write(tmp_path, good)
@@ -83,6 +84,7 @@ def test_a_reader_looks_again_when_a_writer_was_just_changing_what_it_saw(
 
 
 def test_readers_never_write_and_need_no_more_than_to_read(tmp_path: Path) -> None:
+    """Fails when a reader opens files for writing."""
     path = write(tmp_path, b"".join(lines()) + TORN)
     os.chmod(path, 0o444)  # noqa: PTH101
     code = (

@@ -100,6 +100,7 @@ def test_event_to_line_to_event_is_identity(event: ev.Event, now_us: int) -> Non
 
 @given(st.lists(any_event, min_size=1, max_size=5))
 def test_every_line_is_printable_ascii_and_one_line(events: list[ev.Event]) -> None:
+    """Fails when text is stored as it came."""
     chain = Chain.begin(RUN, NONCE)
     written = [chain.append(event, NOW)[1] for event in events]
     for number, line in enumerate(written, start=1):
@@ -130,6 +131,7 @@ def test_half_characters_of_undecodable_output_are_stored_as_text() -> None:
 
 
 def test_a_payload_on_several_lines_becomes_one() -> None:
+    """Fails when a payload is stored with its line breaks."""
     payload = msgspec.Raw(b'{\n  "a": [1,\r\n\t2]\n}')
     recorded, line = Chain.begin(RUN, NONCE).append(ev.SignalReceived(name="go", payload=payload), NOW)
     assert isinstance(recorded, ev.SignalReceived)
@@ -161,6 +163,7 @@ def test_number_and_time_are_given_by_the_chain_whatever_the_event_says() -> Non
 
 @given(st.lists(st.integers(-(10**18), 10**18), min_size=1))
 def test_times_never_go_back_and_never_leave_the_calendar(clock: list[int]) -> None:
+    """Fails when the wall clock is recorded as it is."""
     chain = Chain.begin(RUN, NONCE)
     times = [unstamp(chain.append(ev.RunUnblocked(), now)[0].ts) for now in clock]
     assert times == sorted(times)

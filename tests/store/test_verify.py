@@ -188,6 +188,7 @@ OTHER = lines(6, run="other", nonce="0ther", start_us=NOW + 50)
     ],
 )
 def test_damage_is_named_with_line_byte_and_kind(data: bytes, line: int, kind: str, why: str) -> None:
+    """Fails when it is not asked whose history a file is."""
     found = examine(data, PATH)
     assert found.finding is not None
     assert (found.finding.line, found.finding.kind) == (line, kind), found.finding
@@ -212,6 +213,7 @@ def test_a_changed_hash_is_told_from_changed_content() -> None:
 
 @pytest.mark.parametrize("flips", [0x01, 0x20, 0x80])
 def test_any_flipped_byte_is_found_in_its_line(flips: int) -> None:
+    """Fails when the hashes of lines are not compared."""
     data = joined(WHOLE)
     starts = [offset_of(n) for n in range(1, 8)]
     for at in range(len(data)):
@@ -284,6 +286,7 @@ def chain_with(make: Callable[[bytes], bytes], at: int) -> bytes:
 
 
 def test_an_unknown_event_type_is_of_a_newer_version_and_the_lines_before_it_are_shown() -> None:
+    """Fails when an event of an unknown type is taken for damage."""
     data = chain_with(lambda line: line.replace(b'"type":"', b'"type":"Quantum'), 4)
     found = examine(data, PATH)
     assert found.finding is not None

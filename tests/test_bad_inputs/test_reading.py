@@ -8,10 +8,12 @@ import pty
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from dwf.store.room import Store
 from tests.test_bad_inputs.terminal import PLAIN, WAITS, Terminal, tree
 
 # Five records: started, two steps' ends and beginnings, and a wait at last, so that there is a middle to damage.
@@ -79,7 +81,11 @@ def test_a_damaged_run_is_news_once(dwf: Terminal) -> None:
     path.write_bytes(path.read_bytes().replace(b"waits", b"waitz", 1))
     dwf.typed("signal", "bad", "go")
     (dwf.home / "index.sqlite").unlink(missing_ok=True)
-    said = [dwf.tick(code=None) for _ in range(3)]
+    said = [dwf.tick(code=None)]
+    for _ in range(2):
+        with closing(Store.open(str(dwf.home)).index) as index:  # so that it is looked at again
+            assert index.wake("bad")
+        said.append(dwf.tick(code=None))
     assert said[0].code == 1 and str(path) in said[0].err and said[0].err.count("\n") == 1
     assert [answer.err for answer in said[1:]] == ["", ""]
 

@@ -1,0 +1,21 @@
+"""Promises of features that are not there yet. When one comes, its sign is found, and it needs rows like the others."""
+
+from __future__ import annotations
+
+from tests.promises.rows import Absent
+
+ABSENT = (
+    Absent("P6, continue-as-new", "A successor is made from its predecessor's last event, by whoever finds it missing.",
+           "dwf/core/events/lifecycle.py", "class WorkflowContinuedAsNew"),
+    Absent("P8", "What one run sends another is derived from its history; sending it twice is harmless.",
+           "dwf/core/events/openings.py", "class ChildWorkflowRequested"),
+    Absent("P10", "A signal with start is one message, and the run is made with it as line 2.",
+           "dwf/cli/verbs/answering.py", '"--start"'),
+    Absent("THR-22", "A configuration file of a hostile directory is not used.", "dwf/cli/session.py", "dwf.toml"),
+    Absent("THR-23", "Of a callback token a history holds only the hash.", "dwf/core/events/openings.py", "token"),
+    Absent("THR-24", "The console answers only who has this user's token, and only its own pages.", "dwf/web", ""),
+    Absent("BAD-62", "What is removed is closed, asked for, and never half there.", "dwf/cli/catalog.py", '"prune"'),
+    Absent("BAD-58, prune", "A run that is locked is not removed.", "dwf/cli/catalog.py", '"prune"'),
+    Absent("BAD-42, --start", "A signal to an unknown run starts it, if that is asked for.",
+           "dwf/cli/verbs/answering.py", '"--start"'),
+)  # fmt: skip
