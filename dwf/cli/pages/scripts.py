@@ -14,7 +14,8 @@ from dwf.core.values import encode
 from dwf.errors import DwfError
 
 if TYPE_CHECKING:
-    from dwf.authoring.workflow import Parameter, Workflow
+    from dwf.authoring.parameters import Parameter
+    from dwf.authoring.workflow import Workflow
 
 _COLUMNS = (Column(""), Column(""), Column(""))
 
