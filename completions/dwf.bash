@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -49,6 +49,7 @@ _dwf_verb() {
     show|status) options='--exit-status -l --last'; first=runs; rest=- ;;
     history) options='-f --follow -n --limit -r --reverse --type --detailed -l --last'; first=runs; rest=- ;;
     logs) options='--attempt --tail -l --last'; first=runs; rest=- ;;
+    query) options='--input -l --last'; first=runs; rest=- ;;
     wait) options='--until --timeout -l --last'; first=runs; rest=runs ;;
     result) options='-l --last'; first=runs; rest=- ;;
     inbox) options=''; first=-; rest=- ;;

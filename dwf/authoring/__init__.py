@@ -6,7 +6,7 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 from dwf.authoring.activity import Activity, activity, step
 from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
-from dwf.authoring.handlers import handlers_finished, on_signal, on_unknown_signal
+from dwf.authoring.handlers import handlers_finished, on_query, on_signal, on_unknown_signal, on_update
 from dwf.authoring.references import Secret, secret
 from dwf.authoring.saga import saga
 from dwf.authoring.shell import Shell, sh
@@ -48,8 +48,10 @@ __all__ = [
     "info",
     "log",
     "now",
+    "on_query",
     "on_signal",
     "on_unknown_signal",
+    "on_update",
     "once",
     "patched",
     "random",

@@ -76,6 +76,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf logs rotate-web1 'verify chain' --tail 20", "the end of what one step printed")),
     ),
     Verb(
+        "query", "Watch", "asking", "ask a run something that its script can answer",
+        (("dwf query rollout left", "its answer, as JSON; also when the run is over"),
+         ("dwf query rollout", "what it takes: queries, updates, signals")),
+    ),
+    Verb(
         "wait", "Watch", "waiting", "wait until runs are done, or until one waits for a person",
         (("dwf wait rotate-web1 --timeout 2h", "124 if the time runs out"),
          ("dwf wait rotate-web1 --until step:drain", "until that step is done")),

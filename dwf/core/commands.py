@@ -248,6 +248,12 @@ class Commands(Ledger):
     def on_unknown_signal(self, handler: Handler) -> None:
         self.handlers.on_unknown_signal(handler)
 
+    def on_query(self, handler: Handler) -> None:
+        self.handlers.on_query(handler)
+
+    def on_update(self, handler: Handler) -> None:
+        self.handlers.on_update(handler)
+
     def handlers_at_work(self, apart_from: object) -> list[str]:
         return self.handlers.at_work(apart_from)
 

@@ -12,11 +12,20 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dwf.core.events import HandlersRegistered, SignalWaitOpened
-from dwf.core.outcome import bug_of, is_failure, said
+from dwf.core.events import (
+    HandlersRegistered,
+    Payload,
+    SignalWaitOpened,
+    UpdateAccepted,
+    UpdateCompleted,
+    UpdateFailed,
+)
+from dwf.core.ledger import DIVERGED
+from dwf.core.outcome import bug_of, error_info, is_failure, said
 from dwf.core.runtime import Handler, Signal
 from dwf.core.tasks import WorkflowTask
-from dwf.errors import ValueRefused
+from dwf.core.values import encode
+from dwf.errors import NondeterminismError, ValueRefused
 
 if TYPE_CHECKING:
     from dwf.core.commands import Commands
@@ -29,6 +38,8 @@ class Handlers:
         self._commands = commands
         self.signals: dict[str, Handler] = {}
         self.unknown: Handler | None = None
+        self.queries: dict[str, Handler] = {}
+        self.updates: dict[str, Handler] = {}
         self.changed = False
         """Set when one is registered; whoever tells people of it takes it back."""
         self._tasks: list[tuple[str, WorkflowTask]] = []
@@ -49,6 +60,16 @@ class Handlers:
         for signal in self._commands.signals.take_unknown(self.signals):
             self._hand(handler, signal)
 
+    def on_query(self, handler: Handler) -> None:
+        """From now on it answers that question. It is never called in a replay, and so it may only look."""
+        self._registering()
+        self.queries[handler.name] = handler
+
+    def on_update(self, handler: Handler) -> None:
+        """From now on updates of that name go to it."""
+        self._registering()
+        self.updates[handler.name] = handler
+
     def _registering(self) -> None:
         self._commands.check_usable()
         self.changed = True
@@ -56,11 +77,16 @@ class Handlers:
     @property
     def can_wake(self) -> bool:
         """Whether something that is sent to the run would be taken by a handler."""
-        return bool(self.signals) or self.unknown is not None
+        return bool(self.signals or self.updates) or self.unknown is not None
 
     def registered(self) -> HandlersRegistered:
         """What a run takes, as the history tells it to people."""
-        return HandlersRegistered(signals=sorted(self.signals), any_signal=self.unknown is not None)
+        return HandlersRegistered(
+            signals=sorted(self.signals),
+            any_signal=self.unknown is not None,
+            updates=sorted(self.updates),
+            queries=sorted(self.queries),
+        )
 
     # -- signals ------------------------------------------------------------------------------------------------
 
@@ -85,6 +111,42 @@ class Handlers:
             commands.note(f"{label} (line {signal.event}) was passed over: {error.facts['why']}")
             return
         self._begin(label, handler, value, lambda _: None, lambda error: self._note(label, error))
+
+    # -- updates ------------------------------------------------------------------------------------------------
+
+    def accept(self, event: UpdateAccepted) -> None:
+        """Call the handler of an update. Raises NondeterminismError if the script has none any more."""
+        commands = self._commands
+        handler = self.updates.get(event.name)
+        if handler is None:
+            raise NondeterminismError(
+                line=event.id,
+                recorded=f"{type(event).__name__} {event.name}",
+                where="the script",
+                asked="for no update of that name",
+                hint=DIVERGED,
+            )
+        value = handler.read(commands.read(event.input))
+        self._begin(
+            f"update {event.name}",
+            handler,
+            value,
+            lambda result: self._complete(event, result),
+            lambda error: self._fail(event, error),
+        )
+
+    def _complete(self, event: UpdateAccepted, result: Any) -> None:
+        commands = self._commands
+        try:
+            answer = Payload(encode(result, f"the result of the update {event.name}"))
+        except ValueRefused as error:
+            raise commands.voided(error) from None
+        commands.issue(UpdateCompleted(command=commands.issued + 1, update=event.id, result=answer))
+
+    def _fail(self, event: UpdateAccepted, error: BaseException) -> None:
+        commands = self._commands
+        told = error_info(error, commands.is_script)
+        commands.issue(UpdateFailed(command=commands.issued + 1, update=event.id, error=told))
 
     # -- calling ------------------------------------------------------------------------------------------------
 

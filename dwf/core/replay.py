@@ -20,7 +20,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from dwf.core import guard, sync, waiting
 from dwf.core.commands import Commands
@@ -42,6 +42,7 @@ from dwf.core.events import (
     RunUnblocked,
     SignalReceived,
     TimerFired,
+    UpdateAccepted,
     WorkflowStarted,
 )
 from dwf.core.ledger import DIVERGED
@@ -55,6 +56,7 @@ from dwf.core.values import as_blob
 from dwf.errors import DwfError, InternalError, NondeterminismError, WaitsForNothing
 
 Fetch = Callable[[str], bytes]
+T = TypeVar("T")
 
 
 class Program:
@@ -213,6 +215,9 @@ class Replay:
     def _signal(self, event: SignalReceived) -> None:
         self.commands.deliver_signal(event)
 
+    def _update(self, event: UpdateAccepted) -> None:
+        self.commands.handlers.accept(event)
+
     # -- answers ------------------------------------------------------------------------------------------------
 
     def check_not_stuck(self) -> None:
@@ -224,6 +229,21 @@ class Replay:
                 where=self.commands.waiting_at(self.loop.live_tasks()),
                 hint="something must be awaited that can happen: a step, a timer, a signal, an approval",
             )
+
+    def look(self, reader: str, call: Callable[[], T]) -> T:
+        """Call something of the script that may only look, and is no part of any replay. Raises what it raises.
+
+        reader: what it is, in words. If it asks for anything to be done, this object is of no use any more.
+        """
+        if self.bug is not None:
+            raise self.bug
+        with _Inside(self), self.commands.only_looking(reader):
+            try:
+                return call()
+            finally:
+                self.bug = self.commands.void
+                if self.bug is not None:
+                    raise self.bug
 
     def stack(self) -> list[WorkflowTask]:
         """The tasks that are not done, first born first."""
@@ -353,6 +373,7 @@ _DELIVER: dict[type[Event], Callable[..., None]] = {
     TimerFired: Replay._resolve,
     ApprovalResolved: Replay._resolve,
     SignalReceived: Replay._signal,
+    UpdateAccepted: Replay._update,
     CancelRequested: Replay._cancel,
 }
 

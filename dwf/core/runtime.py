@@ -79,13 +79,15 @@ class Handler:
     """A function of the script that is called with what comes from outside.
 
     read: from the JSON that came to what it is given; raises ValueRefused if that does not fit. call: the function with
-    that. function: as the script has it, for those who ask about its parameters.
+    that. function: as the script has it, for those who ask about its parameters. check: what is asked, with the same,
+    before the function is called for the first time; it raises if it must not be, or says False.
     """
 
     name: str
     read: Callable[[bytes], Any]
     call: Callable[[Any], Any]
     function: Callable[..., Any]
+    check: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,10 @@ class Runtime(Protocol):
     def on_signal(self, handler: Handler) -> None: ...
 
     def on_unknown_signal(self, handler: Handler) -> None: ...
+
+    def on_query(self, handler: Handler) -> None: ...
+
+    def on_update(self, handler: Handler) -> None: ...
 
     def handlers_at_work(self, apart_from: object) -> list[str]: ...
 

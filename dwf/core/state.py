@@ -75,6 +75,8 @@ class RunState:
         """What its script takes by handlers, as far as is known."""
         self.messages: set[str] = set()
         self.keys: dict[str, ev.SignalReceived] = {}
+        self.updates: dict[int, ev.UpdateAccepted] = {}
+        self.update_keys: dict[str, ev.UpdateAccepted] = {}
         self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
         self.steps_done = 0
 
@@ -245,6 +247,15 @@ class RunState:
                 return
         self.unconsumed[event.id] = event
 
+    def _update(self, event: ev.UpdateAccepted) -> None:
+        self._remember(event)
+        if event.key:
+            self.update_keys.setdefault(event.key, event)
+        self.updates[event.id] = event
+
+    def _update_over(self, event: ev.UpdateCompleted | ev.UpdateFailed) -> None:
+        self.updates.pop(event.update, None)
+
     def _cancel(self, event: ev.CancelRequested) -> None:
         self._remember(event)
         self.cancel = self.cancel or event
@@ -336,6 +347,9 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.SignalsTaken: RunState._taken,
     ev.HandlersRegistered: RunState._handlers,
     ev.SignalReceived: RunState._signal,
+    ev.UpdateAccepted: RunState._update,
+    ev.UpdateCompleted: RunState._update_over,
+    ev.UpdateFailed: RunState._update_over,
     ev.CancelRequested: RunState._cancel,
     ev.ApprovalRequested: RunState._ask,
     ev.ApprovalAnswered: RunState._answer,

@@ -151,6 +151,8 @@ def _verb(event: ev.Event) -> str:
     """The command that led to an event."""
     if isinstance(event, ev.SignalReceived):
         return f"signal {event.name}"
+    if isinstance(event, ev.UpdateAccepted):
+        return f"update {event.name}"
     if isinstance(event, ev.ApprovalAnswered):
         return event.answer
     known = _VERBS.get(type(event))

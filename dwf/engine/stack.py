@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dwf.core.commands import waiting_lines
-from dwf.core.events import Opening
-from dwf.core.replay import Program, Replay
-from dwf.core.state import RunState
+from dwf.core.replay import Replay
 from dwf.core.tasks import WorkflowTask
-from dwf.engine.context import Codes, Loaded
-from dwf.engine.owners import require_readers
+from dwf.engine.reading import replayed
 from dwf.engine.runs import load
 from dwf.engine.summary import waits
-from dwf.engine.watchdog import Watchdog
-from dwf.errors import CannotReplay, NotFound, ScriptError, ScriptRefused, WrongState
+from dwf.errors import WrongState
 from dwf.store.room import Store
 
 
@@ -39,31 +35,10 @@ def stack(store: Store, run: str, uid: int) -> list[TaskStack]:
     assert state is not None
     if state.ended is not None:
         raise WrongState(what=f"run {run} is {state.status.value}; it waits nowhere", hint=f"dwf history {run}")
-    require_readers(store, state, uid)
-    loaded, program = _code_of(store, state)
-    openings = [event for event in view.events if isinstance(event, Opening)]
-    replay = Replay(program, state.head, openings, store.blobs.fetch)
-    watchdog = Watchdog()
-    try:
-        with watchdog.over(replay):
-            replay.apply(view.events)
+    with replayed(store, view, uid) as (replay, loaded):
         awaited = [f"{wait.kind} {wait.what}" for wait in waits(state)]
         source = dict(loaded.sources.files)
         return [_of(task, replay, source, awaited) for task in replay.stack()]
-    except ScriptError as error:
-        error.facts.setdefault("run", run)  # for its hint
-        raise
-    finally:
-        replay.close()
-        watchdog.close()
-
-
-def _code_of(store: Store, state: RunState) -> tuple[Loaded, Program]:
-    try:
-        loaded = Codes(store).of(state)
-        return loaded, loaded.script.program(state.head.workflow)
-    except (ScriptRefused, NotFound) as error:
-        raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
 
 
 def _of(task: WorkflowTask, replay: Replay, source: dict[str, bytes], awaited: list[str]) -> TaskStack:

@@ -52,7 +52,8 @@ def waits(state: RunState) -> list[Wait]:
 
 def taken(takes: ev.HandlersRegistered) -> str:
     """What handlers take, in words: `signal go, signal stop`."""
-    words = [f"signal {name}" for name in takes.signals] + (["any other signal"] if takes.any_signal else [])
+    words = [f"signal {name}" for name in takes.signals] + [f"update {name}" for name in takes.updates]
+    words += ["any other signal"] if takes.any_signal else []
     return ", ".join(words)
 
 

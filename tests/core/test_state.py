@@ -190,6 +190,8 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "TimerStarted",
             "UndoRecorded",
             "UndoSettled",
+            "UpdateCompleted",
+            "UpdateFailed",
             "VersionMarkerRecorded",
         ],
         Role.CLOSING: [
@@ -200,7 +202,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "ApprovalResolved",
             "TimerFired",
         ],
-        Role.INPUT: ["CancelRequested", "SignalReceived"],
+        Role.INPUT: ["CancelRequested", "SignalReceived", "UpdateAccepted"],
         Role.PROGRESS: [
             "ActivityAttemptFailed",
             "ActivityRetryRequested",

@@ -27,6 +27,7 @@ from dwf.core.events.closings import TimerFired as TimerFired
 from dwf.core.events.inputs import CancelRequested as CancelRequested
 from dwf.core.events.inputs import Input as Input
 from dwf.core.events.inputs import SignalReceived as SignalReceived
+from dwf.core.events.inputs import UpdateAccepted as UpdateAccepted
 from dwf.core.events.lifecycle import Lifecycle as Lifecycle
 from dwf.core.events.lifecycle import WorkflowCancelled as WorkflowCancelled
 from dwf.core.events.lifecycle import WorkflowCompleted as WorkflowCompleted
@@ -46,6 +47,8 @@ from dwf.core.events.openings import SignalWaitOpened as SignalWaitOpened
 from dwf.core.events.openings import StatusChanged as StatusChanged
 from dwf.core.events.openings import TimerCancelled as TimerCancelled
 from dwf.core.events.openings import TimerStarted as TimerStarted
+from dwf.core.events.openings import UpdateCompleted as UpdateCompleted
+from dwf.core.events.openings import UpdateFailed as UpdateFailed
 from dwf.core.events.openings import VersionMarkerRecorded as VersionMarkerRecorded
 from dwf.core.events.progress import ActivityAttemptFailed as ActivityAttemptFailed
 from dwf.core.events.progress import ActivityRetryRequested as ActivityRetryRequested

@@ -22,5 +22,17 @@ class SignalReceived(Input, frozen=True, kw_only=True):
     key: str = ""
 
 
+class UpdateAccepted(Input, frozen=True, kw_only=True):
+    """An update that its handler takes: `input` are its arguments. What is refused is not recorded.
+
+    `asked` is a fingerprint of the letter's payload, which tells whether `key` is used for the same thing again.
+    """
+
+    name: str
+    input: Payload = NOTHING
+    key: str = ""
+    asked: str = ""
+
+
 class CancelRequested(Input, frozen=True, kw_only=True):
     """Only the first is delivered; later ones are recorded."""

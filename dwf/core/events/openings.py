@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dwf.core.events.base import Event, Role
-from dwf.core.parts import NOTHING, Payload
+from dwf.core.parts import NOTHING, ErrorInfo, Payload
 
 
 class Opening(Event, frozen=True, kw_only=True):
@@ -76,6 +76,20 @@ class SignalWaitClosed(Opening, frozen=True, kw_only=True):
 
     matched = ("wait",)
     wait: int
+
+
+class UpdateCompleted(Opening, frozen=True, kw_only=True):
+    """The handler of an update has come to its end. `update` is the id of UpdateAccepted."""
+
+    matched = ("update",)
+    update: int
+    result: Payload = NOTHING
+
+
+class UpdateFailed(Opening, frozen=True, kw_only=True):
+    matched = ("update",)
+    update: int
+    error: ErrorInfo
 
 
 class ApprovalRequested(Opening, frozen=True, kw_only=True):

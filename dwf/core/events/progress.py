@@ -91,11 +91,13 @@ class HandlersRegistered(Progress, frozen=True, kw_only=True):
 
     signals: list[str] = []
     any_signal: bool = False
+    updates: list[str] = []
+    queries: list[str] = []
 
     @property
     def wakes(self) -> bool:
         """Whether anything that is sent to the run would be taken."""
-        return bool(self.signals or self.any_signal)
+        return bool(self.signals or self.any_signal or self.updates)
 
 
 class HistoryRepaired(Progress, frozen=True, kw_only=True):

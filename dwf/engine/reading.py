@@ -1,0 +1,59 @@
+"""Reading by replay: the script of a run is run by who asks, in his process, over the history, and leaves no trace.
+
+That is running code, so it is refused for code of strangers (owners.py), and watched like any workflow code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from dwf.activities.prints import PRINTED
+from dwf.core.events import Opening
+from dwf.core.replay import Program, Replay
+from dwf.core.state import RunState
+from dwf.engine.context import Codes, Loaded
+from dwf.engine.journal import Voice
+from dwf.engine.owners import require_readers
+from dwf.engine.runs import RunView
+from dwf.engine.watchdog import OutOfTime, Watchdog
+from dwf.errors import CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused
+from dwf.store.room import Store
+
+
+@contextlib.contextmanager
+def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Loaded]]:
+    """The script of a run at the end of its history. In the block it is still watched; afterwards it is closed.
+
+    Raises NotPermitted (77), and what makes that it cannot be replayed (65).
+    """
+    state = view.state
+    assert state is not None
+    require_readers(store, state, uid)
+    loaded, program = _code_of(store, state)
+    openings = [event for event in view.events if isinstance(event, Opening)]
+    replay = Replay(program, state.head, openings, store.blobs.fetch)
+    watchdog = Watchdog()
+    # What it prints was told when it was new.
+    heard = PRINTED.set(Voice(lambda *_: None))
+    try:
+        with watchdog.over(replay):
+            replay.apply(view.events)
+            yield replay, loaded
+    except OutOfTime:
+        raise replay.commands.void or InternalError(what="workflow code was cut short") from None
+    except ScriptError as error:
+        error.facts.setdefault("run", view.run)  # for its hint
+        raise
+    finally:
+        replay.close()
+        PRINTED.reset(heard)
+        watchdog.close()
+
+
+def _code_of(store: Store, state: RunState) -> tuple[Loaded, Program]:
+    try:
+        loaded = Codes(store).of(state)
+        return loaded, loaded.script.program(state.head.workflow)
+    except (ScriptRefused, NotFound) as error:
+        raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
