@@ -21,12 +21,17 @@ PROTOCOL = (
              "            pass\n"),
         Held("store/test_creation.py::test_an_id_in_use_is_answered_only_when_it_is_on_disk_and_has_its_row",
              "dwf/store/creation.py",
-             "index.insert_new(*(row if made is None else _due(row.run, row.link) for (row, _), made in pairs))",
-             "index.insert_new(*(row for (row, _), made in pairs if made is None))"),
+             "index.insert_new(*(row if made is None else due for row, due, made in rows if not "
+             "_is_away(layout, made)))",
+             "index.insert_new(*(row for row, due, made in rows if made is None))"),
         Held("store/test_creation.py::test_what_a_killed_writer_left_in_it_is_on_disk_before_it_is_called_in_use",
              "dwf/store/creation.py",
-             "        disk.fsync(fd, intent.target)\n",
-             "        pass\n"),
+             "    try:\n"
+             "        disk.fsync(fd, path)\n"
+             "    finally:\n",
+             "    try:\n"
+             "        pass\n"
+             "    finally:\n"),
         Held("store/test_creation.py::test_the_intent_of_a_living_maker_is_left_alone",
              "dwf/store/creation.py",
              "            intent = cls(disk, path, disk.open_regular(path), run, layout.history_path(*run))\n"
@@ -241,10 +246,12 @@ PROTOCOL = (
              "            pass\n"),
         Held("engine/test_order.py::test_what_is_answered_to_a_start_of_what_is_there_is_on_disk",
              "dwf/engine/start.py",
-             "    reading = believe_history(store.disk, store.layout.history_path(event.run, link))",
+             "    path = store.history(event.run, link)\n"
+             "    reading = believe_history(store.disk, path)",
              "    from dwf.store.history import read_history\n"
              "\n"
-             "    reading = read_history(store.layout.history_path(event.run, link))"),
+             "    path = store.history(event.run, link)\n"
+             "    reading = read_history(path)"),
         Held("store/test_history.py::test_a_reader_whose_answer_others_act_upon_makes_it_durable_first",
              "dwf/store/history.py",
              "        disk.fdatasync(fd, path)\n"

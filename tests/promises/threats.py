@@ -262,16 +262,9 @@ THREATS = (
     promise(
         "THR-21", "A reader can hold neither a lock nor the index.",
         Held("store/test_locks.py::test_a_reader_who_locks_the_history_stops_nobody",
-             "dwf/store/history.py",
-             "        try:\n"
-             "            found = examine(read_all(fd, path), path)\n"
-             "            if found.finding",
-             "        try:\n"
-             "            import fcntl\n"
-             "\n"
-             "            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-             "            found = examine(read_all(fd, path), path)\n"
-             "            if found.finding"),
+             "dwf/store/locks.py",
+             '        return f"{self._directory}/{run}{_SUFFIX}"',
+             '        return f"{self._directory}/../runs/{run}.jsonl"'),
         Held("shared/test_hostile.py::test_a_lock_or_an_index_cannot_be_held_by_a_reader",
              "dwf/store/sharing.py",
              "    return _HOME if path == layout.home else DIR_MODE",
