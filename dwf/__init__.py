@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # typing costs 10 ms, which is much for an idle tick
         handlers_finished,
         info,
         log,
+        map,  # noqa: A004
         now,
         on_query,
         on_signal,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # typing costs 10 ms, which is much for an idle tick
         on_update,
         once,
         patched,
+        poll,
         random,
         saga,
         secret,
@@ -66,6 +68,7 @@ if TYPE_CHECKING:  # typing costs 10 ms, which is much for an idle tick
         CompensationFailed,
         DwfError,
         Failure,
+        MapFailed,
         RetryAfter,
     )
 
@@ -80,6 +83,7 @@ __all__ = [
     "Done",
     "DwfError",
     "Failure",
+    "MapFailed",
     "Retry",
     "RetryAfter",
     "Shell",
@@ -92,6 +96,7 @@ __all__ = [
     "handlers_finished",
     "info",
     "log",
+    "map",
     "now",
     "on_query",
     "on_signal",
@@ -99,6 +104,7 @@ __all__ = [
     "on_update",
     "once",
     "patched",
+    "poll",
     "random",
     "saga",
     "secret",
@@ -121,7 +127,7 @@ _HOMES = {
     "activity_info": "dwf.activities.info",
     **dict.fromkeys(
         "ActivityCancelled ActivityError ActivityTimeout ApprovalRejected CompensationFailed DwfError Failure "
-        "RetryAfter".split(),
+        "MapFailed RetryAfter".split(),
         "dwf.errors",
     ),
 }

@@ -5,6 +5,7 @@ This room imports nothing and decides nothing. The tree is ordered by *whose tur
     DwfError
     |-- Failure                 the script says: this run has failed
     |   |-- ApprovalRejected    ... because a person (or the deadline) said no
+    |   |-- MapFailed           ... because more items of a dwf.map failed than are tolerated
     |   `-- CompensationFailed  ... and what was done could not all be taken back
     |-- ActivityError           a step ended without a result; scripts catch this one
     |   |-- ActivityTimeout
@@ -93,6 +94,21 @@ class CompensationFailed(Failure):
         message = f"{why}{done}; NOT undone: {', '.join(not_undone)}"
         super().__init__(message, why=why, undone=undone, not_undone=not_undone)
         self.undone, self.not_undone = undone, not_undone
+
+
+class MapFailed(Failure):
+    """Raised by `dwf.map` when more items have failed than are tolerated.
+
+    Attributes: `failed` (what came of each that failed: `.item`, `.error`), `skipped` (items that were not begun),
+    `done` (how many succeeded). What is recorded of it holds the first hundred of each.
+    """
+
+    code = "map-failed"
+
+    def __init__(self, message: str, failed: list[Any], skipped: list[Any], done: int) -> None:
+        told = [{"item": each.item, "error": str(each.error)[:300]} for each in failed[:100]]
+        super().__init__(message, failed=told, skipped=skipped[:100], not_begun=len(skipped), done=done)
+        self.failed, self.skipped, self.done = failed, skipped, done
 
 
 class ActivityError(DwfError):

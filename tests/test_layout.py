@@ -21,9 +21,9 @@ LONGEST_LIST = 600
 LONGEST_FUNCTION = 60
 EXPORTS = """
     ActivityCancelled ActivityError ActivityTimeout Approval ApprovalRejected CompensationFailed Done DwfError
-    Failure Retry RetryAfter Shell activity activity_info approve cleanup degrade deprecate_patch handlers_finished
-    info log now on_query on_signal on_unknown_signal on_update once patched random saga secret sh signals sleep
-    sleep_until status step uuid4 wait_signal wait_signals wait_until workflow
+    Failure MapFailed Retry RetryAfter Shell activity activity_info approve cleanup degrade deprecate_patch
+    handlers_finished info log map now on_query on_signal on_unknown_signal on_update once patched poll random
+    saga secret sh signals sleep sleep_until status step uuid4 wait_signal wait_signals wait_until workflow
 """.split()
 
 

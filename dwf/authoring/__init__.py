@@ -6,7 +6,9 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 from dwf.authoring.activity import Activity, activity, step
 from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
+from dwf.authoring.fanout import map  # noqa: A004 - what everybody calls it
 from dwf.authoring.handlers import handlers_finished, on_query, on_signal, on_unknown_signal, on_update
+from dwf.authoring.poll import poll
 from dwf.authoring.references import Secret, secret
 from dwf.authoring.saga import saga
 from dwf.authoring.shell import Shell, sh
@@ -47,6 +49,7 @@ __all__ = [
     "handlers_finished",
     "info",
     "log",
+    "map",
     "now",
     "on_query",
     "on_signal",
@@ -54,6 +57,7 @@ __all__ = [
     "on_update",
     "once",
     "patched",
+    "poll",
     "random",
     "saga",
     "secret",

@@ -44,6 +44,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.StatusChanged: "status",
     ev.RunDegraded: "degraded",
     ev.CompensationStarted: "undoes",
+    ev.FanOutStarted: "maps",
     ev.RunBlocked: "blocked",
     ev.RunUnblocked: "goes on",
     ev.CodeUpgraded: "upgraded to",

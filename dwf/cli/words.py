@@ -106,6 +106,11 @@ def _completed(e: ev.WorkflowCompleted, thread: Thread) -> Told:
     return Told(result(e.result).removeprefix(" ") + _ended(e), "degraded" if e.degraded else "")
 
 
+def _fan_out(e: ev.FanOutStarted, thread: Thread) -> Told:
+    stages = f", in stages {', '.join(map(str, e.stages))}" if len(e.stages) > 1 else ""
+    return Told(f"{e.name} for {e.items} items{stages}", f"{e.tolerated} may fail" if e.tolerated else "")
+
+
 def _undo_recorded(e: ev.UndoRecorded, thread: Thread) -> Told:
     given = arguments(e.input)
     what = e.title or e.name
@@ -265,6 +270,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.VersionMarkerRecorded: lambda e, t: Told(e.patch),
     ev.SideEffectRecorded: _side_effect,
     ev.StatusChanged: lambda e, t: Told(e.text),
+    ev.FanOutStarted: _fan_out,
     ev.UndoRecorded: _undo_recorded,
     ev.UndoSettled: lambda e, t: Told(t.title(e.undo), "due" if e.due else "nothing to undo"),
     ev.CompensationStarted: lambda e, t: Told(", ".join(map(t.title, e.undos)), f"because {e.why}"),

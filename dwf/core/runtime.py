@@ -114,7 +114,7 @@ class Info:
 
 
 class Scopes(Protocol):
-    """What a saga asks for; core/scopes.py says more."""
+    """What a saga or a fan-out asks for; core/scopes.py says more."""
 
     undone: list[str]
     not_undone: list[str]
@@ -126,6 +126,8 @@ class Scopes(Protocol):
     def compensate(self, why: str, undos: Sequence[int]) -> None: ...
 
     def undo(self, number: int, call: ActivityCall) -> Future[Any]: ...
+
+    def fan_out(self, name: str, items: int, tolerated: int, stages: Sequence[int]) -> int: ...
 
     def is_failure(self, error: BaseException) -> bool: ...
 

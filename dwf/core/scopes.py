@@ -1,4 +1,4 @@
-"""What holds several steps together, as commands: sagas with their undo ledger."""
+"""What holds several steps together, as commands: sagas with their undo ledger, and fan-outs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from dwf.core.events import CompensationStarted, UndoRecorded, UndoSettled
+from dwf.core.events import CompensationStarted, FanOutStarted, UndoRecorded, UndoSettled
 from dwf.core.futures import in_short
 from dwf.core.outcome import bug_of, only_failures
 from dwf.core.runtime import ActivityCall
+from dwf.errors import ValueRefused
 
 if TYPE_CHECKING:
     from dwf.core.commands import Commands
     from dwf.core.replay import Replay
 
+MOST_ITEMS = 10_000
+"""Of all fan-outs of a run: each is three lines of its history, which every tick that takes it up reads."""
+
 
 class Scopes:
-    """The part of the runtime that sagas ask. `undone`, `not_undone`: for the record of the end."""
+    """The part of the runtime that sagas and fan-outs ask. `undone`, `not_undone`: for the record of the end."""
 
     def __init__(self, commands: Commands, replay: Replay) -> None:
         self._commands, self._replay = commands, replay
         self.undone: list[str] = []
         self.not_undone: list[str] = []
+        self._items = 0
 
     def record_undo(self, call: ActivityCall, of: str) -> int:
         """Write down how a step can be taken back, before it begins; the number of the entry."""
@@ -53,6 +58,20 @@ class Scopes:
     def undo(self, number: int, call: ActivityCall) -> Future[Any]:
         """Begin to take back an entry. A failure is always told: what was not undone must not pass for undone."""
         return self._commands.activity(replace(call, part_of=number, instead=None))
+
+    def fan_out(self, name: str, items: int, tolerated: int, stages: Sequence[int]) -> int:
+        """From here on a step is run for each of many items; the number of this. Raises ValueRefused for too many."""
+        self._items += items
+        if self._items > MOST_ITEMS:
+            raise ValueRefused(
+                what="dwf.map()",
+                why=f"with these {items:,} there are {self._items:,} items in one run; the limit is {MOST_ITEMS:,}",
+                hint="give each item more to do, or divide them over several runs",
+            )
+        command = FanOutStarted(
+            command=self._commands.issued + 1, name=name, items=items, tolerated=tolerated, stages=list(stages)
+        )
+        return self._commands.issue(command)
 
     def is_failure(self, error: BaseException) -> bool:
         """Whether that is a failure or a cancellation. A bug is neither: it makes the activation void."""

@@ -12,6 +12,7 @@ from enum import Enum
 
 from dwf.core import events as ev
 from dwf.core.duration import unstamp
+from dwf.core.fanouts import FanOut
 from dwf.core.standing import DoneStep as DoneStep
 from dwf.core.standing import OpenApproval as OpenApproval
 from dwf.core.standing import OpenSignalWait as OpenSignalWait
@@ -62,6 +63,7 @@ class RunState:
         self.code_owner = -1
         self.status_text = ""
         self.undos = Undos()
+        self.fan_outs: dict[int, FanOut] = {}
         self.degraded: list[str] = []
         """What went wrong that does not end the run."""
         self.blocked: ev.RunBlocked | None = None
@@ -179,7 +181,11 @@ class RunState:
     def _schedule(self, event: ev.ActivityScheduled) -> None:
         self.steps[event.command] = OpenStep(event, event.command, event.title or event.name)
         if event.part_of:
-            self.undos.begin(event.part_of)
+            fan_out = self.fan_outs.get(event.part_of)
+            if fan_out is None:
+                self.undos.begin(event.part_of)
+            else:
+                fan_out.begin()
 
     def _attempt(self, event: ev.ActivityStarted) -> None:
         step = self.steps[event.command]
@@ -208,7 +214,11 @@ class RunState:
         step = self.steps.pop(event.command)
         self.steps_done += 1
         if step.scheduled.part_of:
-            self.undos.end(step.scheduled.part_of, event)
+            fan_out = self.fan_outs.get(step.scheduled.part_of)
+            if fan_out is None:
+                self.undos.end(step.scheduled.part_of, event)
+            else:
+                fan_out.end(event)
         began = step.started.ts if step.started is not None else step.scheduled.ts
         self.done.append(DoneStep(event.command, step.title, _STEP_ENDS[type(event)], began, event.ts, step.attempts))
 
@@ -285,6 +295,9 @@ class RunState:
     def _status(self, event: ev.StatusChanged) -> None:
         self.status_text = event.text
 
+    def _fan_out(self, event: ev.FanOutStarted) -> None:
+        self.fan_outs[event.command] = FanOut(event)
+
     def _degrade(self, event: ev.RunDegraded) -> None:
         if len(self.degraded) < DEGRADED_KEPT:
             self.degraded.append(event.why)
@@ -359,6 +372,7 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.RunDegraded: RunState._degrade,
     ev.UndoRecorded: lambda state, event: state.undos.record(event),
     ev.UndoSettled: lambda state, event: state.undos.settle(event),
+    ev.FanOutStarted: RunState._fan_out,
     ev.CompensationStarted: lambda state, event: state.undos.compensate(event),
     ev.RunBlocked: RunState._block,
     ev.RunUnblocked: RunState._unblock,

@@ -28,6 +28,7 @@ TOPICS = [
     "handlers",
     "health",
     "limits",
+    "many",
     "moving",
     "reference",
     "replay",

@@ -180,6 +180,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "ApprovalRequested",
             "ApprovalWithdrawn",
             "CompensationStarted",
+            "FanOutStarted",
             "RunDegraded",
             "SideEffectRecorded",
             "SignalWaitClosed",

@@ -15,6 +15,7 @@ from dwf.cli.times import Clock
 from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
 from dwf.core.duration import spoken, unstamp
+from dwf.core.fanouts import FanOut
 from dwf.core.state import DEGRADED_KEPT, OpenApproval, RunState, Status
 from dwf.core.undos import Stand
 from dwf.errors import DwfError
@@ -27,6 +28,7 @@ _LONG = 10_000
 _MOST_WAITS = 12
 _MOST_MAIL = 8
 _MOST_LEFT = 20
+_MOST_MAPS = 5
 _MOVED: dict[type[ev.Event], str] = {ev.RunMoved: "moved", ev.RunAdopted: "taken up", ev.RunImported: "imported"}
 
 
@@ -107,6 +109,8 @@ class RunPage:
     def _now(self, state: RunState) -> Iterator[Line]:
         if state.moved is not None:
             yield from self._moving(state.moved)
+        for fan_out in list(state.fan_outs.values())[-_MOST_MAPS:]:
+            yield from self._item("map", [_progress(fan_out)])
         if state.undos.entries:
             yield from self._undos(state)
         if state.ended is not None:
@@ -309,6 +313,18 @@ class RunPage:
         for i, text in enumerate(shown):
             head = label if i == 0 else ""
             yield ["  ", (f"{head:<{_LABEL}}", style or "dim"), text]
+
+
+def _progress(fan_out: FanOut) -> str:
+    """How far a map is: `patch: 37 of 200 done, 1 failed, 10 run, stage 3 of 4`."""
+    started = fan_out.started
+    if not fan_out.begun:  # or each item is more than a step: those are counted by nobody
+        return f"{started.name}: {started.items} items"
+    words = [f"{started.name}: {fan_out.done} of {started.items} done"]
+    words += [f"{fan_out.failed} failed"] if fan_out.failed else []
+    words += [f"{fan_out.open} run"] if fan_out.open else []
+    words += [f"stage {fan_out.stage} of {len(started.stages)}"] if len(started.stages) > 1 else []
+    return ", ".join(words)
 
 
 def _named(state: RunState, commands: Sequence[int]) -> Iterator[str]:

@@ -35,7 +35,7 @@ class ActivityScheduled(Opening, frozen=True, kw_only=True):
     orphan: str = ""
     """what a killed dwf left running of it is ended (""), waited for ("wait"), or taken up as it goes on ("adopt")"""
     part_of: int = 0
-    """the number of the command that it belongs to: an UndoRecorded that it carries out"""
+    """the number of the command that it belongs to: an UndoRecorded that it carries out, a FanOutStarted"""
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Opening events of what holds several steps together: sagas with their undo ledger."""
+"""Opening events of what holds several steps together: sagas with their undo ledger, and fan-outs."""
 
 # ruff: noqa: RUF012 - msgspec gives each record its own copy of a mutable default
 
@@ -38,3 +38,16 @@ class CompensationStarted(Opening, frozen=True, kw_only=True):
     matched = ("undos",)
     why: str
     undos: list[int] = []
+
+
+class FanOutStarted(Opening, frozen=True, kw_only=True):
+    """One step for each of many items; those steps have `part_of` set. `tolerated`: how many may fail.
+
+    `stages`: how many items have begun when each stage is over; the last is all.
+    """
+
+    matched = ("name", "items")
+    name: str
+    items: int
+    tolerated: int = 0
+    stages: list[int] = []
