@@ -10,6 +10,8 @@ This room imports nothing and decides nothing. The tree is ordered by *whose tur
     |-- ActivityError           a step ended without a result; scripts catch this one
     |   |-- ActivityTimeout
     |   `-- ActivityCancelled
+    |-- ChildError              a child run ended without a result
+    |-- NotDelivered            a message to another run did not reach it
     |-- RetryAfter              an activity asks to be tried again later
     |-- ScriptError             the author's turn: the run becomes `blocked`, never `failed`
     |-- OperatorError           the person at the terminal can put it right
@@ -155,6 +157,37 @@ class ActivityCancelled(ActivityError):
 
     code = "activity-cancelled"
     sentence = "{activity} was cancelled: {reason}"
+
+
+class ChildError(DwfError):
+    """Raised at the `await` of a child run that ended without a result.
+
+    Attributes: `run` (its id), `outcome` (failed, cancelled, terminated, timed-out; refused: its id was in use, and
+    none was made), `type` and `reason` of its error, `details` (facts of that error).
+    """
+
+    code = "child-failed"
+    exit_code = 1
+    sentence = "child run {run} {outcome}: {what}"
+
+    def __init__(self, run: str, outcome: str, type: str, reason: str, details: dict[str, Any] | None = None) -> None:  # noqa: A002
+        facts: dict[str, Any] = {
+            "run": run,
+            "outcome": outcome,
+            "type": type,
+            "reason": reason,
+            "details": details or {},
+        }
+        super().__init__(what=f"{type}: {reason}" if type else reason or "nothing more is known", **facts)
+        self.facts = facts
+
+
+class NotDelivered(DwfError):
+    """Raised at `await dwf.send_signal(...)`: there is no such run, or nothing reaches it any more."""
+
+    code = "not-delivered"
+    exit_code = 1
+    sentence = "{what} did not reach run {run}: {why}"
 
 
 class RetryAfter(DwfError):

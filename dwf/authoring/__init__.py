@@ -4,6 +4,7 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 """
 
 from dwf.authoring.activity import Activity, activity, step
+from dwf.authoring.children import Child, cancel_run, continue_as_new, send_signal, start_child
 from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
 from dwf.authoring.fanout import map  # noqa: A004 - what everybody calls it
@@ -37,13 +38,16 @@ from dwf.authoring.workflow import Workflow, workflow
 __all__ = [
     "Activity",
     "Approval",
+    "Child",
     "Done",
     "Secret",
     "Shell",
     "Workflow",
     "activity",
     "approve",
+    "cancel_run",
     "cleanup",
+    "continue_as_new",
     "degrade",
     "deprecate_patch",
     "handlers_finished",
@@ -61,10 +65,12 @@ __all__ = [
     "random",
     "saga",
     "secret",
+    "send_signal",
     "sh",
     "signals",
     "sleep",
     "sleep_until",
+    "start_child",
     "status",
     "step",
     "uuid4",

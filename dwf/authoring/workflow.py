@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property, update_wrapper
 from typing import Any, Literal, overload
 
+from dwf.authoring.hints import hints_of, signature_of
 from dwf.authoring.parameters import Parameter, Parameters
-from dwf.core import guard
+from dwf.core.events import Payload
 from dwf.core.replay import Program
 from dwf.core.retry import Retry
-from dwf.core.values import text
-from dwf.errors import ScriptRefused
+from dwf.core.runtime import ChildCall, current, in_workflow
+from dwf.core.values import decode, encode, text
+from dwf.errors import ScriptRefused, ValueRefused
 
 
 class Workflow:
@@ -33,15 +36,50 @@ class Workflow:
         if step_retry is not None and not isinstance(step_retry, Retry):
             raise ScriptRefused(path=name, why="step_retry is not a dwf.Retry")
         self._step_retry = step_retry
+        self._child_options: dict[str, str] = {}
         update_wrapper(self, function)
         _check_shape(function, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        guard.check(
-            f"calling the workflow {self.name} from another",
-            "move what both share into a plain `async def`; await that",
-        )
-        return self.function(*args, **kwargs)
+        """In a workflow: the result of a child run. Anywhere else it is just its function."""
+        return self._child(args, kwargs) if in_workflow() else self.function(*args, **kwargs)
+
+    async def _child(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _, result = current(self.name).child(self.call(args, kwargs))
+        return await result
+
+    def options(
+        self,
+        *,
+        id: str = "",  # noqa: A002 - the word that people know it by
+        on_close: Literal["terminate", "cancel", "abandon"] = "terminate",
+        cancel: Literal["wait", "requested", "try", "abandon"] = "wait",
+    ) -> Workflow:
+        """The same workflow with options for a child run.
+
+        id: made of this run's id if empty. on_close: what becomes of it when this run ends first. cancel: what
+        cancelling the code that awaits it does: ask it to end and wait for its end ("wait") or until it was asked
+        ("requested"), only ask ("try"), or leave it alone ("abandon"). Raises ValueRefused.
+        """
+        if on_close not in ("terminate", "cancel", "abandon"):
+            raise ValueRefused(what="on_close", why=f"{on_close!r} is not terminate, cancel or abandon")
+        if cancel not in ("wait", "requested", "try", "abandon"):
+            raise ValueRefused(what="cancel", why=f"{cancel!r} is not wait, requested, try or abandon")
+        changed = copy(self)
+        changed._child_options = {"run": id, "on_close": on_close, "cancel": cancel}
+        return changed
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildCall:
+        """A child run of this workflow, with arguments as for a function. Raises TypeError, ValueRefused."""
+        bound = signature_of(self.function).bind(*args, **kwargs)
+        given = Payload(self._stored(dict(bound.arguments)))
+        return ChildCall(self.name, given, result_type=hints_of(self.function).get("return"), **self._child_options)
+
+    def _stored(self, arguments: dict[str, Any]) -> bytes:
+        return encode(arguments, f"an argument of {self.name}")
+
+    def _again(self, arguments: dict[str, Any]) -> bytes:
+        return self.bind({}, decode(self._stored(arguments)))
 
     def program(self, is_script: Callable[[str], bool]) -> Program:
         """What replay needs to run it."""
@@ -51,6 +89,7 @@ class Workflow:
             failure_types=self._failure_types,
             bug_fails=self._bug_fails,
             step_retry=self._step_retry,
+            bind=self._again,
         )
 
     def _begin(self, stored: bytes) -> Any:

@@ -103,10 +103,11 @@ class _Attended:
     def __init__(self, session: Session, store: Store, run: str, stopper: Stopper) -> None:
         self._session, self._store, self._run, self._stopper = session, store, run, stopper
         utc = bool(session.options.get("utc"))
-        self.follower = Follower(session.screen, view_for(session.screen), utc=utc, everything=session.verbose)
+        self.follower = Follower(session.screen, view_for(session.screen), run, utc=utc, everything=session.verbose)
         self._put_off: set[int] = set()
         self._told: set[int] = set()
         self._left_us = 0
+        self._driven: set[str] = set()
         self.needs_person = ""
 
     def to_rest(self) -> RunView:
@@ -116,7 +117,7 @@ class _Attended:
         """
         self.follower.learn(_load(self._store, self._run).events)
         while True:
-            report = drive(self._store, self._stopper, only={self._run}, watch=self.follower)
+            report = drive(self._store, self._stopper, only={self._run, *self._driven}, watch=self.follower)
             for error in report.errors:
                 raise error
             self._left_us = now_us()
@@ -163,13 +164,19 @@ class _Attended:
 
     def _something_to_do(self, view: RunView) -> bool:
         """Whether time or mail gives the run something to do. Asked of its history, which is at hand."""
+        with_mail = {self._store.mailbox.run_of(name) for name in self._store.mailbox.names()}
+        from dwf.engine.runs import family
+
+        self._driven = {one.run for one in family(self._store, view) if one.run in with_mail or self._is_due(one)}
+        return bool(self._driven)
+
+    def _is_due(self, view: RunView) -> bool:
         assert view.state is not None
         due = view.state.next_due_us()
         if due is not None and due <= now_us():
             return True
-        if view.status is Status.RUNNING and now_us() - self._left_us > _TAKE_OVER_US:
-            return True  # somebody else drove it, and may have died
-        return any(self._store.mailbox.run_of(name) == self._run for name in self._store.mailbox.names())
+        # somebody else drove it, and may have died
+        return view.status is Status.RUNNING and now_us() - self._left_us > _TAKE_OVER_US
 
     def _moved(self, before: RunView) -> bool:
         """Whether another process has driven it on."""

@@ -72,7 +72,9 @@ class View(Protocol):
 class Follower:
     """Implements the engine's Watch for one run. Thread-safe: the engine tells from the run's own thread."""
 
-    def __init__(self, screen: Screen, view: View, *, utc: bool = False, everything: bool = False) -> None:
+    def __init__(self, screen: Screen, view: View, run: str, *, utc: bool = False, everything: bool = False) -> None:
+        """`run`: what others that are driven beside it do is not told."""
+        self._run, self._nonce = run, ""
         self._screen, self._view, self._everything = screen, view, everything
         self._clock = Clock(now_us(), utc)
         self._thread = Thread(self._clock)
@@ -82,11 +84,15 @@ class Follower:
 
     def event(self, run: str, event: ev.Event) -> None:
         """Called by the engine when the event is on disk."""
+        if run != self._run:
+            return
         with self._lock:
             self._tell(event)
 
     def said(self, run: str, level: int, text: str) -> None:
         """A line that the script logged or printed."""
+        if run != self._run:
+            return
         with self._lock:
             for line in text.splitlines():
                 self._view.line([f"{'':10}", ("  " + line, "dim")], self._state)
@@ -124,6 +130,10 @@ class Follower:
 
     def _know(self, event: ev.Event) -> Told | None:
         """The event in words, if it is the next one; None if it is known already."""
+        if isinstance(event, ev.WorkflowStarted) and event.nonce != self._nonce:
+            # The first, or the next instance of a run that continues as new.
+            self._nonce, self._last = event.nonce, 0
+            self._state, self._thread = RunState(), Thread(self._clock)
         if event.id <= self._last:
             return None
         self._last = event.id

@@ -95,7 +95,7 @@ def follow_run(session: Session, store: Store, run: str, *, until_it_waits: bool
     from dwf.core.state import Status
     from dwf.engine.runs import load
 
-    follower = Follower(session.screen, view_for(session.screen), utc=bool(session.options.get("utc")))
+    follower = Follower(session.screen, view_for(session.screen), run, utc=bool(session.options.get("utc")))
     with Stopper() as stopper:
         try:
             while True:

@@ -74,6 +74,10 @@ def _title(opening: ev.Opening) -> tuple[str, str]:
         return opening.name, "signal"
     if isinstance(opening, ev.UndoRecorded):
         return opening.of, "undo"
+    if isinstance(opening, ev.ChildWorkflowRequested):
+        return opening.run, "child"
+    if isinstance(opening, ev.MessageRequested):
+        return f"{opening.kind} {opening.name}".rstrip() + f" to {opening.run}", "message"
     return "", ""
 
 
@@ -98,8 +102,32 @@ def failure(error: ev.ErrorInfo) -> str:
 
 
 def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
-    later = f"  starts {thread.point(e.start_at)}" if e.start_at else ""
-    return Told(call(e.workflow, e.input) + later + _why(e.reason), person(e.by))
+    words = call(e.workflow, e.input)
+    if e.start_at:
+        words += f"  starts {thread.point(e.start_at)}"
+    if e.parent is not None:
+        words += f"  child of {e.parent.run}"
+    if e.continues:
+        words += f"  instance {e.link}, continued"
+    return Told(words + _why(e.reason), person(e.by))
+
+
+def _continued(e: ev.WorkflowContinuedAsNew, thread: Thread) -> Told:
+    kept = f"  {len(e.signals)} signals go along" if e.signals else ""
+    return Told(f"goes on in the next instance: {call(e.workflow, e.input)}{kept}{_ended(e)}")
+
+
+def _child(e: ev.ChildWorkflowRequested, thread: Thread) -> Told:
+    return Told(f"{e.run}  {call(e.workflow, e.input)}", "" if e.on_close == "terminate" else f"{e.on_close} on close")
+
+
+def _child_failed(e: ev.ChildWorkflowFailed, thread: Thread) -> Told:
+    return Told(f"{thread.title(e.command)}  {e.outcome}  {failure(e.error)}", thread.took(e))
+
+
+def _message(e: ev.MessageRequested, thread: Thread) -> Told:
+    payload = "" if decode(e.payload) is None else f"  {brief(e.payload)}"
+    return Told(f"{thread.title(e.command)}{payload}{_why(e.reason)}")
 
 
 def _completed(e: ev.WorkflowCompleted, thread: Thread) -> Told:
@@ -144,7 +172,8 @@ def _timer(e: ev.TimerStarted, thread: Thread) -> Told:
 
 
 def _waits(e: ev.SignalWaitOpened, thread: Thread) -> Told:
-    return Told(e.name, f"took line {e.got}" if e.got else "")
+    took = f"took line {e.got}" if e.got > 0 else "took one that came along"
+    return Told(e.name, took if e.got else "")
 
 
 def _lines(numbers: list[int]) -> str:
@@ -237,6 +266,7 @@ def _seconds(ts: str, thread: Thread) -> str:
 _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.WorkflowStarted: _started,
     ev.WorkflowCompleted: _completed,
+    ev.WorkflowContinuedAsNew: _continued,
     ev.WorkflowFailed: lambda e, t: Told(failure(e.error) + _ended(e)),
     ev.WorkflowCancelled: lambda e, t: Told(_why(e.reason).strip() + _ended(e)),
     ev.WorkflowTerminated: lambda e, t: Told((e.reason and f'"{e.reason}"') + _ended(e), person(e.by)),
@@ -275,6 +305,13 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.UndoSettled: lambda e, t: Told(t.title(e.undo), "due" if e.due else "nothing to undo"),
     ev.CompensationStarted: lambda e, t: Told(", ".join(map(t.title, e.undos)), f"because {e.why}"),
     ev.RunDegraded: lambda e, t: Told(" ".join(e.why.split())),
+    ev.ChildWorkflowRequested: _child,
+    ev.ChildWorkflowCompleted: lambda e, t: Told(t.title(e.command) + result(e.result), t.took(e)),
+    ev.ChildWorkflowFailed: _child_failed,
+    ev.ChildWorkflowCancelled: lambda e, t: Told(t.title(e.command) + _why(e.reason), t.took(e)),
+    ev.MessageRequested: _message,
+    ev.MessageSent: lambda e, t: Told(t.title(e.command)),
+    ev.MessageRefused: lambda e, t: Told(f"{t.title(e.command)}  {e.why}"),
     ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
     ev.RunBlocked: _blocked,
     ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),

@@ -42,11 +42,12 @@ from dwf.core.events import (
 from dwf.core.futures import ActivityFuture, ApprovalFuture, TimerFuture
 from dwf.core.handlers import Handlers
 from dwf.core.ledger import DIVERGED, Ledger
+from dwf.core.links import Links
 from dwf.core.loop import Loop
 from dwf.core.matching import waiting_lines as waiting_lines
 from dwf.core.outcome import raised_at, said
 from dwf.core.retry import AFTER_CRASH, USUAL
-from dwf.core.runtime import ActivityCall, Handler, Info, Question, Signal
+from dwf.core.runtime import ActivityCall, ChildCall, Handler, Info, Outgoing, Question, Signal
 from dwf.core.scopes import Scopes
 from dwf.core.signals import Signals
 from dwf.core.values import canonical, encode, text
@@ -74,6 +75,7 @@ class Commands(Ledger):
         self.conditions = Conditions(self)
         self.handlers = Handlers(self)
         self.scopes = Scopes(self, replay)
+        self.links = Links(self, replay.started)
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
@@ -256,6 +258,22 @@ class Commands(Ledger):
 
     def handlers_at_work(self, apart_from: object) -> list[str]:
         return self.handlers.at_work(apart_from)
+
+    # -- other runs ---------------------------------------------------------------------------------------------
+
+    def child(self, call: ChildCall) -> tuple[str, Future[Any]]:
+        return self.links.child(call)
+
+    def message(self, wish: Outgoing) -> Future[Any]:
+        return self.links.message(wish)
+
+    def wait_for_closing(self, number: int, settle: Callable[[Closing], None]) -> None:
+        """That command is open from now on; `settle` is given the event that ends it."""
+        self._open[number] = settle
+
+    def held_by(self) -> list[str]:
+        """What is open that a run may not leave behind when it goes on in a new instance, in words."""
+        return [f"step {call.title or call.name}" for call in self.calls.values()] + self.links.held()
 
     # -- markers, values, words ---------------------------------------------------------------------------------
 

@@ -21,17 +21,30 @@ from dwf.core.events import (
     Payload,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinuedAsNew,
     WorkflowFailed,
 )
+from dwf.core.links import next_nonce
+from dwf.core.runtime import ContinueAsNew
 from dwf.core.tasks import cancelled_error
 from dwf.core.values import encode
-from dwf.errors import ActivityError, DwfError, Failure, ScriptBug, ScriptError, ValueRefused
+from dwf.errors import (
+    ActivityError,
+    ChildError,
+    DwfError,
+    Failure,
+    NotDelivered,
+    ScriptBug,
+    ScriptError,
+    UsageError,
+    ValueRefused,
+)
 
 if TYPE_CHECKING:
     from dwf.core.replay import Replay
 
 MESSAGE_LIMIT = 16 * 1024
-_FAILURES = (ActivityError, Failure, TimeoutError)
+_FAILURES = (ActivityError, ChildError, Failure, NotDelivered, TimeoutError)
 
 
 def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
@@ -50,6 +63,8 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
         "undone": list(scopes.undone),
         "not_undone": list(scopes.not_undone),
     }
+    if error is None and isinstance(main.result(), ContinueAsNew):
+        return _continued(main.result(), replay, told)
     if error is None:
         result = Payload(encode(main.result(), "the workflow's return value"))
         return WorkflowCompleted(result=result, degraded=list(replay.commands.degraded), **told)
@@ -57,6 +72,29 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
         return WorkflowCancelled(reason=replay.cancel_reason, **told)
     info = error_info(_most_telling(leaves, error), replay.program.is_script, error)
     return WorkflowFailed(error=info, **told)
+
+
+def _continued(wish: ContinueAsNew, replay: Replay, told: dict[str, Any]) -> Lifecycle:
+    """What is filled in when it is recorded: signals that nobody took."""
+    held = replay.commands.held_by()
+    if held:
+        raise ScriptBug(
+            type="ContinueAsNew",
+            reason=f"the run would go on in a new instance and leave behind: {', '.join(held[:5])}",
+            where="the end of the script",
+            hint="await or cancel it before return dwf.continue_as_new(...)",
+        )
+    started = replay.started
+    try:
+        given = replay.program.bind(wish.values)
+    except UsageError as error:
+        raise ValueRefused(what="dwf.continue_as_new()", why=error.message, hint=error.hint) from None
+    return WorkflowContinuedAsNew(
+        nonce=next_nonce(started.nonce),
+        workflow=started.workflow,
+        input=Payload(given),
+        **told,
+    )
 
 
 def _end_of(main: asyncio.Task[Any]) -> BaseException | None:
@@ -160,7 +198,7 @@ def _details(error: BaseException) -> Payload:
     facts: Any = None
     if isinstance(error, Failure):
         facts = error.details
-    elif isinstance(error, ActivityError):
+    elif isinstance(error, ActivityError | ChildError | NotDelivered):
         facts = error.facts
     if not facts:
         return NOTHING

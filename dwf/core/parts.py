@@ -27,6 +27,23 @@ class Identity(Part, frozen=True, kw_only=True):
     pid: int = 0
 
 
+class Origin(Part, frozen=True, kw_only=True):
+    """Which run made another, and by which of its commands. `nonce`: of the instance of it that did.
+
+    `alone`: nobody waits for how it ends.
+    """
+
+    run: str
+    nonce: str
+    command: int
+    alone: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What the index knows the child by."""
+        return f"{self.nonce}.{self.command}"
+
+
 class ErrorInfo(Part, frozen=True, kw_only=True):
     """An exception as data: `type` is its class name, `details` are facts a script may act on."""
 

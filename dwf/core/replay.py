@@ -22,15 +22,13 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from msgspec.structs import replace
+
 from dwf.core import guard, sync, waiting
 from dwf.core.commands import Commands
 from dwf.core.duration import moment, unstamp
 from dwf.core.events import (
-    ActivityCancelled,
-    ActivityCompleted,
-    ActivityFailed,
-    ActivityTimedOut,
-    ApprovalResolved,
+    EVENT_TYPES,
     CancelRequested,
     Closing,
     Event,
@@ -41,7 +39,6 @@ from dwf.core.events import (
     RunBlocked,
     RunUnblocked,
     SignalReceived,
-    TimerFired,
     UpdateAccepted,
     WorkflowStarted,
 )
@@ -52,7 +49,7 @@ from dwf.core.outcome import bug_of, outcome_of
 from dwf.core.retry import Retry
 from dwf.core.runtime import Cancellation
 from dwf.core.tasks import WorkflowTask
-from dwf.core.values import as_blob
+from dwf.core.values import as_blob, encode
 from dwf.errors import DwfError, InternalError, NondeterminismError, WaitsForNothing
 
 Fetch = Callable[[str], bytes]
@@ -70,6 +67,7 @@ class Program:
         failure_types: tuple[type[BaseException], ...] = (),
         bug_fails: bool = False,
         step_retry: Retry | None = None,
+        bind: Callable[[dict[str, Any]], bytes] | None = None,
     ) -> None:
         self.main = main
         """From the recorded input to the coroutine."""
@@ -78,6 +76,8 @@ class Program:
         self.bug_fails = bug_fails
         self.step_retry = step_retry
         """How steps are retried that do not say it themselves."""
+        self.bind = bind or encode
+        """From arguments by name to the input of a new instance. Raises UsageError, ValueRefused."""
 
 
 class Replay:
@@ -192,6 +192,8 @@ class Replay:
     # -- deliveries ---------------------------------------------------------------------------------------------
 
     def _start(self, event: WorkflowStarted) -> None:
+        for number, signal in enumerate(event.signals, 1):
+            self.commands.deliver_signal(replace(signal, id=-number))
         try:
             coroutine = self.program.main(self.payload(event.input))
             self._main = self.loop.create_task(coroutine)
@@ -366,12 +368,7 @@ class _Inside:
 _COLLECTOR = _Collector()
 _DELIVER: dict[type[Event], Callable[..., None]] = {
     WorkflowStarted: Replay._start,
-    ActivityCompleted: Replay._resolve,
-    ActivityFailed: Replay._resolve,
-    ActivityTimedOut: Replay._resolve,
-    ActivityCancelled: Replay._resolve,
-    TimerFired: Replay._resolve,
-    ApprovalResolved: Replay._resolve,
+    **dict.fromkeys((kind for kind in EVENT_TYPES.values() if kind.role is Role.CLOSING), Replay._resolve),
     SignalReceived: Replay._signal,
     UpdateAccepted: Replay._update,
     CancelRequested: Replay._cancel,

@@ -66,6 +66,42 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildCall:
+    """A child run, as the script asks for it. `run`: its id, made of this run's if empty.
+
+    on_close: what becomes of it when this run ends first: terminate, cancel, abandon. cancel: what cancelling the code
+    that awaits it does: "wait" asks it to end and waits for that, "requested" until it has been asked, "try" only asks,
+    "abandon" leaves it alone.
+    """
+
+    workflow: str
+    input: Payload
+    run: str = ""
+    on_close: str = "terminate"
+    cancel: str = "wait"
+    result_type: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to another run, as the script asks for it. `child`: the command of the child that it is for, or 0."""
+
+    kind: str
+    run: str
+    name: str = ""
+    payload: Payload = field(default_factory=lambda: NOTHING)
+    child: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContinueAsNew:
+    """What a workflow returns to go on in a new instance, with these arguments."""
+
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """A signal as it was received."""
 
@@ -167,6 +203,10 @@ class Runtime(Protocol):
     def condition(self, predicate: Callable[[], Any]) -> Future[Any]: ...
 
     def approval(self, question: Question) -> Future[Any]: ...
+
+    def child(self, call: ChildCall) -> tuple[str, Future[Any]]: ...
+
+    def message(self, wish: Outgoing) -> Future[Any]: ...
 
     def once(self, name: str, compute: Callable[[], Any]) -> Payload: ...
 

@@ -54,6 +54,18 @@ class OpenApproval:
         return [a for a in self.answers if a.answer == answer]
 
 
+@dataclass(slots=True)
+class OpenChild:
+    requested: ev.ChildWorkflowRequested
+
+
+@dataclass(slots=True)
+class OpenMessage:
+    """A message to another run that is not known to have been sent."""
+
+    requested: ev.MessageRequested
+
+
 class DoneStep(NamedTuple):
     """A step that ended: `outcome` is completed, failed, timed-out or cancelled; times are its last attempt's."""
 

@@ -8,42 +8,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from enum import Enum
 
 from dwf.core import events as ev
 from dwf.core.duration import unstamp
 from dwf.core.fanouts import FanOut
 from dwf.core.standing import DoneStep as DoneStep
 from dwf.core.standing import OpenApproval as OpenApproval
+from dwf.core.standing import OpenChild as OpenChild
+from dwf.core.standing import OpenMessage as OpenMessage
 from dwf.core.standing import OpenSignalWait as OpenSignalWait
 from dwf.core.standing import OpenStep as OpenStep
 from dwf.core.standing import OpenTimer as OpenTimer
+from dwf.core.status import Status as Status
 from dwf.core.undos import Undos
 
 DONE_KEPT = 24
 DEGRADED_KEPT = 20
-
-
-class Status(Enum):
-    """Status words, stable; the word is what a person sees and what the index stores."""
-
-    RUNNING = "running"
-    WAITING = "waiting"
-    BLOCKED = "blocked"
-    COMPLETED = "completed"
-    DEGRADED = "degraded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    TERMINATED = "terminated"
-    MOVED = "moved"
-    IMPORTED = "imported"
-    CORRUPT = "corrupt"
-    NEWER = "newer"
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing happens to it any more: it has ended, or this copy of it goes no further."""
-        return self in _CLOSED
 
 
 class RunState:
@@ -72,6 +52,8 @@ class RunState:
         self.timers: dict[int, OpenTimer] = {}
         self.signal_waits: dict[int, OpenSignalWait] = {}
         self.approvals: dict[int, OpenApproval] = {}
+        self.children: dict[int, OpenChild] = {}
+        self.outgoing: dict[int, OpenMessage] = {}
         self.unconsumed: dict[int, ev.SignalReceived] = {}
         self.takes = ev.HandlersRegistered()
         """What its script takes by handlers, as far as is known."""
@@ -105,16 +87,20 @@ class RunState:
             return Status.DEGRADED if degraded else _ENDS[type(self.ended)]
         if self.blocked is not None:
             return Status.BLOCKED
-        if not all(step.rests for step in self.steps.values()):
+        if self.outgoing or not all(step.rests for step in self.steps.values()):
             return Status.RUNNING
-        if self.steps or self.timers or self.signal_waits or self.approvals or self.starts_later or self.takes.wakes:
+        if self.starts_later or self.takes.wakes or self.steps or self._others_open:
             return Status.WAITING
         return Status.RUNNING
 
     @property
+    def _others_open(self) -> bool:
+        return bool(self.timers or self.signal_waits or self.approvals or self.children)
+
+    @property
     def lone_step(self) -> OpenStep | None:
         """The step that is all there is open; None if there is more, or less."""
-        if len(self.steps) != 1 or self.timers or self.signal_waits or self.approvals or self.takes.wakes:
+        if len(self.steps) != 1 or self._others_open or self.outgoing or self.takes.wakes:
             return None
         return next(iter(self.steps.values()))
 
@@ -130,6 +116,11 @@ class RunState:
     def asks_person(self) -> bool:
         """Whether it waits for a person's answer: to an approval, or to what became of a step."""
         return bool(self.approvals) or any(step.asks for step in self.steps.values())
+
+    @property
+    def continues(self) -> bool:
+        """Whether this instance is over and the run is not: it goes on in the next one."""
+        return isinstance(self.ended, ev.WorkflowContinuedAsNew)
 
     def next_due_us(self) -> int | None:
         """When time alone gives this run something to do; None if it does not."""
@@ -159,6 +150,11 @@ class RunState:
 
     def _start(self, event: ev.WorkflowStarted) -> None:
         self.started = event
+        for signal in event.keyed:
+            self._know_signal(signal)
+        for number, signal in enumerate(event.signals, 1):
+            self._know_signal(signal)
+            self.unconsumed[-number] = signal
         self.code, self.script, self.code_owner = event.code, event.script, event.code_owner
 
     def _end(self, event: ev.Lifecycle) -> None:
@@ -248,9 +244,7 @@ class RunState:
         self.signal_waits.pop(event.wait, None)
 
     def _signal(self, event: ev.SignalReceived) -> None:
-        self._remember(event)
-        if event.key:
-            self.keys.setdefault(event.key, event)
+        self._know_signal(event)
         for command, wait in self.signal_waits.items():
             if wait.opened.name == event.name:
                 del self.signal_waits[command]
@@ -265,6 +259,11 @@ class RunState:
 
     def _update_over(self, event: ev.UpdateCompleted | ev.UpdateFailed) -> None:
         self.updates.pop(event.update, None)
+
+    def _know_signal(self, event: ev.SignalReceived) -> None:
+        self._remember(event)
+        if event.key:
+            self.keys.setdefault(event.key, event)
 
     def _cancel(self, event: ev.CancelRequested) -> None:
         self._remember(event)
@@ -283,6 +282,18 @@ class RunState:
 
     def _withdrawn(self, event: ev.ApprovalWithdrawn) -> None:
         self.approvals.pop(event.approval, None)
+
+    def _child(self, event: ev.ChildWorkflowRequested) -> None:
+        self.children[event.command] = OpenChild(event)
+
+    def _child_over(self, event: ev.Closing) -> None:
+        del self.children[event.command]
+
+    def _message(self, event: ev.MessageRequested) -> None:
+        self.outgoing[event.command] = OpenMessage(event)
+
+    def _message_over(self, event: ev.Closing) -> None:
+        del self.outgoing[event.command]
 
     def _remember(self, event: ev.Input | ev.ApprovalAnswered) -> None:
         if event.message:
@@ -327,12 +338,12 @@ _ENDS: dict[type[ev.Event], Status] = {
     ev.WorkflowFailed: Status.FAILED,
     ev.WorkflowCancelled: Status.CANCELLED,
     ev.WorkflowTerminated: Status.TERMINATED,
+    ev.WorkflowContinuedAsNew: Status.CONTINUED,
     ev.RunMoved: Status.MOVED,
     ev.RunImported: Status.IMPORTED,
 }
-_CLOSED = frozenset({*_ENDS.values(), Status.DEGRADED})
 # What decides whether a history is open: folded in order, these alone say so.
-STANDING = (*ev.TERMINAL, ev.RunMoved, ev.RunAdopted, ev.RunImported)
+STANDING = (*ev.TERMINAL, ev.WorkflowContinuedAsNew, ev.RunMoved, ev.RunAdopted, ev.RunImported)
 _STEP_ENDS: dict[type[ev.Event], str] = {
     ev.ActivityCompleted: "completed",
     ev.ActivityFailed: "failed",
@@ -341,7 +352,7 @@ _STEP_ENDS: dict[type[ev.Event], str] = {
 }
 _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.WorkflowStarted: RunState._start,
-    **dict.fromkeys(ev.TERMINAL, RunState._end),
+    **dict.fromkeys((*ev.TERMINAL, ev.WorkflowContinuedAsNew), RunState._end),
     ev.RunMoved: RunState._leave,
     ev.RunImported: RunState._leave,
     ev.RunAdopted: RunState._adopt,
@@ -374,6 +385,13 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.UndoSettled: lambda state, event: state.undos.settle(event),
     ev.FanOutStarted: RunState._fan_out,
     ev.CompensationStarted: lambda state, event: state.undos.compensate(event),
+    ev.ChildWorkflowRequested: RunState._child,
+    ev.ChildWorkflowCompleted: RunState._child_over,
+    ev.ChildWorkflowFailed: RunState._child_over,
+    ev.ChildWorkflowCancelled: RunState._child_over,
+    ev.MessageRequested: RunState._message,
+    ev.MessageSent: RunState._message_over,
+    ev.MessageRefused: RunState._message_over,
     ev.RunBlocked: RunState._block,
     ev.RunUnblocked: RunState._unblock,
     ev.CodeUpgraded: RunState._upgrade,

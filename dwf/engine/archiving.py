@@ -16,7 +16,8 @@ from dwf.core.duration import stamp
 from dwf.core.events import Identity
 from dwf.engine.audit import Archival, note_archival
 from dwf.engine.context import wall_clock_us
-from dwf.errors import Busy
+from dwf.engine.runs import load
+from dwf.errors import Busy, NotFound
 from dwf.store.archive import Volume, find, put_away
 from dwf.store.choice import Choice
 from dwf.store.rebuild import Progress, glance
@@ -90,6 +91,19 @@ def _batch(
     return answers
 
 
+def _open_parent(store: Store, run: str) -> str:
+    """The run that made this one, if it is open: it may not have heard yet how this one ended."""
+    state = load(store, run).state
+    parent = None if state is None else state.head.parent
+    if parent is None:
+        return ""
+    try:
+        above = load(store, parent.run).state
+    except NotFound:
+        return ""
+    return parent.run if above is not None and above.ended is None and above.head.nonce == parent.nonce else ""
+
+
 def _volume(store: Store, run: str, locks: ExitStack) -> Volume | Outcome:
     lock = store.locks.take(run)
     if lock is None:
@@ -107,5 +121,7 @@ def _volume(store: Store, run: str, locks: ExitStack) -> Volume | Outcome:
         return Outcome(run, why="it has not ended, or its history is damaged")
     if store.mailbox.has_mail(run):
         return Outcome(run, why="something was posted to it that no tick has looked at")
+    if parent := _open_parent(store, run):
+        return Outcome(run, why=f"run {parent}, which started it, has not ended")
     links = (n for n in range(1, link + 1) if os.path.lexists(store.layout.history_path(run, n)))
     return Volume(run, tuple(links), stamp(ends.updated_us)[:7])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -111,6 +112,8 @@ class Engine:
     watch: Watch = field(default_factory=Unwatched)
     clock: Callable[[], int] = wall_clock_us
     stop: threading.Event = field(default_factory=threading.Event)
+    kin: deque[str] = field(default_factory=deque)
+    """Parents and children of runs driven here that have something to do now: who drives only chosen runs asks this."""
     watchdog: Watchdog = field(default_factory=Watchdog)
 
     @classmethod

@@ -16,6 +16,7 @@ from dwf.core import messages as mail
 from dwf.core.state import RunState, Status
 from dwf.core.undos import Stand
 from dwf.engine.arrivals import sender_of
+from dwf.engine.chain import continue_in_next, is_for_next, is_meant
 from dwf.engine.journal import Journal
 from dwf.engine.rights import forbidden
 from dwf.engine.summary import row_of
@@ -57,14 +58,20 @@ def close_with(store: Store, journal: Journal, end: ev.Event) -> Rest:
 def closed(store: Store, journal: Journal) -> Rest:
     """Settle a run that is over; what else came for it came too late, and is kept as that."""
     run, link = journal.run, journal.link
+    state, parent = journal.state, journal.state.head.parent
+    journal.family.leave(state)
+    if state.continues:
+        journal.tell(continue_in_next(store, state, link))
     while True:
         wakes = store.index.wakes_seen(run)
         for letter in store.mailbox.pending(run):
-            if _took_up(journal.state, letter):
+            if _took_up(state, letter):
                 store.mailbox.discard([letter.name])
-            else:
+            elif not is_for_next(letter.message, state):
                 store.mailbox.to_late(letter.name)
-        if store.index.settle(run, wakes, row_of(journal.state, link)):
+        if store.index.settle(run, wakes, row_of(state, link), wake=parent.run if parent else ""):
+            if parent is not None:
+                journal.family.rouse(parent.run)
             return Rest.CLOSED
         if store.latest_link(run) > link:
             return Rest.CLOSED  # the row is its successor's now
@@ -80,7 +87,7 @@ def _took_up(state: RunState, letter: Letter) -> bool:
 
 def termination(state: RunState, letter: Letter) -> ev.WorkflowTerminated:
     """The end that a letter asks for, with what it leaves undone."""
-    left = sorted([*state.steps, *state.timers, *state.signal_waits, *state.approvals])
+    left = sorted([*state.steps, *state.timers, *state.signal_waits, *state.approvals, *state.children])
     return ev.WorkflowTerminated(
         by=sender_of(letter),
         reason=letter.message.reason,
@@ -116,9 +123,11 @@ def not_begun(store: Store, journal: Journal) -> Rest:
 def _ended_before(state: RunState, letters: Iterable[Letter]) -> ev.Event | None:
     for letter in letters:
         message = letter.message
-        if message.nonce == state.head.nonce and message.kind == mail.TERMINATE:
+        if not message.nonce or not is_meant(message, state.head):
+            continue
+        if message.kind == mail.TERMINATE:
             return termination(state, letter)
-        if message.nonce == state.head.nonce and message.kind == mail.CANCEL:
+        if message.kind == mail.CANCEL:
             return ev.WorkflowCancelled(reason=message.reason, message=message.id, by=sender_of(letter))
     return None
 

@@ -16,6 +16,7 @@ from dwf.core import messages as mail
 from dwf.core.duration import unstamp
 from dwf.core.state import RunState
 from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter, question_of
+from dwf.engine.chain import is_meant
 from dwf.engine.rights import forbidden
 from dwf.store.letters import Letter
 from dwf.store.room import Store
@@ -124,9 +125,8 @@ class Incoming:
 
     def _judging(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
         def judged(state: RunState) -> list[ev.Event]:
-            nonce = letter.message.nonce
             try:
-                if nonce and nonce != state.head.nonce:
+                if not is_meant(letter.message, state.head):
                     raise Late
                 self._refuse_forbidden(letter)
                 self._refuse_misfit(letter)

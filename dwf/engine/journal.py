@@ -22,6 +22,7 @@ from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
 from dwf.core.values import decode
 from dwf.engine.context import Engine, Loaded, Unwatched
+from dwf.engine.family import Family
 from dwf.engine.runs import folded
 from dwf.engine.watchdog import OutOfTime
 from dwf.errors import (
@@ -54,6 +55,7 @@ class Journal:
             raise
         self._tell = None if type(engine.watch) is Unwatched else engine.watch.event
         self.blocked = False
+        self.family = Family(engine)
         self.loaded: Loaded | None = None
         self._replay: Replay | None = None
         self._watched: AbstractContextManager[None] = nullcontext()
@@ -196,10 +198,14 @@ class Journal:
         """Put on disk what is staged, and only then let anybody know of it. Raises DiskError."""
         self.history.commit()
         told, self._staged = self._staged, []
-        if self._tell is not None:
-            for event in told:
-                self._tell(self.run, event)
+        self.tell(told)
         self._emit()
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Let whoever looks on know what is on disk."""
+        if self._tell is not None:
+            for event in events:
+                self._tell(self.run, event)
 
     def rollback(self) -> None:
         """Forget what is staged; state and replay are then of no use."""

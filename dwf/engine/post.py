@@ -140,7 +140,7 @@ def open_run(store: Store, run: str) -> RunView:
     if view.state is None or (view.problem is not None and view.problem.exit_code == 65):
         assert view.problem is not None
         raise view.problem
-    if view.state.ended is not None:
+    if view.state.ended is not None and not view.state.continues:
         raise WrongState(
             what=f"run {view.run} is {view.state.status.value}; nothing reaches it any more",
             hint=whereabouts(view.state),
@@ -162,7 +162,8 @@ def check_heard(store: Store, posted: Posted) -> None:
 
 def _to(view: RunView, kind: str, by: Identity, reason: str) -> Message:
     assert view.state is not None
-    return Message(id="", run=view.run, kind=kind, nonce=view.state.head.nonce, reason=reason, by=by)
+    head = view.state.head
+    return Message(id="", run=view.run, kind=kind, nonce=head.chain or head.nonce, reason=reason, by=by)
 
 
 def post(store: Store, view: RunView, message: Message, what: str) -> Posted:

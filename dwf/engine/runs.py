@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -100,10 +100,10 @@ def last_started(store: Store, by: Identity) -> str:
     raise NotFound(what=f"{name} has started no run here", hint="dwf list shows what there is")
 
 
-def load(store: Store, run: str) -> RunView:
-    """The latest instance of a run. Raises NotFound."""
+def load(store: Store, run: str, link: int = 0) -> RunView:
+    """The latest instance of a run, or the one of that number. Raises NotFound."""
     check_run_id(run)
-    link = store.latest_link(run)
+    link = link or store.latest_link(run)
     path = store.history(run, link)
     try:
         reading = read_history(path)
@@ -118,6 +118,18 @@ def load(store: Store, run: str) -> RunView:
         except HistoryCorrupt as error:
             problem = problem or error
     return RunView(run, link, path, reading.events, state, problem, reading.torn_bytes)
+
+
+def family(store: Store, view: RunView) -> Iterator[RunView]:
+    """A run and its open children, and theirs; what cannot be read is left out."""
+    yield view
+    for child in view.state.children.values() if view.state is not None else ():
+        try:
+            found = load(store, child.requested.run)
+        except DwfError:
+            continue
+        if found.state is not None and found.state.head.parent is not None:
+            yield from family(store, found)
 
 
 def folded(events: Iterable[Event], path: str) -> RunState:

@@ -11,6 +11,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from dwf import __version__
 from dwf.authoring.workflow import Workflow
 from dwf.core.duration import stamp
@@ -176,7 +178,7 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
             store.code.save(dict(sources.files), sources.main)
         try:
             with _lock(store, event.run) if link > 1 and not locked else nullcontext():
-                line = first_line(store, event, now_us)
+                line = first_line(store, replace(event, link=link), now_us)
                 create_run(store.disk, store.layout, store.index, row_of_new(event, link, now_us), line)
         except Conflict:
             found = _existing(store, event, request)
@@ -221,11 +223,14 @@ def row_of_new(event: WorkflowStarted, link: int, now_us: int) -> Row:
         started_us=now_us,
         updated_us=now_us,
         by=who(event.by),
+        parent=event.parent.mark if event.parent else "",
     )
 
 
 def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> Started | int:
     """The answer for an id that is in use; or the number of the closed instance after which a new one may be made."""
+    from dwf.engine.chain import first_of_chain
+
     link = store.latest_link(event.run)
     path = store.history(event.run, link)
     reading = believe_history(store.disk, path)
@@ -237,7 +242,7 @@ def _existing(store: Store, event: WorkflowStarted, request: StartRequest) -> St
     state = folded(reading.events, path)
     head = state.head
     if request.if_exists == "use":
-        differs = _difference(head, event)
+        differs = _difference(first_of_chain(store, head), event)
         if differs is None:
             return Started(head.run, head.nonce, head.workflow, head.script, head.code, created=False)
         raise Conflict(what=f"the id {event.run} is in use, with another {differs}", hint="choose another --id")

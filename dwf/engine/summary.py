@@ -15,8 +15,8 @@ from dwf.store.row import DUE_NOW, Row
 class Wait:
     """One thing that a run waits for. Times: microseconds UTC.
 
-    kind: approval, decide (a step that may have run), signal, retry, step, timer, start, or message (what the handlers
-    of the script take).
+    kind: approval, decide (a step that may have run), step, retry, child, outgoing (to another run), signal, timer,
+    start, or message (what the handlers of the script take).
     """
 
     command: int
@@ -29,7 +29,8 @@ class Wait:
 
 
 # What a person can act on comes first.
-_RANK = {"approval": 0, "decide": 0, "step": 1, "retry": 2, "signal": 3, "timer": 4, "start": 5, "message": 6}
+_FIRST_FIRST = "approval decide step retry child outgoing signal timer start message".split()
+_RANK = {kind: place for place, kind in enumerate(_FIRST_FIRST)} | {"decide": 0}
 
 _ASKS = ("approval", "decide")
 
@@ -43,6 +44,8 @@ def waits(state: RunState) -> list[Wait]:
         Wait(c, "timer", t.started.purpose, unstamp(t.started.ts), unstamp(t.started.fire_at))
         for c, t in state.timers.items()
     ]
+    found += [Wait(c, "child", o.requested.run, unstamp(o.requested.ts)) for c, o in state.children.items()]
+    found += [Wait(c, "outgoing", o.requested.run, unstamp(o.requested.ts)) for c, o in state.outgoing.items()]
     if state.takes.wakes:
         found.append(Wait(0, "message", taken(state.takes), unstamp(state.takes.ts)))
     if state.starts_later:
@@ -109,6 +112,9 @@ def addressees(approval: ev.ApprovalRequested) -> str:
     return ", ".join(approval.by) or "anyone"
 
 
+_STEPS = {"approval": "approve"} | {kind: kind for kind in ("decide", "signal", "child", "start", "message")}
+
+
 def step_of(state: RunState) -> str:
     """Where a run is, in one or two words."""
     if state.ended is not None:
@@ -116,9 +122,7 @@ def step_of(state: RunState) -> str:
     first = next(iter(waits(state)), None)
     if first is None:
         return state.status_text or "-"
-    return {"approval": "approve", "decide": "decide", "signal": "signal", "start": "start", "message": "message"}.get(
-        first.kind, first.what
-    )
+    return _STEPS.get(first.kind, first.what)
 
 
 def waiting_for(state: RunState) -> str:
@@ -134,6 +138,9 @@ def waiting_for(state: RunState) -> str:
         return addressees(state.approvals[first.command].requested)
     if first.kind == "signal":
         return f"signal {first.what}"
+    if first.kind == "child":
+        more = len(state.children) - 1
+        return f"run {first.what}" + (f" and {more} more" if more else "")
     if first.kind == "decide":
         return f"you: did {first.what} take effect?"
     if first.kind in ("step", "retry"):
@@ -150,8 +157,8 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
         link=link,
         workflow=state.head.workflow,
         status=status.value,
-        open=state.ended is None,
-        due_at=None if state.ended is not None else (DUE_NOW if due_now else _due(state, status)),
+        open=state.ended is None or state.continues,
+        due_at=DUE_NOW if due_now or state.continues else _due(state, status),
         step=step_of(state),
         waiting=waiting_for(state),
         since_us=first.since_us if first else unstamp(state.last_ts),
@@ -159,10 +166,13 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
         updated_us=unstamp(state.last_ts),
         by=who(state.head.by) if state.head.by else "",
         needs=state.ended is None and (state.blocked is not None or (first is not None and first.kind in _ASKS)),
+        parent=state.head.parent.mark if state.head.parent else "",
     )
 
 
 def _due(state: RunState, status: Status) -> int | None:
+    if state.ended is not None:
+        return None
     if status is Status.BLOCKED:
         # Stored code does not mend itself. A file does, and a process ends: those are looked at again by each tick.
         assert state.blocked is not None

@@ -56,7 +56,8 @@ def tick(
 ) -> TickReport:
     """Drive what is due until nothing is, or `stop` is set, or `max_seconds` have passed.
 
-    only: drive just these runs, due or not. clock: microseconds since the epoch. tell: given each line of news at once,
+    only: drive just these runs, due or not, and children of theirs.
+    clock: microseconds since the epoch. tell: given each line of news at once,
     for the next run may end this process. Raises DiskError if the index cannot be written.
     """
     engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock)
@@ -99,6 +100,7 @@ class Rounds:
         self._run_of: dict[str, str | None] = {}
         self._looking: dict[str, set[str]] = {}
         self._left_lying: set[str] = set()
+        self._roused: set[str] = set()
         self._suspects: set[str] = set()
         self._first = True
         self._nudged = False
@@ -178,6 +180,7 @@ class Rounds:
             return []
         if self._engine.lanes.any_free():
             self._unparked, self._parked = self._unparked | self._parked, set()
+        self._hear_of_kin()
         skip = self._active | self._parked | self._broken | self._locked()
         if not self._suspects.isdisjoint(self._active):
             skip |= self._suspects
@@ -186,6 +189,13 @@ class Rounds:
             return self._of_the_chosen(self._only, set(posted), skip)
         found = posted[:free]
         return found + self._indexed(free - len(found), skip | self._resting | set(found))
+
+    def _hear_of_kin(self) -> None:
+        kin = self._engine.kin
+        while kin:
+            self._roused.add(kin.popleft())
+        if self._only is None:
+            self._roused.clear()  # the index says it, too
 
     def _one_suspect(self, due: list[str]) -> list[str]:
         """Of the runs over which a process died, one at a time: if it dies again, it is known over which."""
@@ -210,7 +220,11 @@ class Rounds:
     def _of_the_chosen(self, only: set[str], posted: set[str], skip: set[str]) -> list[str]:
         wanted = only if self._first else self._unparked | {run for run in only if run in posted or self._is_due(run)}
         self._first, self._unparked = False, set()
-        return sorted(wanted - skip)
+        self._roused -= wanted
+        only |= self._roused
+        found = (wanted | self._roused) - skip
+        self._roused -= found
+        return sorted(found)
 
     def _is_due(self, run: str) -> bool:
         row = None if run in self._resting else self._store.index.row(run)

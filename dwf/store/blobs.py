@@ -90,6 +90,7 @@ def same_payload(recorded: msgspec.Raw, given: msgspec.Raw) -> bool:
 def references(event: Event) -> Iterator[BlobRef]:
     """The blobs that an event stands for values with."""
     payloads = [getattr(event, name) for name in _PAYLOADS[type(event)]]
+    payloads += [signal.payload for name in ("signals", "keyed") for signal in getattr(event, name, ())]
     error = getattr(event, "error", None)
     for payload in payloads if error is None else [*payloads, error.details]:
         reference = as_blob(payload)

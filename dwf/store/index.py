@@ -144,6 +144,14 @@ class Index:
         before = self._answer(sql.BEFORE, (run, limit))
         return None if behind is None or before is None else [run for (run,) in (*before, *behind)]
 
+    def children(self, nonce: str) -> dict[int, bool] | None:
+        """Whether the runs that a run instance has made are open, by the command that made each.
+
+        None if the index is not trusted.
+        """
+        found = self._answer(sql.CHILDREN, (f"{nonce}.", f"{nonce}/"))
+        return None if found is None else {int(parent.rpartition(".")[2]): bool(is_open) for parent, is_open in found}
+
     # -- under the run's lock ----------------------------------------------------------------------------------
 
     def mark_due(self, run: str) -> None:
@@ -158,14 +166,26 @@ class Index:
         found = self._number(sql.WAKES, (run,))
         return -1 if found is None else found
 
-    def settle(self, run: str, wakes_seen: int, row: Row) -> bool:
+    def settle(self, run: str, wakes_seen: int, row: Row, wake: str = "") -> bool:
         """Write what the run waits for, or that it is closed; its history is on disk already. Raises DiskError.
 
+        wake: another run, woken in the same transaction.
         False: it was woken since `wakes_seen` was read, or the index was replaced. Mark it due and look again.
         """
         values = (*sql.values_of(row)[1:], run, wakes_seen, row.link)
+
+        def change(connection: Connection) -> int:
+            if not wake:
+                return connection.execute(sql.SETTLE, values).rowcount
+            connection.execute("BEGIN IMMEDIATE")
+            changed = connection.execute(sql.SETTLE, values).rowcount
+            if changed:
+                connection.execute(sql.WAKE, (wake,))
+            connection.execute("COMMIT")
+            return changed
+
         try:
-            changed = self._write(lambda connection: connection.execute(sql.SETTLE, values).rowcount, again=False)
+            changed = self._write(change, again=False)
         except Unusable:
             # Damage may be where only this write comes by. Left in place, the caller would look again for ever.
             self._replace()

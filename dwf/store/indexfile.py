@@ -29,20 +29,23 @@ LAST_TICK = "tick"
 NOTHING = (0, 0)
 _LONGEST_TEXT = 1000
 
-COLUMNS = "run nonce link workflow status open due_at step waiting since_us started_us updated_us by needs".split()
-_TEXTS = frozenset("run nonce workflow status step waiting by".split())
+COLUMNS = (
+    "run nonce link workflow status open due_at step waiting since_us started_us updated_us by needs parent".split()
+)
+_TEXTS = frozenset("run nonce workflow status step waiting by parent".split())
 _NUMBERS = frozenset(COLUMNS) - _TEXTS
 # `base`: where the wake counts of this file start. A count of another file must never fit.
 CREATE = """
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), schema, boot, inode, base);
 CREATE TABLE run(run TEXT PRIMARY KEY, nonce TEXT, link INTEGER, workflow TEXT, status TEXT, open INTEGER,
     due_at INTEGER, step TEXT, waiting TEXT, since_us INTEGER, started_us INTEGER, updated_us INTEGER, by TEXT,
-    needs INTEGER, wake INTEGER) WITHOUT ROWID;
+    needs INTEGER, parent TEXT, wake INTEGER) WITHOUT ROWID;
 CREATE TABLE mark(kind TEXT, key TEXT, at INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE INDEX run_due ON run(due_at, updated_us) WHERE due_at IS NOT NULL;
 CREATE INDEX run_newest ON run(started_us DESC, run);
 CREATE INDEX run_kind ON run(status, workflow);
 CREATE INDEX run_needs ON run(started_us) WHERE needs;
+CREATE INDEX run_parent ON run(parent) WHERE parent <> '';
 """
 # No boot has an empty id: until a rebuild has finished and says in which boot it did, nobody trusts the file.
 BEGIN_META = "INSERT INTO meta VALUES(1, ?, '', 0, ?)"
@@ -73,6 +76,7 @@ INSERT_NEW = (
 )
 MARK_DUE = _INSERT + " ON CONFLICT(run) DO UPDATE SET due_at = 0 WHERE due_at IS NOT 0"
 WAKE = "UPDATE run SET due_at = 0, wake = wake + 1 WHERE run = ?"
+CHILDREN = "SELECT parent, open FROM run WHERE parent > ? AND parent < ?"
 WAKES = "SELECT wake FROM run WHERE run = ?"
 SETTLE = f"UPDATE run SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])} WHERE run = ? AND wake = ? AND link <= ?"
 FORGET = "DELETE FROM run WHERE run = ?"
@@ -204,7 +208,7 @@ def values_of(row: Row) -> tuple[object, ...]:
     return (
         row.run, row.nonce, row.link, _storable(row.workflow), row.status, row.open, row.due_at, _storable(row.step),
         _storable(row.waiting), row.since_us, row.started_us, row.updated_us, _storable(row.by),
-        row.needs,
+        row.needs, row.parent,
     )  # fmt: skip
 
 

@@ -52,8 +52,10 @@ class Mailbox:
 
     # -- posting -----------------------------------------------------------------------------------------------
 
-    def post(self, message: Message) -> str:
+    def post(self, message: Message, name: str = "") -> str:
         """Store a message for good and give its id; the `id` of the message given is ignored.
+
+        `name`: of its file, for a message that must not be two however often it is posted.
 
         After an exception it is either there or not. Raises ValueRefused if it is too large, Busy if too many messages
         of a member wait already.
@@ -66,11 +68,16 @@ class Mailbox:
         if self._is_operator:
             self._refuse_too_many()
         while True:
-            name = name_of(self._time_us(), os.urandom(8).hex(), message.run)
-            data = encoded(msgspec.structs.replace(message, id=name))
+            chosen = name or name_of(self._time_us(), os.urandom(8).hex(), message.run)
+            data = encoded(msgspec.structs.replace(message, id=chosen))
             if len(data) > LARGEST:
                 raise ValueRefused(what="message", why=f"it is {len(data):,} bytes; the limit is {LARGEST:,}")
-            if self._deliver(name, data):
+            if name:
+                self._disk.discard(f"{self._layout.mail_tmp}/{name}")  # of an earlier attempt, by a process that died
+            if self._deliver(chosen, data):
+                return chosen
+            if name:
+                self.sync_new()
                 return name
 
     def post_note(self, data: bytes) -> None:

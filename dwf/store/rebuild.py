@@ -262,7 +262,9 @@ def glance(run: str, link: int, path: str) -> Row:
     begun = unstamp(ends.started.ts)
     last = ends.last[-1] if ends.last else ends.started
     standing = fold([ends.started, *(event for event in ends.last if isinstance(event, STANDING))])
-    is_open = standing.ended is None
+    is_open = standing.ended is None or standing.continues
+    # What an end leaves open may have to be told of it.
+    done = not is_open and not getattr(standing.ended, "open", None)
     return Row(
         run,
         nonce=ends.started.nonce,
@@ -270,9 +272,10 @@ def glance(run: str, link: int, path: str) -> Row:
         workflow=ends.started.workflow,
         status="running" if is_open else standing.status.value,
         open=is_open,
-        due_at=DUE_NOW if is_open else None,
+        due_at=None if done else DUE_NOW,
         since_us=unstamp(last.ts),
         started_us=begun,
         updated_us=unstamp(last.ts),
         by=ends.started.by.login if ends.started.by else "",
+        parent=ends.started.parent.mark if ends.started.parent else "",
     )

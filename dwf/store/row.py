@@ -17,6 +17,7 @@ class Row:
     due_at: DUE_NOW, the time that the run waits for, or None (closed, or it waits for mail only).
     step, waiting, since_us: where it is, what it waits for, since when. by: who started it.
     needs: it does not go on before a person acts.
+    parent: `<nonce>.<command>` of the run that made it; empty if no run did.
     """
 
     run: str
@@ -33,3 +34,4 @@ class Row:
     updated_us: int = 0
     by: str = ""
     needs: bool = False
+    parent: str = ""

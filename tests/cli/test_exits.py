@@ -38,6 +38,7 @@ STATUSES = {
     Status.CANCELLED: 6,
     Status.TERMINATED: 6,
     Status.DEGRADED: 0,
+    Status.CONTINUED: 3,
     Status.MOVED: 7,
     Status.IMPORTED: 7,
     Status.CORRUPT: 65,

@@ -185,20 +185,6 @@ def test_tasks_that_start_at_once_are_refused() -> None:
     assert isinstance(blocked(main), GuardError)
 
 
-def test_one_workflow_inside_another_is_refused() -> None:
-    @dwf.workflow
-    async def other() -> None: ...
-
-    async def main() -> None:
-        try:
-            await other()
-        except Exception:
-            pass
-
-    error = blocked(main)
-    assert isinstance(error, GuardError) and "plain `async def`" in error.cure
-
-
 # -- sticky ---------------------------------------------------------------------------------------------------------
 
 

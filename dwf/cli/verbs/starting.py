@@ -300,7 +300,7 @@ def drive_once(session: Session, store: Store, run: str) -> int:
     from dwf.cli.progress import Follower, PlainView
     from dwf.engine.runs import load
 
-    watch = Follower(session.screen, PlainView(session.screen), utc=bool(session.options.get("utc")))
+    watch = Follower(session.screen, PlainView(session.screen), run, utc=bool(session.options.get("utc")))
     watch.learn(load(store, run).events)
     with Stopper() as stopper:
         report = drive(store, stopper, only={run}, watch=watch)

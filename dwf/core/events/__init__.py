@@ -22,7 +22,12 @@ from dwf.core.events.closings import ActivityCompleted as ActivityCompleted
 from dwf.core.events.closings import ActivityFailed as ActivityFailed
 from dwf.core.events.closings import ActivityTimedOut as ActivityTimedOut
 from dwf.core.events.closings import ApprovalResolved as ApprovalResolved
+from dwf.core.events.closings import ChildWorkflowCancelled as ChildWorkflowCancelled
+from dwf.core.events.closings import ChildWorkflowCompleted as ChildWorkflowCompleted
+from dwf.core.events.closings import ChildWorkflowFailed as ChildWorkflowFailed
 from dwf.core.events.closings import Closing as Closing
+from dwf.core.events.closings import MessageRefused as MessageRefused
+from dwf.core.events.closings import MessageSent as MessageSent
 from dwf.core.events.closings import TimerFired as TimerFired
 from dwf.core.events.inputs import CancelRequested as CancelRequested
 from dwf.core.events.inputs import Input as Input
@@ -31,6 +36,7 @@ from dwf.core.events.inputs import UpdateAccepted as UpdateAccepted
 from dwf.core.events.lifecycle import Lifecycle as Lifecycle
 from dwf.core.events.lifecycle import WorkflowCancelled as WorkflowCancelled
 from dwf.core.events.lifecycle import WorkflowCompleted as WorkflowCompleted
+from dwf.core.events.lifecycle import WorkflowContinuedAsNew as WorkflowContinuedAsNew
 from dwf.core.events.lifecycle import WorkflowFailed as WorkflowFailed
 from dwf.core.events.lifecycle import WorkflowStarted as WorkflowStarted
 from dwf.core.events.lifecycle import WorkflowTerminated as WorkflowTerminated
@@ -38,6 +44,8 @@ from dwf.core.events.openings import ActivityCancelRequested as ActivityCancelRe
 from dwf.core.events.openings import ActivityScheduled as ActivityScheduled
 from dwf.core.events.openings import ApprovalRequested as ApprovalRequested
 from dwf.core.events.openings import ApprovalWithdrawn as ApprovalWithdrawn
+from dwf.core.events.openings import ChildWorkflowRequested as ChildWorkflowRequested
+from dwf.core.events.openings import MessageRequested as MessageRequested
 from dwf.core.events.openings import Opening as Opening
 from dwf.core.events.openings import RunDegraded as RunDegraded
 from dwf.core.events.openings import SideEffectRecorded as SideEffectRecorded
@@ -72,6 +80,7 @@ from dwf.core.parts import NOTHING as NOTHING
 from dwf.core.parts import Decision as Decision
 from dwf.core.parts import ErrorInfo as ErrorInfo
 from dwf.core.parts import Identity as Identity
+from dwf.core.parts import Origin as Origin
 from dwf.core.parts import Output as Output
 from dwf.core.parts import Payload as Payload
 

@@ -57,3 +57,30 @@ class ApprovalResolved(Closing, frozen=True, kw_only=True):
     by: list[str] = []
     comment: str = ""
     timed_out: bool = False
+
+
+class ChildWorkflowCompleted(Closing, frozen=True, kw_only=True):
+    result: Payload = NOTHING
+
+
+class ChildWorkflowFailed(Closing, frozen=True, kw_only=True):
+    """`outcome`: failed, terminated, timed-out, moved; or refused: the id was in use, and no child was made."""
+
+    error: ErrorInfo
+    outcome: str = "failed"
+
+
+class ChildWorkflowCancelled(Closing, frozen=True, kw_only=True):
+    reason: str = ""
+
+
+class MessageSent(Closing, frozen=True, kw_only=True):
+    """It is in the other run's mailbox, on disk. `message` is its id there."""
+
+    message: str = ""
+
+
+class MessageRefused(Closing, frozen=True, kw_only=True):
+    """There is no such run, or nothing reaches it any more."""
+
+    why: str

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from dwf.core.events.base import FORMAT, Event, Role
-from dwf.core.parts import NOTHING, ErrorInfo, Identity, Payload
+from dwf.core.events.inputs import SignalReceived
+from dwf.core.parts import NOTHING, ErrorInfo, Identity, Origin, Payload
 
 
 class Lifecycle(Event, frozen=True, kw_only=True):
@@ -34,6 +35,18 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     reason: str = ""
     tags: dict[str, str] = {}
     start_at: str = ""
+    parent: Origin | None = None
+    """the run that this one is a child of"""
+    link: int = 1
+    """which instance of the workflow id this is"""
+    continues: str = ""
+    """the nonce of the instance that this one continues"""
+    chain: str = ""
+    """the nonce of the first instance of a chain that continues as new; empty in that one itself"""
+    signals: list[SignalReceived] = []
+    """signals that came before it began: the n-th is known as line -n"""
+    keyed: list[SignalReceived] = []
+    """signals of earlier instances whose keys still count"""
     python: str = ""
     dwf: str = ""
 
@@ -55,6 +68,19 @@ class WorkflowCompleted(_Ended, frozen=True, kw_only=True):
 
     result: Payload = NOTHING
     degraded: list[str] = []
+
+
+class WorkflowContinuedAsNew(_Ended, frozen=True, kw_only=True):
+    """The run goes on in its next instance, which is made of what stands here, by whoever finds it missing.
+
+    `nonce`: of that instance. `signals`: what came and was not taken yet. `keyed`: taken ones whose key still counts.
+    """
+
+    nonce: str = ""
+    workflow: str = ""
+    input: Payload = NOTHING
+    signals: list[SignalReceived] = []
+    keyed: list[SignalReceived] = []
 
 
 class WorkflowFailed(_Ended, frozen=True, kw_only=True):

@@ -56,7 +56,10 @@ class TimerCancelled(Opening, frozen=True, kw_only=True):
 
 
 class SignalWaitOpened(Opening, frozen=True, kw_only=True):
-    """The script waits for a signal, or takes one that was there already (`got` is that event's id)."""
+    """The script waits for a signal, or takes one that was there already.
+
+    `got` is that event's id, or -n for the n-th that came with the start.
+    """
 
     matched = ("name", "got")
     name: str
@@ -135,3 +138,28 @@ class RunDegraded(Opening, frozen=True, kw_only=True):
 
     matched = ("why",)
     why: str
+
+
+class ChildWorkflowRequested(Opening, frozen=True, kw_only=True):
+    """Another run is to be made, named `run`; its line 1 names this command. A workflow of the same script.
+
+    `on_close`: what becomes of it when this run ends before it: terminate, cancel or abandon.
+    """
+
+    matched = ("workflow", "run", "input")
+    workflow: str
+    run: str
+    input: Payload = NOTHING
+    on_close: str = "terminate"
+
+
+class MessageRequested(Opening, frozen=True, kw_only=True):
+    """A message to another run: a `signal`, or the wish that it ends (`cancel`). `child`: its command, if it is one."""
+
+    matched = ("kind", "run", "name", "payload", "child")
+    kind: str
+    run: str
+    name: str = ""
+    payload: Payload = NOTHING
+    child: int = 0
+    reason: str = ""
