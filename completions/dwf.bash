@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait result inbox approve reject signal cancel terminate step unblock repair upgrade export import stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait result inbox approve reject signal update cancel terminate step unblock repair upgrade export import stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -56,6 +56,7 @@ _dwf_verb() {
     approve) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
     reject) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
     signal) options='-m --reason --key --tick -l --last'; first=runs; rest=- ;;
+    update) options='--input --until --timeout -m --reason --key --tick -l --last'; first=runs; rest=- ;;
     cancel) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     terminate) options='-m --reason -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;

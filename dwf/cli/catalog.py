@@ -111,6 +111,11 @@ VERBS: tuple[Verb, ...] = (
          ("jq -c . plan.json | dwf signal rotate-web1 plan -", "any JSON from a pipe")),
     ),
     Verb(
+        "update", "Answer", "asking", "ask a run to do something, and wait for its answer",
+        (("dwf update rollout limit to=5", "waits for the next tick; prints what it returns"),
+         ("dwf update rollout limit to=5 --key change-4711 --tick", "once only, and here at once")),
+    ),
+    Verb(
         "cancel", "Repair", "ending", "ask a run to end; it cleans up first",
         (("dwf cancel rotate-web1 -m 'wrong host'", "its finally: blocks run"),
          ("dwf cancel rotate-web1 --tick", "and drive its cleanup here")),

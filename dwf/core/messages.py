@@ -19,8 +19,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _CATALOGUED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.py(:[A-Za-z_][A-Za-z0-9_]{0,63})?")
 
 SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT = "signal", "cancel", "terminate", "approve", "reject"
-STEP, UNBLOCK, START = "step", "unblock", "start"
-KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START)
+STEP, UNBLOCK, START, UPDATE = "step", "unblock", "start", "update"
+KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDATE)
 # Kinds that may reach a run whatever instance of it is open: a start knows none yet.
 NO_INSTANCE = (SIGNAL, START)
 # What a person may decide about a step: the `name` of a STEP message.

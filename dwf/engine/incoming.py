@@ -34,10 +34,18 @@ class Incoming:
     """
 
     def __init__(
-        self, store: Store, run: str, misfit: Callable[[int, bytes], str | None], clock: Callable[[], int]
+        self,
+        store: Store,
+        run: str,
+        misfit: Callable[[int, bytes], str | None],
+        update: Callable[[Letter], list[ev.Event] | None],
+        clock: Callable[[], int],
     ) -> None:
-        """`misfit`: why a result given by hand does not fit a step, or None. clock: microseconds since the epoch."""
-        self._misfit, self._clock = misfit, clock
+        """misfit: why a result given by hand does not fit a step, or None. clock: microseconds since the epoch.
+
+        update: what comes of a letter that the script is to be asked about; None: it cannot be asked, the letter stays.
+        """
+        self._misfit, self._update, self._clock = misfit, update, clock
         self._store = store
         self._mailbox, self._directory, self._run = store.mailbox, store.layout.mail_new, run
         self.terminated: Letter | None = None
@@ -115,13 +123,25 @@ class Incoming:
 
     def _arrival(self, letter: Letter) -> Arrival:
         arrival = from_letter(letter)
-        make = (
-            self._termination(letter) if letter.message.kind == mail.TERMINATE else self._taking(letter, arrival.make)
-        )
-        arrival.make = self._judging(letter, make)
+        arrival.make = self._judging(letter, self._making(letter, arrival.make))
         if self._again:
             arrival.at_us = max((at for at in self._timers if at <= letter.posted_us), default=-1) + 1
         return arrival
+
+    def _making(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
+        if letter.message.kind == mail.TERMINATE:
+            return self._termination(letter)
+        return self._asking(letter) if letter.message.kind == mail.UPDATE else self._taking(letter, make)
+
+    def _asking(self, letter: Letter) -> Callable[[RunState], list[ev.Event]]:
+        def asking(_: RunState) -> list[ev.Event]:
+            events = self._update(letter)
+            if events is None:
+                return []
+            self._taken.append(letter.name)
+            return events
+
+        return asking
 
     def _judging(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
         def judged(state: RunState) -> list[ev.Event]:

@@ -115,6 +115,18 @@ class Journal:
         for opening in self._acceptable(self._activate((event,))):
             self.record(opening)
 
+    def look(self, reader: str, call: Callable[[], object]) -> object:
+        """Call something of the live script that may only look. Raises what it raises; what it prints is said."""
+        heard = PRINTED.set(self._voice)
+        try:
+            with self._engine.watchdog.over(self.replay):
+                return self.replay.look(reader, call)
+        except OutOfTime:
+            self.replay.bug = self.replay.commands.void or InternalError(what="workflow code was cut short")
+            raise self.replay.bug from None
+        finally:
+            PRINTED.reset(heard)
+
     def block(self, error: DwfError) -> bool:
         """Write down why the script cannot go on; True if that is news. Nothing of the void activation is recorded."""
         # A script that is merely stuck can still be cancelled.

@@ -49,13 +49,13 @@ def signal(store: Store, run: str, name: str, payload: bytes, by: Identity, reas
         assert view.state is not None
         what = f"signal {name}: a duplicate, it was there before"
         return Posted(before, view.run, view.state.head.nonce, what, duplicate=True)
-    _refuse_too_many(store, view, name)
+    refuse_too_many(store, view, name)
     shown = "" if payload == b"null" else " " + quoted(payload.decode("ascii", "replace"), 200)[1:-1]
     return post(store, view, message, f"signal {name}{shown}")
 
 
-def _refuse_too_many(store: Store, view: RunView, name: str) -> None:
-    """What a script does not take is bounded, and so is what waits in the mailbox for its run."""
+def refuse_too_many(store: Store, view: RunView, name: str) -> None:
+    """What a script does not take is bounded, and so is what waits in the mailbox. Raises TooManySignals."""
     assert view.state is not None
     kept, posted = len(view.state.unconsumed), store.mailbox.count(view.run)
     if posted >= mail.MOST_PENDING or (kept + posted >= mail.MOST_PENDING and view.state.keeps(name)):

@@ -2,6 +2,7 @@
 
     [allow]                    # user names, "@group" names, "#uid" numbers; "*" is every member, [] nobody
     signal    = ["*"]
+    update    = ["*"]
     approve   = ["@oncall"]    # and reject
     cancel    = ["*"]
     unblock   = ["@oncall"]
@@ -29,7 +30,7 @@ from dwf.errors import BadConfiguration, NotPermitted, UsageError
 from dwf.store.files import WRITABLE_BY_OTHERS, read_regular
 from dwf.store.room import Store
 
-ACTS = (mail.SIGNAL, mail.APPROVE, mail.CANCEL, mail.UNBLOCK, mail.TERMINATE, mail.STEP)
+ACTS = (mail.SIGNAL, mail.UPDATE, mail.APPROVE, mail.CANCEL, mail.UNBLOCK, mail.TERMINATE, mail.STEP)
 ANYBODY = "*"
 _FOR_ENGINE = (mail.STEP, mail.TERMINATE)
 _ANSWERS = (mail.APPROVE, mail.REJECT)

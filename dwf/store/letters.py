@@ -22,6 +22,7 @@ from dwf.core.messages import (
     NO_INSTANCE,
     SIGNAL,
     START,
+    UPDATE,
     Message,
     check_catalogued,
     check_run_id,
@@ -244,7 +245,7 @@ def _too_long(message: Message) -> str:
 
 
 def _wrong_name(message: Message) -> str:
-    check = {SIGNAL: check_signal_name, START: check_catalogued}.get(message.kind)
+    check = {SIGNAL: check_signal_name, UPDATE: check_signal_name, START: check_catalogued}.get(message.kind)
     if check is None:
         return ""
     try:

@@ -12,6 +12,7 @@ import dwf
 from tests.core import programs
 from tests.core.programs import SIGNALS, Grammar, Machine, Node
 
+UPDATES = ("set", "move")
 _LEAVES = (
     lambda m: ["until", 1 + m.chance.below(12), m.chance.pick((None, 0, 1, 30))],
     lambda m: ["until", 1 + m.chance.below(4), None],
@@ -25,6 +26,8 @@ _BRANCHES = (
     lambda m, d: ["on_signal", m.chance.pick(SIGNALS), m.body(d)],
     lambda m, d: ["on_signal", m.chance.pick(SIGNALS), m.body(d)],
     lambda m, d: ["on_unknown_signal", m.body(d)],
+    lambda m, d: ["on_update", m.chance.pick(UPDATES), m.body(d)],
+    lambda m, d: ["on_update", m.chance.pick(UPDATES), m.body(d)],
 )
 GRAMMAR: Grammar = (programs.PLAIN[0] + _LEAVES * 2, programs.PLAIN[1] + _BRANCHES)
 
@@ -67,6 +70,15 @@ class Flow(Machine):
             await self.run(body)
 
         dwf.on_unknown_signal(react)
+
+    async def do_on_update(self, name: str, body: Node) -> None:
+        async def react(number: int) -> int:
+            self.saw(f"{name} asked", number)
+            await self.run(body)
+            return self.count
+
+        dwf.on_update(name, react)
+        dwf.on_query(name, lambda: self.count)
 
     async def do_handlers_finished(self, timeout: float | None) -> None:
         await dwf.handlers_finished(timeout=timeout)

@@ -79,6 +79,10 @@ class Game:
         if chance.happens(0.25 if ready else 0.9):
             name = chance.pick(SIGNALS)
             ready.append(ev.SignalReceived(name=name, payload=Payload(encode(len(self.fake.events)))))
+        updates = list(self.fake.replay.commands.handlers.updates)
+        if updates and chance.happens(0.5):
+            given = Payload(encode({"number": len(self.fake.events)}))
+            ready.append(ev.UpdateAccepted(name=chance.pick(updates), input=given))
         if chance.happens(0.04):
             ready.append(ev.CancelRequested(reason="enough"))
         return chance.shuffled(ready)[: 1 + chance.below(5)]

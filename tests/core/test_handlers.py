@@ -11,7 +11,8 @@ import pytest
 
 import dwf
 from dwf.core import events as ev
-from dwf.errors import NondeterminismError, ScriptBug, ValueRefused
+from dwf.core.values import encode
+from dwf.errors import NondeterminismError, ScriptBug, ScriptError, ValueRefused
 from tests.core.driver import Fake, act, blocked, replayed
 
 
@@ -500,3 +501,121 @@ def test_a_run_that_is_closed_with_handlers_at_work_leaves_no_trace() -> None:
     run.signal("go", "b")
     run.replay.close()
     assert run.asked == ["act a", "wait go got 3", "act b"]
+
+
+# -- updates ----------------------------------------------------------------------------------------------------
+
+
+def accepted(run: Fake, name: str, **given: Any) -> list[Any]:
+    return run.deliver(ev.UpdateAccepted(name=name, input=ev.Payload(encode(given))))
+
+
+def test_an_update_is_answered_by_its_handler_now_or_when_its_task_ends() -> None:
+    async def main() -> Any:
+        limit = [1]
+
+        def put(to: int) -> int:
+            limit[0] = to
+            return to * 10
+
+        async def work(host: str) -> str:
+            return f"{await act(host)} after {limit[0]}"
+
+        dwf.on_update("put", put)
+        dwf.on_update("work", work)
+        await dwf.wait_signal("stop")
+        return limit[0]
+
+    with Fake(main) as run:
+        accepted(run, "work", host="web1")
+        accepted(run, "put", to=5)
+        assert sorted(run.state().updates) == [3]
+        run.complete("web1", "done")
+        run.signal("stop")
+        assert run.result == 5
+        answers = [e for e in run.events if isinstance(e, ev.UpdateCompleted)]
+        assert [(a.update, bytes(a.result)) for a in answers] == [(5, b"50"), (3, b'"done after 5"')]
+        assert run.state().updates == {}
+        run.prove()
+
+
+def test_a_failure_of_an_update_is_its_answer_and_the_run_goes_on() -> None:
+    async def main() -> Any:
+        async def work(host: str) -> None:
+            await act(host)
+
+        dwf.on_update("work", work)
+        await dwf.wait_signal("stop")
+
+    with Fake(main) as run:
+        accepted(run, "work", host="web1")
+        run.fail("web1", "broken")
+        run.signal("stop")
+        (failed,) = (e for e in run.events if isinstance(e, ev.UpdateFailed))
+        assert (failed.update, failed.error.type) == (3, "ActivityError")
+        assert "broken" in failed.error.message
+        assert notes(run) == []
+        run.prove()
+
+
+def test_a_bug_in_an_update_blocks_the_run_and_so_does_a_result_that_cannot_be_stored() -> None:
+    async def main() -> None:
+        dwf.on_update("typo", lambda: {}["typo"])
+        dwf.on_update("odd", object)
+        await act("a")
+
+    for name, told in (("typo", "KeyError"), ("odd", "the result of the update odd")):
+        run = Fake(main)
+        run.start()
+        with pytest.raises(ScriptError, match=told):
+            accepted(run, name)
+        run.replay.close()
+        run.prove()
+
+
+def test_an_update_that_the_script_does_not_take_any_more_is_no_longer_its_history() -> None:
+    async def old() -> None:
+        dwf.on_update("put", lambda: None)
+        await act("a")
+
+    async def new() -> None:
+        await act("a")
+
+    run = Fake(old)
+    with run:
+        accepted(run, "put")
+    with pytest.raises(NondeterminismError, match="recorded UpdateAccepted put"):
+        replayed(Fake(new).program, run.events)
+
+
+def test_an_update_that_had_not_finished_is_named_in_the_record_of_the_end() -> None:
+    async def main() -> None:
+        async def work() -> None:
+            await act("b")
+
+        dwf.on_update("work", work)
+        await act("a")
+
+    with Fake(main) as run:
+        accepted(run, "work")
+        run.complete("a")
+        assert notes(run) == ["the handler of update work had not finished"]
+        run.prove()
+
+
+def test_a_look_leaves_the_replay_as_it_was_unless_it_asks_for_something() -> None:
+    async def main() -> Any:
+        dwf.on_query("left", lambda: 3)
+        dwf.on_query("acts", lambda: dwf.status("here"))
+        await act("a")
+        return "done"
+
+    with Fake(main) as run:
+        queries = run.replay.commands.handlers.queries
+        assert run.replay.look("a query", lambda: queries["left"].call({})) == 3
+        run.complete("a")
+        assert run.result == "done"
+        with pytest.raises(ScriptBug, match="ReadOnly: a query may only look"):
+            run.replay.look("a query", lambda: queries["acts"].call({}))
+        with pytest.raises(ScriptBug, match="ReadOnly"):
+            run.replay.apply([])

@@ -71,7 +71,7 @@ def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
     if wait.kind == "signal":
         return [(f"dwf signal {run} {wait.what} [K=V ...]", "send what it waits for")]
     if wait.kind == "message":
-        word = next((word for word in wait.what.split(", ") if word.startswith("signal ")), "signal NAME")
+        word = next((word for word in wait.what.split(", ") if not word.startswith("any ")), "signal NAME")
         return [(f"dwf {word.replace(' ', f' {run} ', 1)} [K=V ...]", "send it something that it takes")]
     if wait.kind in ("step", "retry"):
         return [(f"dwf logs {run} {shlex.quote(wait.what)}", "what the step has printed")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Context, Option
 
@@ -120,10 +120,14 @@ class NoResult(UsageError):
 
 def print_result(session: Session, store: Store, raw: Payload, *, only_if_any: bool = False) -> None:
     """A result as JSON on stdout; fetched if it lies in a file of its own."""
+    value = whole_value(store, raw)
+    if value is not None or not only_if_any:
+        session.screen.document(value)
+
+
+def whole_value(store: Store, raw: Payload) -> Any:
+    """A stored value, fetched if it lies in a file of its own."""
     from dwf.core.values import as_blob, decode
 
     reference = as_blob(raw)
-    data = store.blobs.fetch(reference.sha256) if reference is not None else bytes(raw)
-    value = decode(data)
-    if value is not None or not only_if_any:
-        session.screen.document(value)
+    return decode(bytes(raw) if reference is None else store.blobs.fetch(reference.sha256))
