@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dwf.core import events as ev
 from dwf.core.duration import unstamp
 from dwf.core.fanouts import FanOut
+from dwf.core.outside import Updates
 from dwf.core.standing import DoneStep as DoneStep
 from dwf.core.standing import OpenApproval as OpenApproval
 from dwf.core.standing import OpenChild as OpenChild
@@ -59,8 +60,7 @@ class RunState:
         """What its script takes by handlers, as far as is known."""
         self.messages: set[str] = set()
         self.keys: dict[str, ev.SignalReceived] = {}
-        self.updates: dict[int, ev.UpdateAccepted] = {}
-        self.update_keys: dict[str, ev.UpdateAccepted] = {}
+        self.updates = Updates()
         self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
         self.steps_done = 0
 
@@ -253,12 +253,7 @@ class RunState:
 
     def _update(self, event: ev.UpdateAccepted) -> None:
         self._remember(event)
-        if event.key:
-            self.update_keys.setdefault(event.key, event)
-        self.updates[event.id] = event
-
-    def _update_over(self, event: ev.UpdateCompleted | ev.UpdateFailed) -> None:
-        self.updates.pop(event.update, None)
+        self.updates.accept(event)
 
     def _know_signal(self, event: ev.SignalReceived) -> None:
         self._remember(event)
@@ -372,8 +367,8 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.HandlersRegistered: RunState._handlers,
     ev.SignalReceived: RunState._signal,
     ev.UpdateAccepted: RunState._update,
-    ev.UpdateCompleted: RunState._update_over,
-    ev.UpdateFailed: RunState._update_over,
+    ev.UpdateCompleted: lambda state, event: state.updates.end(event),
+    ev.UpdateFailed: lambda state, event: state.updates.end(event),
     ev.CancelRequested: RunState._cancel,
     ev.ApprovalRequested: RunState._ask,
     ev.ApprovalAnswered: RunState._answer,

@@ -36,7 +36,6 @@ from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
 from dwf.engine.updates import accepted
 from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, Poison, ScriptError, StepStillRuns
-from dwf.store.letters import Letter
 from dwf.store.locks import RunLock
 
 _LOOK_SECONDS = 1.0
@@ -77,12 +76,13 @@ class _Drive:
         self._lock = lock
         self._store = engine.store
         self._run, self._link = run, link
-        self._mail = Incoming(engine.store, run, self._misfit, self._update, engine.clock)
+        self._mail = Incoming(
+            engine.store, run, self._misfit, lambda letter: accepted(self.journal, letter), engine.clock
+        )
         self._ready: list[Arrival] = []
         self._batch: list[Arrival] = []
-        self._waits_for_lane = False
+        self._waits_for_lane = self._let_go = False
         self._looks = 0
-        self._let_go = False
         self.news = ""
 
     # -- the whole ----------------------------------------------------------------------------------------------
@@ -245,9 +245,6 @@ class _Drive:
         outcome = decided(self.journal.state, command)
         if outcome is not None:
             self._deliver(outcome)
-
-    def _update(self, letter: Letter) -> list[ev.Event] | None:
-        return accepted(self.journal, letter)
 
     def _misfit(self, command: int, result: bytes) -> str | None:
         """Why a result that a person gives cannot be taken for that step's; None if it can."""

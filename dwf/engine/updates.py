@@ -84,7 +84,7 @@ def send(store: Store, run: str, name: str, asked: Asked, by: Identity, reason: 
 
 def _known(store: Store, state: RunState, key: str, name: str, payload: Payload) -> str | None:
     """The id of an earlier update with that key. Raises Conflict if it asked for something else."""
-    recorded = state.update_keys.get(key)
+    recorded = state.updates.by_key.get(key)
     found = [(recorded.message, recorded.name, recorded.asked)] if recorded is not None else []
     for letter in store.mailbox.pending(state.head.run):
         if letter.message.kind == mail.UPDATE and letter.message.key == key:
@@ -179,7 +179,7 @@ def accepted(journal: Journal, letter: Letter) -> list[ev.Event] | None:
     if journal.blocked:
         return None
     asked = _fingerprint(message.payload)
-    before = state.update_keys.get(message.key) if message.key else None
+    before = state.updates.by_key.get(message.key) if message.key else None
     if before is not None:
         if (before.name, before.asked) == (message.name, asked):
             return []

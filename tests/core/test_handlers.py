@@ -529,13 +529,13 @@ def test_an_update_is_answered_by_its_handler_now_or_when_its_task_ends() -> Non
     with Fake(main) as run:
         accepted(run, "work", host="web1")
         accepted(run, "put", to=5)
-        assert sorted(run.state().updates) == [3]
+        assert sorted(run.state().updates.open) == [3]
         run.complete("web1", "done")
         run.signal("stop")
         assert run.result == 5
         answers = [e for e in run.events if isinstance(e, ev.UpdateCompleted)]
         assert [(a.update, bytes(a.result)) for a in answers] == [(5, b"50"), (3, b'"done after 5"')]
-        assert run.state().updates == {}
+        assert run.state().updates.open == {}
         run.prove()
 
 
