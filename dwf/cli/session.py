@@ -128,7 +128,13 @@ class Session:
         from dwf.store.room import Store
 
         parents = self.options.get("home") is None and is_default_place(self.environ)
-        return Store.open(self.home, create=create, parents=parents, write=write, post=post, share=share)
+        store = Store.open(self.home, create=create, parents=parents, write=write, post=post, share=share)
+        if write and self.screen.err_is_terminal:
+            from dwf.cli.counting import Counting
+
+            # Only there: nobody wants it in a mail of cron.
+            store.index.on_rebuild = Counting(self, "the index is made anew: histories read")
+        return store
 
     @cached_property
     def is_operator(self) -> bool:

@@ -307,6 +307,11 @@ def tail(path: str) -> Tail | HistoryCorrupt | NewerFormat:
     DiskError.
     """
     start, end, size = _both_ends(path)
+    if size <= TAIL_BYTES and end:
+        # Nearly all of a million: looked at once, if nothing is wrong.
+        whole = examine(end, path)
+        if whole.finding is None and not whole.tail and isinstance(whole.events[0], WorkflowStarted):
+            return Tail(whole.events[0], whole.events)
     header = start[: start.find(b"\n") + 1] or start
     found = examine(header, path)
     if found.finding is not None:
@@ -314,8 +319,7 @@ def tail(path: str) -> Tail | HistoryCorrupt | NewerFormat:
     started = found.events[0] if found.events else None
     assert isinstance(started, WorkflowStarted)  # nothing else passes as line 1
     if size <= TAIL_BYTES:
-        whole = examine(end, path)
-        return Tail(started, [] if whole.tail or whole.finding else whole.events)
+        return Tail(started, [])
     return Tail(started, _last_events(end))
 
 

@@ -60,6 +60,8 @@ class Index:
         self._connection: Connection | None = None
         self._inode = self._damaged = NOTHING
         self._writes = False
+        self.on_rebuild: Progress | None = None
+        """Told how far a rebuild is, if whoever asks for it says nothing else."""
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -255,6 +257,7 @@ class Index:
 
         self.close()
         try:
+            progress = progress or self.on_rebuild
             return rebuild.rebuild(self._disk, self._layout, self._boot, needed, progress, derive)
         finally:
             self.close()

@@ -8,7 +8,7 @@ A run is due unless its file says that it is closed. To tell more of it (until w
 under its lock, or a step that begins meanwhile is missed: that is what `derive` may do. What is due costs one replay.
 """
 
-# ruff: noqa: PTH116, PTH208
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ Progress = Callable[[int, int], None]
 Derive = Callable[[str, int, str], Row | None]
 
 _BATCH = 500
+# Rows come in no order: what they are sorted into has to stay in memory, or each of a million is a walk to the disk.
+_CACHE_KIB = 64 * 1024
 _SIDES = ("-journal", "-wal", "-shm")
 _POLL_SECONDS = 0.01
 
@@ -207,12 +209,13 @@ def _fill(
     progress: Progress | None,
     derive: Derive | None,
 ) -> None:
-    newest = _newest_instances(layout)
+    total, later = _counted(layout)
     # A file whose maker died before his sync is believed from here on, and acted upon: its name must be on disk.
     disk.fsync_dir(layout.runs)
-    rows = (_row(layout, locks, run, link, derive) for run, link in sorted(newest.items()))
+    rows = (_row(layout, locks, run, link, derive) for run, link in _newest_instances(layout, later))
     done = 0
     sql.prepare_to_write(connection)
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}").close()
     # Reading the histories stays outside of the transactions, or every other writer would wait for it.
     while batch := [sql.values_of(row) for row in islice(rows, _BATCH)]:
         connection.execute("BEGIN IMMEDIATE")
@@ -220,7 +223,7 @@ def _fill(
         connection.execute("COMMIT")
         done += len(batch)
         if progress:
-            progress(done, len(newest))
+            progress(min(done, total), total)
 
 
 def _gave_up(error: Exception, inode: tuple[int, int], path: str) -> bool:
@@ -231,15 +234,33 @@ def _gave_up(error: Exception, inode: tuple[int, int], path: str) -> bool:
     raise judged from error
 
 
-def _newest_instances(layout: Layout) -> dict[str, int]:
+def _counted(layout: Layout) -> tuple[int, dict[str, int]]:
+    """How many histories there are; and of the few ids that have several, which is the newest."""
+    total, later = 0, dict[str, int]()
+    for run, link in _instances(layout):
+        total += 1
+        if link > 1:
+            later[run] = max(link, later.get(run, 0))
+    return total, later
+
+
+def _newest_instances(layout: Layout, later: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """Each run once, as the directory has them: of a million, none is kept in memory."""
+    for run, link in _instances(layout):
+        if link == 1 and run not in later:
+            yield run, link
+    yield from later.items()
+
+
+def _instances(layout: Layout) -> Iterator[tuple[str, int]]:
     try:
-        names = os.listdir(layout.runs)
+        with os.scandir(layout.runs) as entries:
+            for entry in entries:
+                known = run_of(entry.name)
+                if known is not None:
+                    yield known
     except OSError as error:
         raise disk_error("list", layout.runs, error) from error
-    newest: dict[str, int] = {}
-    for run, link in filter(None, map(run_of, names)):
-        newest[run] = max(link, newest.get(run, 0))
-    return newest
 
 
 def _row(layout: Layout, locks: RunLocks, run: str, link: int, derive: Derive | None) -> Row:
