@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.figures import as_json, as_lines, machine
+from tests.bench.figures import as_json, as_lines, compared, machine
 from tests.bench.measures import MEASURES
 from tests.bench.place import Place
 
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument(
         "--scale", type=int, default=1, metavar="N", help="an N-th of the work; such figures do not count"
     )
+    parser.add_argument("--compare", type=Path, metavar="OLD.JSON", help="what became of each since then")
     asked = parser.parse_args()
     unknown = set(asked.names) - set(MEASURES)
     if unknown:
@@ -38,6 +40,8 @@ def main() -> int:
     else:
         print(", ".join(f"{key} {value}" for key, value in machine().items()))
         print("\n".join(as_lines(figures)))
+    if asked.compare:
+        print("\n".join(["", *compared(json.loads(asked.compare.read_text()), figures)]), file=sys.stderr)
     return 0 if all(figure.reached for figure in figures) else 1
 
 

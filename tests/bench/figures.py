@@ -12,13 +12,17 @@ import platform
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 Measure = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """value, limit, ratio (value / limit): medians over the rounds. best: of the values, as a busy machine hides it."""
+    """value, limit, ratio (value / limit): medians over the rounds. best: of the values, as a busy machine hides it.
+
+    more_is_better: or less is.
+    """
 
     name: str
     value: float
@@ -30,6 +34,7 @@ class Figure:
     target: str
     reached: bool
     rounds: list[tuple[float, float]]
+    more_is_better: bool = True
 
 
 def in_turns(
@@ -58,6 +63,7 @@ def in_turns(
         target,
         reached(middle, ratio),
         taken,
+        best is max,
     )
 
 
@@ -73,19 +79,43 @@ def machine() -> dict[str, object]:
 
 def as_lines(figures: Iterable[Figure]) -> list[str]:
     """A table for people."""
-    head = ("", "VALUE", "BEST", "LIMIT OF THIS MACHINE", "RATIO", "TARGET", "")
+    head: tuple[str, ...] = ("", "VALUE", "BEST", "LIMIT OF THIS MACHINE", "RATIO", "TARGET", "")
     rows = [head]
     for f in figures:
         value, limit = f"{_short(f.value)} {f.unit}", f"{_short(f.limit)} {f.limit_name}"
         rows.append((f.name, value, _short(f.best), limit, f"{f.ratio:.2f}", f.target, "" if f.reached else "MISSED"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return _columns(rows)
 
 
 def as_json(figures: Iterable[Figure]) -> str:
     """The same for a program, with every round."""
     document = {"schema": "dwf.bench/1", "machine": machine(), "figures": [asdict(f) for f in figures]}
     return json.dumps(document, indent=1)
+
+
+# Ratios of two calm runs of the same commit differ by less than this.
+_NOISE = 0.15
+
+
+def compared(before: dict[str, Any], figures: Iterable[Figure]) -> list[str]:
+    """What became of each figure since a document of `as_json`. By ratios, for limits differ from day to day."""
+    known = {figure["name"]: figure for figure in before["figures"]}
+    rows = [("", "WAS", "IS", "CHANGE", "")]
+    for f in figures:
+        was = known.get(f.name)
+        if was is None or not was["ratio"]:
+            rows.append((f.name, "-", f"{f.ratio:.2f}", "new", ""))
+            continue
+        change = f.ratio / was["ratio"] - 1
+        gain = change if f.more_is_better else -change
+        word = "" if abs(gain) < _NOISE else "better" if gain > 0 else "WORSE"
+        rows.append((f.name, f"{was['ratio']:.2f}", f"{f.ratio:.2f}", f"{change:+.0%}", word))
+    return _columns(rows)
+
+
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _short(number: float) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Union
 
@@ -60,11 +61,25 @@ def decodes_per_second(history: Path) -> float:
     return len(events) / (time.process_time() - began)
 
 
-def seconds_of(command: Sequence[str]) -> float:
+def seconds_of(command: Sequence[str], environ: Mapping[str, str] | None = None) -> float:
     """A process from its start to its end. It must end with 0."""
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _run(command, environ)
     return time.perf_counter() - began
+
+
+def cpu_seconds_of(command: Sequence[str]) -> float:
+    """What a process used of a processor, the kernel's work for it included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _run(command, None)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str] | None) -> None:
+    quiet = subprocess.DEVNULL
+    env = None if environ is None else {**os.environ, **environ}
+    subprocess.run(command, check=True, stdin=quiet, stdout=quiet, stderr=quiet, env=env)
 
 
 def python_seconds() -> float:

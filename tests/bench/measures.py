@@ -11,14 +11,11 @@ from collections.abc import Callable
 
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
-from dwf.store.row import Row
+from tests.bench.cold import COLD
 from tests.bench.figures import Figure, in_turns
-from tests.bench.limits import appends_per_second, decodes_per_second, python_seconds, seconds_of
+from tests.bench.limits import appends_per_second, decodes_per_second
 from tests.bench.place import Place
 from tests.bench.scale import SCALE
-from tests.examples.command import dwf_command
-
-_FAR_US = 4_000_000_000_000_000
 
 
 def sequential_steps(place: Place) -> Figure:
@@ -36,7 +33,7 @@ def sequential_steps(place: Place) -> Figure:
         return appends_per_second(place.where, size, steps)
 
     return in_turns(
-        "sequential steps", "steps/s", value, "fdatasync appends/s", limit, ">= 0.60", lambda _, r: r >= 0.6
+        "sequential steps", "steps/s", value, "fdatasync appends/s", limit, ">= 0.70", lambda _, r: r >= 0.7
     )
 
 
@@ -64,8 +61,8 @@ def parallel_activities(place: Place) -> Figure:
     def limit() -> float:
         return appends_per_second(place.where, 500, steps)
 
-    target = ">= 5 000/s"
-    return in_turns("parallel steps", "steps/s", value, "fdatasync appends/s", limit, target, lambda v, _: v >= 5000)
+    target = ">= 10 000/s"
+    return in_turns("parallel steps", "steps/s", value, "fdatasync appends/s", limit, target, lambda v, _: v >= 10_000)
 
 
 def replay(place: Place) -> Figure:
@@ -105,68 +102,11 @@ def replay(place: Place) -> Figure:
         engine.close()
 
 
-def idle_tick(place: Place) -> Figure:
-    """What cron starts every minute when nothing is due, with 100 000 runs that wait: in all but ten only their row."""
-    for _ in range(10):
-        place.start("waiting")
-    command = [dwf_command(place.where), "--home", str(place.home), "tick"]
-    for _ in range(2):
-        seconds_of(command)
-    rows = place.count(100_000)
-    place.store.index.insert_new(
-        *(
-            Row(f"row-{n}", "0" * 16, 1, "waiting", due_at=_FAR_US, since_us=1, started_us=1, updated_us=1)
-            for n in range(rows)
-        )
-    )
-    seconds_of(command)
-
-    def value() -> float:
-        return seconds_of(command) * 1000
-
-    def limit() -> float:
-        return python_seconds() * 1000
-
-    return in_turns(
-        "idle tick",
-        "ms",
-        value,
-        "ms for python -c pass",
-        limit,
-        "<= 2.5",
-        lambda _, r: r <= 2.5,
-        rounds=place.count(40),
-        best=min,
-    )
-
-
-def cold_run(place: Place) -> Figure:
-    """`dwf run` of three steps, from the start of Python to its end, in a state directory that is not there yet."""
-    homes = iter(range(1000))
-
-    def value() -> float:
-        home = place.where / f"cold-{next(homes)}"
-        return seconds_of([dwf_command(place.where), "--home", str(home), "run", f"{place.script}:sequence"])
-
-    return in_turns(
-        "cold run of 3 steps",
-        "s",
-        value,
-        "s for python -c pass",
-        python_seconds,
-        "<= 0.2 s",
-        lambda v, _: v <= 0.2,
-        rounds=place.count(15),
-        best=min,
-    )
-
-
 MEASURES: dict[str, Callable[[Place], Figure]] = {
     "sequential": sequential_steps,
     "length": cost_of_length,
     "parallel": parallel_activities,
     "replay": replay,
-    "idle": idle_tick,
-    "cold": cold_run,
+    **COLD,
     **SCALE,
 }
