@@ -119,6 +119,8 @@ def _volume(store: Store, run: str, locks: ExitStack) -> Volume | Outcome:
     ends = glance(run, link, path)
     if ends.open:
         return Outcome(run, why="it has not ended, or its history is damaged")
+    if (store.index.row(run) or ends).due_at is not None:
+        return Outcome(run, why="its end is still to be told to others by a tick")
     if store.mailbox.has_mail(run):
         return Outcome(run, why="something was posted to it that no tick has looked at")
     if parent := _open_parent(store, run):

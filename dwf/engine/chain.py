@@ -87,7 +87,7 @@ def is_for_next(message: Message, state: RunState) -> bool:
 def first_of_chain(store: Store, head: ev.WorkflowStarted) -> ev.WorkflowStarted:
     """How the chain that an instance belongs to was started. Raises HistoryCorrupt, NotFound."""
     while head.continues:
-        before = believe_history(store.disk, store.layout.history_path(head.run, head.link - 1)).events[0]
+        before = believe_history(store.disk, store.history(head.run, head.link - 1)).events[0]
         assert isinstance(before, ev.WorkflowStarted)
         head = before
     return head

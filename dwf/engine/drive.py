@@ -95,10 +95,11 @@ class _Drive:
         if self._lock.deaths:
             self._lock.come_to(sum(event.role is not ev.Role.PROGRESS for event in self.journal.history.events))
         self.steps = Steps(self._engine, self.journal)
+        found = self.journal.history.length
         try:
             while True:
                 try:
-                    return Driven(self._once(), self.news)
+                    return Driven(self._once(), self.news or self.journal.grown_long(found))
                 except _LookAgain:
                     self._begin_again()
         except BaseException:

@@ -128,7 +128,7 @@ class Family:
 
     def _is_ours(self, event: ev.WorkflowStarted) -> bool:
         """Whether what has the id is this very child, made before."""
-        reading = read_history(self._store.layout.history_path(event.run))
+        reading = read_history(self._store.history(event.run))
         head = reading.events[0] if reading.events else None
         return isinstance(head, ev.WorkflowStarted) and head.parent == event.parent
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from dwf.activities.prints import PRINTED, Printed
 from dwf.core.duration import stamp
 from dwf.core.events import ApprovalRequested, Event, Opening, RunBlocked, WorkflowStarted
+from dwf.core.length import CURE, crossed, measure
 from dwf.core.parts import Divergence
 from dwf.core.replay import Replay
 from dwf.core.runtime import ActivityCall
@@ -223,6 +224,13 @@ class Journal:
         """Forget what is staged; state and replay are then of no use."""
         self.history.rollback()
         self._staged = []
+
+    def grown_long(self, before: int) -> str:
+        """A line of news, if the history has become so long since then that somebody should know; else ""."""
+        after = self.history.length
+        if self.state.ended is not None or not crossed(before, after):
+            return ""
+        return f"{self.run} has {measure(after)}: {CURE}"
 
     def close(self) -> None:
         """End the script where it waits, and close the file."""

@@ -40,6 +40,7 @@ Progress = Callable[[int, int], None]
 Derive = Callable[[str, int, str], Row | None]
 
 _BATCH = 500
+_READERS = 8
 # Rows come in no order: what they are sorted into has to stay in memory, or each of a million is a walk to the disk.
 _CACHE_KIB = 64 * 1024
 _SIDES = ("-journal", "-wal", "-shm")
@@ -209,21 +210,29 @@ def _fill(
     progress: Progress | None,
     derive: Derive | None,
 ) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # 15 ms, and `list` imports this module, too
+
     total, later = _counted(layout)
     # A file whose maker died before his sync is believed from here on, and acted upon: its name must be on disk.
     disk.fsync_dir(layout.runs)
-    rows = (_row(layout, locks, run, link, derive) for run, link in _newest_instances(layout, later))
-    done = 0
+    newest, done = _newest_instances(layout, later), 0
     sql.prepare_to_write(connection)
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}").close()
-    # Reading the histories stays outside of the transactions, or every other writer would wait for it.
-    while batch := [sql.values_of(row) for row in islice(rows, _BATCH)]:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(sql.INSERT_MISSING, batch)
-        connection.execute("COMMIT")
-        done += len(batch)
-        if progress:
-            progress(min(done, total), total)
+
+    def values(found: tuple[str, int]) -> tuple[object, ...]:
+        return sql.values_of(_row(layout, locks, *found, derive))
+
+    # Side by side: after a reboot none of it is in memory, and a disk answers several at once.
+    with ThreadPoolExecutor(_READERS if total > _BATCH else 1, "dwf-rebuild") as readers:
+        while some := list(islice(newest, _BATCH)):
+            # Reading the histories stays outside of the transactions, or every other writer would wait for it.
+            batch = list(readers.map(values, some)) if len(some) > 1 else [values(one) for one in some]
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(sql.INSERT_MISSING, batch)
+            connection.execute("COMMIT")
+            done += len(batch)
+            if progress:
+                progress(min(done, total), total)
 
 
 def _gave_up(error: Exception, inode: tuple[int, int], path: str) -> bool:

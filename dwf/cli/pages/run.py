@@ -16,6 +16,7 @@ from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
 from dwf.core.duration import spoken, unstamp
 from dwf.core.fanouts import FanOut
+from dwf.core.length import CURE, measure
 from dwf.core.state import DEGRADED_KEPT, OpenApproval, RunState, Status
 from dwf.core.undos import Stand
 from dwf.errors import DwfError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from dwf.engine.summary import Wait
 
 _LABEL = 9
-_LONG = 10_000
 _MOST_WAITS = 12
 _MOST_MAIL = 8
 _MOST_LEFT = 20
@@ -131,9 +131,8 @@ class RunPage:
         if len(waits) > _MOST_WAITS:
             yield from self._item("", [f"and {len(waits) - _MOST_WAITS} more: -o json shows all"])
         yield from self._unconsumed(state, "not taken by the script yet")
-        if state.last_id >= _LONG:
-            words = "each tick that takes it up replays them all; let such a run end, and start the next one"
-            yield from self._item("length", [f"{state.last_id:,} events", words])
+        if told := measure(state.last_id):
+            yield from self._item("length", [told, CURE])
         if warnings := self._facts.warnings:
             more = f"and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             yield from self._item("warned", [warnings[-1], *([f"{more}: dwf logs {self._facts.run}"] if more else [])])

@@ -60,10 +60,10 @@ def show(
 def look(store: Store, run: str) -> tuple[RunView, Facts]:
     """A run, and all that its screen is made of."""
     from dwf.cli.pages.run import Facts
-    from dwf.engine.runs import late_mail, load, pending_mail, refused_mail, someone_drives
+    from dwf.engine.runs import late_mail, pending_mail, refused_mail, someone_drives, standing
     from dwf.engine.summary import waits
 
-    view = load(store, run)
+    view = standing(store, run)
     is_open = view.state is not None and view.state.ended is None and view.problem is None
     facts = Facts(
         run=view.run,
