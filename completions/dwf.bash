@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait result inbox approve reject signal update cancel terminate step unblock repair upgrade export import stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait result inbox approve reject signal update cancel terminate step unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -47,7 +47,7 @@ _dwf_verb() {
     list|ls) options='--open --workflow --status --archived -n --limit'; first=-; rest=- ;;
     count) options='--open --workflow --status'; first=-; rest=- ;;
     show|status) options='--exit-status -l --last'; first=runs; rest=- ;;
-    history) options='-f --follow -n --limit -r --reverse --type --detailed -l --last'; first=runs; rest=- ;;
+    history) options='-f --follow -n --limit -r --reverse --type --detailed --instance -l --last'; first=runs; rest=- ;;
     logs) options='--attempt --tail -l --last'; first=runs; rest=- ;;
     query) options='--input -l --last'; first=runs; rest=- ;;
     wait) options='--until --timeout -l --last'; first=runs; rest=runs ;;
@@ -65,6 +65,7 @@ _dwf_verb() {
     upgrade) options='--to -m --reason -l --last'; first=runs; rest=runs ;;
     export) options='--move -m --reason -l --last'; first=runs; rest=- ;;
     import) options='--resume -m --reason'; first=files; rest=- ;;
+    tree) options='-l --last'; first=runs; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;
     init) options='--shared --group --catalogue --cron --systemd'; first=-; rest=- ;;
@@ -90,7 +91,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--at|--in|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--older-than|--since) kind=- ;;
+    --id|--tag|--at|--in|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--older-than|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -156,6 +156,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf import rotate-web1.dwf --resume", "it was moved: it goes on here")),
     ),
     Verb(
+        "tree", "Watch", "family", "a run and its child runs, and theirs: where each is",
+        (("dwf tree fleet-0912", "what each waits for"),
+         ("dwf tree fleet-0912 -o name", "only ids, parents before children")),
+    ),
+    Verb(
         "stack", "Author", "watching", "where in the script each task of a run waits",
         (("dwf stack rotate-web1", "file, line and source"),
          ("dwf stack rotate-web1 --json", "the same for a program")),

@@ -39,6 +39,8 @@ class Thread:
 
     def tell(self, event: ev.Event) -> Told:
         """The event in words. Call it for every event, in order."""
+        if isinstance(event, ev.WorkflowStarted):
+            self._named.clear()  # another instance, whose commands are counted anew
         if isinstance(event, ev.Opening):
             self._named[event.command] = Step(*_title(event), unstamp(event.ts))
         told = _WORDS[type(event)](event, self)

@@ -42,6 +42,7 @@ from dwf.core.events import (
 from dwf.core.futures import ActivityFuture, ApprovalFuture, TimerFuture
 from dwf.core.handlers import Handlers
 from dwf.core.ledger import DIVERGED, Ledger
+from dwf.core.length import LONG
 from dwf.core.links import Links
 from dwf.core.loop import Loop
 from dwf.core.matching import waiting_lines as waiting_lines
@@ -382,6 +383,7 @@ class Commands(Ledger):
             workflow=started.workflow,
             started_at=moment(self.replay.first_us()),
             history_length=self.replay.last.id,
+            continue_as_new_suggested=self.replay.last.id >= LONG,
             replaying=not self.replay.live,
             tags=dict(started.tags),
             cancelled=self.replay.cancellation,

@@ -10,7 +10,7 @@ from __future__ import annotations
 LONG = 10_000
 LIMIT = 100_000
 _STAGES = (LONG, LIMIT * 60 // 100, LIMIT * 80 // 100, LIMIT)
-CURE = "each tick that takes it up replays them all; let such a run end, and start the next one"
+CURE = "each tick that takes it up replays them all; let it go on in a new one: dwf help children"
 
 
 def measure(events: int) -> str:

@@ -144,6 +144,7 @@ class Info:
     workflow: str
     started_at: datetime
     history_length: int
+    continue_as_new_suggested: bool
     replaying: bool
     tags: dict[str, str] = field(default_factory=dict)
     cancelled: Cancellation | None = None

@@ -15,7 +15,6 @@ from dwf.core import events as ev
 from dwf.core.duration import SECOND, stamp
 from dwf.core.state import OpenStep, Status
 from dwf.engine.arrivals import CLOSING, TIMER, Arrival, decided, from_time
-from dwf.engine.chain import with_leftovers
 from dwf.engine.context import Engine
 from dwf.engine.ending import (
     Driven,
@@ -275,7 +274,7 @@ class _Drive:
         self._commit()
         self.steps.cancel_asked()
         self.steps.launch()
-        self._ready += self.journal.family.work(self.journal.state)
+        self._ready += self.journal.heard_of_family()
         return bool(self._ready)
 
     def _play_on(self, lone: OpenStep | None) -> None:
@@ -315,8 +314,7 @@ class _Drive:
             return None
         wakes = self._store.index.wakes_seen(self._run)
         self._ready += self._mail.fresh(surely=True)
-        if not self.journal.blocked:
-            self._ready += self.journal.family.work(self.journal.state)
+        self._ready += self.journal.heard_of_family()
         if self._ready or from_time(self.journal.state, self._engine.clock()) or not self.steps.reports.empty():
             return None
         if not self.journal.blocked:
@@ -336,8 +334,7 @@ class _Drive:
         self._ready += self.steps.finished(timeout)
         if timeout >= _LOOK_SECONDS:
             self._mail.look_anew()
-        if not self.journal.blocked:
-            self._ready += self.journal.family.work(self.journal.state)
+        self._ready += self.journal.heard_of_family()
 
     def _settle(self, wakes: int) -> Rest | None:
         row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane)
@@ -366,8 +363,6 @@ class _Drive:
         self._mail.discard(surely=True)
         end = self.journal.replay.outcome if terminated is None else termination(self.journal.state, terminated)
         assert end is not None
-        if isinstance(end, ev.WorkflowContinuedAsNew):
-            end = with_leftovers(end, self.journal.state)
         parent = self.journal.state.head.parent
         if isinstance(end, ev.WorkflowFailed) and (parent is None or parent.alone):  # else it is its parent's matter
             self.news = f"{self._run} failed: {end.error.message}"

@@ -16,7 +16,7 @@ from dwf.core import messages as mail
 from dwf.core.state import RunState, Status
 from dwf.core.undos import Stand
 from dwf.engine.arrivals import sender_of
-from dwf.engine.chain import continue_in_next, is_for_next, is_meant
+from dwf.engine.chain import continue_in_next, is_for_next, is_meant, with_leftovers
 from dwf.engine.journal import Journal
 from dwf.engine.rights import forbidden
 from dwf.engine.summary import row_of
@@ -50,6 +50,8 @@ class Driven:
 
 def close_with(store: Store, journal: Journal, end: ev.Event) -> Rest:
     """Record the end of a run, and leave it."""
+    if isinstance(end, ev.WorkflowContinuedAsNew):
+        end = with_leftovers(end, journal.state)
     journal.record(end)
     journal.commit()
     return closed(store, journal)

@@ -22,6 +22,7 @@ from dwf.core.replay import Replay
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
 from dwf.core.values import decode
+from dwf.engine.arrivals import Arrival
 from dwf.engine.context import Engine, Loaded, Unwatched
 from dwf.engine.family import Family
 from dwf.engine.runs import folded
@@ -219,6 +220,10 @@ class Journal:
         if self._tell is not None:
             for event in events:
                 self._tell(self.run, event)
+
+    def heard_of_family(self) -> list[Arrival]:
+        """What was made and sent of what is on disk, and who has ended. A blocked run asks nobody for anything."""
+        return [] if self.blocked else self.family.work(self.state)
 
     def rollback(self) -> None:
         """Forget what is staged; state and replay are then of no use."""

@@ -123,6 +123,17 @@ def load(store: Store, run: str, link: int = 0) -> RunView:
     return RunView(run, link, path, reading.events, state, problem, reading.torn_bytes)
 
 
+def chain_of(store: Store, view: RunView) -> list[RunView]:
+    """The instances of a run that continues as new, the first one first; what cannot be read ends the way back."""
+    found = [view]
+    while found[0].state is not None and found[0].state.head.continues:
+        try:
+            found.insert(0, load(store, view.run, found[0].link - 1))
+        except NotFound:
+            break
+    return found
+
+
 def family(store: Store, view: RunView) -> Iterator[RunView]:
     """A run and its open children, and theirs; what cannot be read is left out."""
     yield view

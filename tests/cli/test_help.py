@@ -20,6 +20,7 @@ TOPICS = [
     "approvals",
     "archiving",
     "auditing",
+    "children",
     "cleanup",
     "cron",
     "durability",

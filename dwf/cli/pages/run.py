@@ -94,6 +94,12 @@ class RunPage:
         by = f" by {person(head.by)}" if head.by else ""
         started = unstamp(head.ts)
         yield from self._item("started", [f"{clock.ago(started)}{by}, {clock.full(started)}"])
+        if head.parent is not None:
+            yield from self._item(
+                "parent", [f"run {head.parent.run} has started it (its command {head.parent.command})"]
+            )
+        if head.continues:
+            yield from self._item("chain", [f"instance {head.link} of a run that continues as new"])
         if head.reason:
             yield from self._item("reason", [f'"{head.reason}"'])
         pinned = "pinned" if head.code_mode == "pinned" else "live: the file as it is at each tick"
@@ -214,7 +220,8 @@ class RunPage:
             return [f"{wait.what}  again {clock.point(wait.until_us or 0)}", wait.detail, span]
         if wait.kind == "timer":
             return [f"{wait.what}  {clock.until(wait.until_us or 0)}", f"since {clock.point(wait.since_us)}"]
-        return [f"signal {wait.what}" if wait.kind == "signal" else wait.what, span]
+        words = {"signal": "signal ", "child": "child run ", "outgoing": "a message to be sent to run "}
+        return [words.get(wait.kind, "") + wait.what, span]
 
     def _answers(self, approval: OpenApproval, command: int) -> list[str]:
         asked = approval.requested

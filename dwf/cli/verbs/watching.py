@@ -125,12 +125,16 @@ def history(
         list[str] | None, Option("--type", metavar="TYPE", help="only events of this type; may be repeated")
     ] = None,
     detailed: Annotated[bool, Option("--detailed", help="all fields of each event")] = False,
+    instance: Annotated[
+        int | None, Option("--instance", metavar="N", min=1, help="only the N-th instance of a run that continues")
+    ] = None,
 ) -> int:
-    """Every event of a run, a line each, grouped by day.
+    """Every event of a run, a line each, grouped by day; of all its instances, if it has continued as new.
 
     -o jsonl prints the stored lines as they are. Exit 65 if the history is damaged; what can be read is shown.
     """
     from dwf.cli.pages.history import HistoryPage
+    from dwf.engine.runs import chain_of
 
     session = session_of(context)
     if follow and reverse:
@@ -139,16 +143,19 @@ def history(
     store = session.existing_store(run)
     run = pick(session, store, run)
     view = _load(store, run)
-    chosen = [event for event in view.events if not wanted or type(event).__name__ in wanted]
+    views = [one for one in chain_of(store, view) if instance in (None, one.link)]
+    if not views:
+        raise NotFound(what=f"{run} has no instance {instance}", hint=f"the newest is {view.link}")
+    events = [event for one in views for event in one.events]
+    chosen = [at for at, event in enumerate(events) if not wanted or type(event).__name__ in wanted]
     chosen = chosen[-limit:] if limit else chosen
-    numbers = {event.id for event in chosen}
     if session.is_json or session.output == "name":
-        _print_stored(session, store, view, numbers, reverse)
+        _print_stored(session, views, set(chosen), reverse)
     else:
-        widest = max((len(type(event).__name__) for event in chosen), default=0)
+        widest = max((len(type(events[at]).__name__) for at in chosen), default=0)
         page = HistoryPage(session.clock, session.screen.marks, session.screen.width, detailed=detailed, widest=widest)
-        told = [line for line in page.tell(view.events) if line[0].id in numbers]
-        session.screen.lines(page.lines(reversed(told) if reverse else told))
+        told = page.tell(events)
+        session.screen.lines(page.lines(told[at] for at in (reversed(chosen) if reverse else chosen)))
         if follow:
             view = _follow(session, store, view, page, wanted)
     if view.torn_bytes and view.problem is None and not session.is_json:
@@ -176,27 +183,39 @@ def _types(words: list[str]) -> set[str]:
     return {by_lower[word.lower()] for word in words}
 
 
-def _print_stored(session: Session, store: Store, view: RunView, numbers: set[int], reverse: bool) -> None:
-    """The lines of the file, untouched: what is piped to jq is what is hashed."""
+def _print_stored(session: Session, views: list[RunView], chosen: set[int], reverse: bool) -> None:
+    """The lines of the files, untouched: what is piped to jq is what is hashed. `chosen`: their places among all."""
+    screen, at, instances = session.screen, 0, []
+    for view in views:
+        numbered = list(enumerate(_stored(view), at))
+        at += len(numbered)
+        instances.append((view.link, [line for place, line in numbered if place in chosen]))
+    if session.output == "json":
+        *before, last = [_document(link, lines[::-1] if reverse else lines) for link, lines in instances]
+        more = f',"before":[{",".join("{" + one + "}" for one in before)}]' if before else ""
+        screen.text(f'{{"schema":"dwf.history/1","run":"{views[-1].run}",{last}{more}}}\n')
+        return
+    lines = [line for _, some in instances for line in some]
+    if session.output == "name":
+        numbers = [event.id for view in views for event in view.events]
+        lines = [str(numbers[place]) for place in sorted(chosen)]
+    screen.text("".join(f"{line}\n" for line in (reversed(lines) if reverse else lines)))
+
+
+def _document(link: int, lines: list[str]) -> str:
+    return f'"instance":{link},"events":[' + ",\n".join(lines) + "]"
+
+
+def _stored(view: RunView) -> list[str]:
     from dwf.store.files import read_regular
 
-    screen = session.screen
-    stored = read_regular(view.path).split(b"\n")[: len(view.events)]
-    lines = [line.decode("ascii", "backslashreplace") for i, line in enumerate(stored, 1) if i in numbers]
-    if reverse:
-        lines.reverse()
-    if session.output == "name":
-        lines = [str(number) for number in (sorted(numbers, reverse=reverse))]
-    if session.output == "json":
-        lead = f'{{"schema":"dwf.history/1","run":"{view.run}","instance":{view.link},"events":['
-        screen.text(lead + ",\n".join(lines) + "]}\n")
-    else:
-        screen.text("".join(f"{line}\n" for line in lines))
+    lines = read_regular(view.path).split(b"\n")[: len(view.events)]
+    return [line.decode("ascii", "backslashreplace") for line in lines]
 
 
 def _follow(session: Session, store: Store, view: RunView, page: HistoryPage, wanted: set[str]) -> RunView:
     """Tell what comes, until the run is closed or cannot be read. Ctrl-C ends the looking only."""
-    while view.problem is None and view.state is not None and view.state.ended is None:
+    while view.problem is None and view.state is not None and not view.status.closed:
         session.screen.flush()
         time.sleep(_FOLLOW_SECONDS)
         fresh = _load(store, view.run)
@@ -207,7 +226,8 @@ def _follow(session: Session, store: Store, view: RunView, page: HistoryPage, wa
 
 
 def _newer(events: list[Event], before: RunView) -> list[Event]:
-    return events[len(before.events) :]
+    is_next = events[0].id == 1 and bool(before.events) and events[0] != before.events[0]
+    return events if is_next else events[len(before.events) :]
 
 
 # -- logs -------------------------------------------------------------------------------------------------------
