@@ -147,10 +147,10 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.MessageRefused(command=35, why="there is no run nobody"),
 )
 ENDS: list[ev.Event] = [
-    ev.WorkflowContinuedAsNew(nonce="ab" * 8, workflow="rotate", input=raw({"host": "web2"})),
     ev.WorkflowCompleted(result=raw({"serial": "3A:91"})),
     ev.WorkflowFailed(error=ev.ErrorInfo(type="Failure", message="not served", traceback="book.py:3 in rotate: raise")),
     ev.WorkflowTerminated(by=ANNA, reason="host is gone"),
     ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", machine="ab" * 8),
     ev.RunImported(by=BELA, machine="cd" * 8),
+    ev.WorkflowContinuedAsNew(nonce="ab" * 8, workflow="rotate", input=raw({"host": "web2"})),
 ]
