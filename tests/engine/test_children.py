@@ -96,6 +96,7 @@ def test_a_child_that_is_abandoned_and_fails_is_news(house: House) -> None:
 
 
 def test_an_id_that_is_in_use_is_told_to_the_parent_and_no_child_is_made(house: House) -> None:
+    """Fails when whatever has the id is taken for the child."""
     house.start(house.script(FAMILY, "other.py") + ":stubborn", run="taken")
     begin(house, 'try:\n    await child.options(id="taken")(1)\nexcept dwf.ChildError as e:\n    return e.outcome')
     assert house.result() == "refused"
@@ -281,6 +282,8 @@ return [await mine, await child(2)]
 
 @pytest.mark.parametrize("index_survives", [True, False])
 def test_a_family_survives_a_death_at_every_call_that_changes_the_disk(ram: Path, index_survives: bool) -> None:
+    """Fails when what was sent before a crash is sent again under another name."""
+
     def check(house: House) -> None:
         assert house.result() == ["five", 4]
         assert len(house.all(ev.SignalReceived, "r1.1")) == 1

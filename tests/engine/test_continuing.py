@@ -60,6 +60,7 @@ def test_each_instance_names_the_one_before_and_the_first(house: House) -> None:
 
 
 def test_signals_that_nobody_took_go_along_in_their_order(house: House) -> None:
+    """Fails when signals that nobody took stay behind."""
     house.go(WAITS)
     for value in (1, 2):
         house.signal("go", value)
@@ -80,6 +81,7 @@ def test_a_signal_that_comes_between_two_instances_is_not_lost(house: House) -> 
 
 
 def test_a_key_still_counts_in_the_next_instance(house: House) -> None:
+    """Fails when keys that were used stay behind."""
     house.go(WAITS)
     house.signal("on", key="once")
     house.tick()
@@ -187,6 +189,7 @@ def test_a_message_that_was_taken_up_by_an_earlier_instance_is_not_sent_again(ho
 
 @pytest.mark.parametrize("index_survives", [True, False])
 def test_a_chain_survives_a_death_at_every_call_that_changes_the_disk(ram: Path, index_survives: bool) -> None:
+
     def begin(house: House) -> None:
         house.start(house.script(ROUNDS))
         house.signal("go", "late")

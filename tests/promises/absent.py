@@ -5,10 +5,6 @@ from __future__ import annotations
 from tests.promises.rows import Absent
 
 ABSENT = (
-    Absent("P6, continue-as-new", "A successor is made from its predecessor's last event, by whoever finds it missing.",
-           "dwf/core/events/lifecycle.py", "class WorkflowContinuedAsNew"),
-    Absent("P8", "What one run sends another is derived from its history; sending it twice is harmless.",
-           "dwf/core/events/openings.py", "class ChildWorkflowRequested"),
     Absent("P10", "A signal with start is one message, and the run is made with it as line 2.",
            "dwf/cli/verbs/answering.py", '"--start"'),
     Absent("THR-22", "A configuration file of a hostile directory is not used.", "dwf/cli/session.py", "dwf.toml"),

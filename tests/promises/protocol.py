@@ -93,9 +93,8 @@ PROTOCOL = (
              "            return result, True"),
         Held("store/test_index.py::test_names_are_synced_before_they_are_believed",
              "dwf/store/rebuild.py",
-             "    disk.fsync_dir(layout.runs)\n"
-             "    rows",
-             "    rows"),
+             "    disk.fsync_dir(layout.runs)\n",
+             ""),
         Held("store/test_index.py::test_only_who_holds_the_lock_may_say_more_than_due",
              "dwf/store/rebuild.py",
              "        return (derive(run, link, path) or row) if held else row",
@@ -168,6 +167,18 @@ PROTOCOL = (
              '_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")'),
     ),
     promise(
+        "P6, chains", "The next instance of a run follows from the last event of the one before: whoever "
+                      "finds it missing makes it, with all that was left.",
+        Held("engine/test_continuing.py::test_signals_that_nobody_took_go_along_in_their_order",
+             "dwf/engine/chain.py",
+             "        signals=end.signals,\n",
+             ""),
+        Held("engine/test_continuing.py::test_a_key_still_counts_in_the_next_instance",
+             "dwf/engine/chain.py",
+             "        keyed=end.keyed,\n",
+             ""),
+    ),
+    promise(
         "P7", "Accepted means stored for good: what was posted before the end is in the history or kept as "
               "late, with its sender; who posts looks again.",
         Held("store/test_mailbox.py::test_a_late_message_is_never_in_no_place_whatever_dies_when",
@@ -187,12 +198,24 @@ PROTOCOL = (
              "                store.mailbox.discard([letter.name])"),
     ),
     promise(
+        "P8", "What one run asks of another follows from its history: asked twice it is one, and a child "
+              "is known by its parent.",
+        Held("engine/test_children.py::test_a_family_survives_a_death_at_every_call_that_changes_the_disk",
+             "dwf/engine/family.py",
+             "        name = name_of(unstamp(wish.ts), message_nonce(state.head.nonce, wish.id), wish.run)",
+             "        name = name_of(unstamp(wish.ts), os.urandom(8).hex(), wish.run)"),
+        Held("engine/test_children.py::test_an_id_that_is_in_use_is_told_to_the_parent_and_no_child_is_made",
+             "dwf/engine/family.py",
+             "        return view if view.state is not None and view.state.head.parent == ours else None",
+             "        return view if ours else None"),
+    ),
+    promise(
         "P9", "An answer, a cancel, a decision names the instance, the question, the attempt that its "
               "sender saw; what does not fit is late, never applied.",
         Held("engine/test_signals.py::test_a_message_that_names_another_instance_is_late_and_not_applied",
-             "dwf/engine/incoming.py",
-             "                if nonce and nonce != state.head.nonce:",
-             "                if False:"),
+             "dwf/engine/chain.py",
+             '    if message.nonce in ("", head.nonce):\n',
+             "    if True:\n"),
         Held("engine/test_approvals.py::test_an_answer_to_another_question_does_not_count",
              "dwf/engine/arrivals.py",
              "    if asked.fingerprint != message.fingerprint:",
