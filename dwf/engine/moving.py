@@ -25,7 +25,7 @@ from dwf.engine.context import wall_clock_us
 from dwf.engine.summary import row_of, whereabouts
 from dwf.errors import BundleRefused, Busy, Conflict, NotAtRest, NotFound, NotPermitted, WrongState
 from dwf.store.bundle import Manifest, Sink, Survey, new_file, survey, surveyed_anew, write
-from dwf.store.history import History
+from dwf.store.history import History, read_history
 from dwf.store.locks import RunLock
 from dwf.store.record import Chain
 from dwf.store.room import Store
@@ -182,7 +182,8 @@ def take_in(
 ) -> Imported:
     """Make the run of a bundle one of this state directory; when this returns it is there for good.
 
-    resume: it goes on here, where it was. Else it is a copy for inspection, that nothing drives.
+    resume: it goes on here, where it was. Else it is a copy for inspection, that nothing drives. A run that was moved
+    from here comes back so: its history grows by what happened elsewhere.
     Raises Conflict (9) if the id is in use here, WrongState (7), Busy (75), BundleRefused (2), DiskError.
     """
     if resume:
@@ -190,20 +191,35 @@ def take_in(
     run, newest, link = found.manifest.run, found.newest, max(found.instances)
     kind = RunAdopted if resume else RunImported
     with _locked(store, run):
-        _require_free(store, run)
+        comes_back = _comes_back(store, found, resume)
         chain = Chain(newest.length, newest.hash, newest.last_us)
         event, line = chain.append(kind(by=by, reason=reason, machine=machine_mark()), clock())
         newest.state.apply(event)
         try:
-            store_all(store, found, line, row_of(newest.state, link, due_now=resume))
-        except Conflict:
-            raise _in_use(run) from None
+            store_all(store, found, line, row_of(newest.state, link, due_now=resume), comes_back=comes_back)
+        except Conflict as error:
+            raise error if comes_back else _in_use(run) from None
     return Imported(run, newest.head, resume, len(found.instances))
 
 
-def _require_free(store: Store, run: str) -> None:
-    if os.path.lexists(store.history(run, store.latest_link(run))):
+def _comes_back(store: Store, found: Found, resume: bool) -> bool:
+    """Whether the run was moved from here and may come back; False if it is not here. Raises Conflict otherwise."""
+    run = found.manifest.run
+    here = list(range(1, store.latest_link(run) + 1))
+    paths = [store.history(run, link) for link in here]
+    if not os.path.lexists(paths[-1]):
+        return False
+    is_away = any(path != store.layout.history_path(run, link) for link, path in zip(here, paths, strict=True))
+    if is_away or not isinstance(read_history(paths[-1]).events[-1], RunMoved):
         raise _in_use(run)
+    if not resume:
+        raise Conflict(
+            what=f"run {run} was moved from here", run=run, hint="it can come back: dwf import FILE --resume"
+        )
+    if here != sorted(found.instances):
+        hint = "look into it elsewhere: dwf --home DIR import FILE"
+        raise Conflict(what=f"run {run} was moved from here, and its id was used anew since", run=run, hint=hint)
+    return True
 
 
 def _in_use(run: str) -> Conflict:

@@ -90,7 +90,7 @@ class Together:
     def __init__(self, disk: Disk, layout: Layout, run: str) -> None:
         self._disk, self._layout, self._run = disk, layout, run
         self._nonce = os.urandom(8).hex()
-        self._intents: dict[int, _Intent] = {}
+        self._intents: dict[int, Intent] = {}
 
     def __enter__(self) -> Together:
         return self
@@ -106,7 +106,7 @@ class Together:
 
     def add(self, link: int, pieces: Iterable[bytes]) -> None:
         """The history of one instance, in pieces; on disk when this returns. Raises DiskError, NotPermitted."""
-        intent = self._intents[link] = _Intent.begin(self._disk, self._layout, (self._run, link), self._nonce)
+        intent = self._intents[link] = Intent.begin(self._disk, self._layout, (self._run, link), self._nonce)
         intent.write(pieces)
 
     def commit(self, index: Index, row: Row) -> None:
@@ -140,7 +140,7 @@ def sync_if_new(disk: Disk, layout: Layout, run: str, link: int = 1) -> None:
         disk.fsync_dir(layout.runs)
 
 
-class _Intent:
+class Intent:
     """One file in runs/.tmp, locked by this process."""
 
     __slots__ = ("_disk", "_fd", "path", "run", "target")
@@ -150,7 +150,7 @@ class _Intent:
         self.run, self.target = run, target
 
     @classmethod
-    def begin(cls, disk: Disk, layout: Layout, run: tuple[str, int], nonce: str = "") -> _Intent:
+    def begin(cls, disk: Disk, layout: Layout, run: tuple[str, int], nonce: str = "") -> Intent:
         """A new one, empty. `nonce`: of others that belong to it."""
         from dwf.store.locks import is_at, lock_now
         from dwf.store.sharing import file_mode
@@ -173,7 +173,7 @@ class _Intent:
             intent.close()
 
     @classmethod
-    def take_over(cls, disk: Disk, layout: Layout, name: str) -> _Intent | None:
+    def take_over(cls, disk: Disk, layout: Layout, name: str) -> Intent | None:
         """What a dead maker left; None if its maker lives, or if somebody else takes it over."""
         from dwf.store.locks import is_at, lock_now
 
@@ -217,6 +217,10 @@ class _Intent:
             raise disk_error("link", self.path, error) from error
         return True
 
+    def replace(self) -> None:
+        """Let it take the place of what has its name in runs/, in one step."""
+        self._disk.rename(self.path, self.target)
+
     def remove(self) -> None:
         # What it stood for is settled. If this fails the next tick removes it; no reason to deny what is there.
         self._disk.discard(self.path)
@@ -239,11 +243,11 @@ class _Intent:
 def _create_batch(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wanted]) -> list[Conflict | None]:
     from contextlib import ExitStack
 
-    intents: list[_Intent] = []
+    intents: list[Intent] = []
     answers: list[Conflict | None] = []
     with ExitStack() as stack:
         for row, lines in wanted:
-            intent = _Intent.begin(disk, layout, (row.run, row.link))
+            intent = Intent.begin(disk, layout, (row.run, row.link))
             stack.callback(intent.give_up)
             intents.append(intent)
             intent.write((lines,))
@@ -261,10 +265,10 @@ def _create_batch(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wan
 def _recover_batch(disk: Disk, layout: Layout, index: Index, names: list[str]) -> int:
     from contextlib import ExitStack
 
-    intents: list[_Intent] = []
+    intents: list[Intent] = []
     with ExitStack() as stack:
         for name in names:
-            if intent := _Intent.take_over(disk, layout, name):
+            if intent := Intent.take_over(disk, layout, name):
                 stack.callback(intent.close)
                 intents.append(intent)
         for intent in intents:
@@ -281,7 +285,7 @@ def _recover_batch(disk: Disk, layout: Layout, index: Index, names: list[str]) -
     return len(intents)
 
 
-def _belongs_to_linked(layout: Layout, intent: _Intent) -> bool:
+def _belongs_to_linked(layout: Layout, intent: Intent) -> bool:
     """Whether it is one of several instances that appear together, and the first of them has appeared."""
     run, link = intent.run
     first = f"{layout.intents}/{_nonce_of(intent.path)}.{layout.history_path(run).rpartition('/')[2]}"
@@ -293,7 +297,7 @@ def _belongs_to_linked(layout: Layout, intent: _Intent) -> bool:
         raise disk_error("look at", first, error) from error
 
 
-def _is_needed(layout: Layout, intent: _Intent, mine: list[_Intent]) -> bool:
+def _is_needed(layout: Layout, intent: Intent, mine: list[Intent]) -> bool:
     """Whether others go by this one: as long as it lies there, who finds the rest of its run knows what to do."""
     if intent.run[1] > 1 or not intent.linked:
         return False
@@ -305,7 +309,7 @@ def _nonce_of(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]
 
 
-def _linked(disk: Disk, layout: Layout, intent: _Intent) -> Conflict | None:
+def _linked(disk: Disk, layout: Layout, intent: Intent) -> Conflict | None:
     """Give a run its name; or that the name is taken, also by one in the archive."""
     from dwf.store.archive import archived
 
@@ -321,7 +325,7 @@ def _is_away(layout: Layout, taken: Conflict | None) -> bool:
     return taken is not None and str(taken.facts["path"]).startswith(f"{layout.archive}/")
 
 
-def _conflict(disk: Disk, intent: _Intent, path: str) -> Conflict:
+def _conflict(disk: Disk, intent: Intent, path: str) -> Conflict:
     """That the name is taken, after what has it is on disk (its directory is synced with the batch)."""
     from dwf.errors import Conflict
 

@@ -38,6 +38,7 @@ from dwf.store.code import files_of
 from dwf.store.content import Content
 from dwf.store.creation import Together
 from dwf.store.files import disk_error, open_to_read
+from dwf.store.longer import Longer
 from dwf.store.record import UNREADABLE
 from dwf.store.room import Store
 from dwf.store.row import Row
@@ -83,18 +84,19 @@ def look(path: str) -> Found:
         return Found(path, archive.manifest, instances)
 
 
-def store_all(store: Store, found: Found, line: bytes, row: Row) -> None:
+def store_all(store: Store, found: Found, line: bytes, row: Row, *, comes_back: bool = False) -> None:
     """Put everything into its place; the histories appear last, together. Under the run's lock.
 
-    line: what the newest history goes on with. row: for the index. Raises Conflict (9), BundleRefused if the file was
-    changed since the look, DiskError, NotPermitted; then nothing of the run is there.
+    line: what the newest history goes on with. row: for the index. comes_back: the run is here as moved, and grows.
+    Raises Conflict (9), BundleRefused if the file was changed since the look, DiskError, NotPermitted; then nothing of
+    the run is there, or it is as it was.
     """
     run, newest = found.manifest.run, max(found.instances)
     content = {"code": Content(store.disk, store.layout.code), "blobs": Content(store.disk, store.layout.blobs)}
     with (
         _opened(found.path) as archive,
-        Together(store.disk, store.layout, run) as together,
-        _Outputs(store, run) as out,
+        _histories(store, run, newest if comes_back else 0) as together,
+        _Outputs(store, run, comes_back) as out,
     ):
         if archive.manifest != found.manifest:
             raise _Bad("it was changed while it was read")
@@ -108,6 +110,12 @@ def store_all(store: Store, found: Found, line: bytes, row: Row) -> None:
         out.sync()
         together.commit(store.index, row)
         out.keep()
+
+
+def _histories(store: Store, run: str, newest_here: int) -> Together | Longer:
+    if newest_here:
+        return Longer(store.disk, store.layout, run, newest_here)
+    return Together(store.disk, store.layout, run)
 
 
 # -- what must hold ---------------------------------------------------------------------------------------------
@@ -297,11 +305,12 @@ def _order(name: str) -> int:
 class _Outputs:
     """Captured output on its way into its place; a context: what was not kept at its end goes.
 
-    What a killed import has left there is replaced: the run is locked and has no history, so it is nobody's.
+    What a killed import has left there is replaced: the run is locked and has no history, so it is nobody's. If the run
+    comes back, what is there is its own and stays.
     """
 
-    def __init__(self, store: Store, run: str) -> None:
-        self._store, self._run = store, run
+    def __init__(self, store: Store, run: str, comes_back: bool) -> None:
+        self._store, self._run, self._stays = store, run, comes_back
         self._made: list[str] = []
         self._links: set[int] = set()
 
@@ -333,6 +342,10 @@ class _Outputs:
         try:
             fd = disk.open_new(path)
         except FileExistsError:
+            if self._stays:
+                for _ in pieces:
+                    pass
+                return
             disk.unlink(path)
             fd = disk.open_new(path)
         self._made.append(path)

@@ -98,3 +98,4 @@ def test_a_note_that_was_taken_over_by_a_tick_that_died_counts_once(asked: Place
     os.chown(note, ALICE, -1)
     asked.tick()
     assert len(audit(asked)) == 1 and asked.new() == []
+    assert (asked.home / "audit.jsonl").read_bytes().count(b"\n") == 1
