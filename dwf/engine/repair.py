@@ -25,7 +25,8 @@ from dwf.store.room import Store
 class Loss:
     """What would be given up from `line` on: how many lines and bytes, and what of it can still be read.
 
-    did: steps that ran to an end there, which would run again. said: signals and answers of people.
+    did: steps that ran to an end there, which would run again. said: signals and answers of people. sound: how many of
+    the lines are before the damage and in order, so that nothing forces to give them up; sound_did: the steps in them.
     """
 
     run: str
@@ -35,6 +36,8 @@ class Loss:
     size: int
     did: list[str]
     said: list[str]
+    sound: int
+    sound_did: list[str]
 
 
 def loss(store: Store, run: str, line: int | None = None) -> Loss:
@@ -55,9 +58,10 @@ def loss(store: Store, run: str, line: int | None = None) -> Loss:
     kept, given_up = _parted(read_regular(view.path), at)
     titles = _titles([*kept, *given_up])
     found = [event for event in map(_read, given_up) if event is not None]
-    did = [titles.get(event.command, f"step {event.command}") for event in found if isinstance(event, _ENDS)]
     said = [_told(event) for event in found if isinstance(event, ev.SignalReceived | ev.ApprovalAnswered)]
-    return Loss(run, view.path, at, len(given_up), sum(map(len, given_up)), did, said)
+    sound = list(filter(None, map(_read, given_up[: first - at])))
+    size = sum(map(len, given_up))
+    return Loss(run, view.path, at, len(given_up), size, _did(found, titles), said, first - at, _did(sound, titles))
 
 
 def give_up(
@@ -92,6 +96,10 @@ def _read(line: bytes) -> ev.Event | None:
         return decode_line(line)
     except UNREADABLE:
         return None
+
+
+def _did(events: list[ev.Event], titles: dict[int, str]) -> list[str]:
+    return [titles.get(event.command, f"step {event.command}") for event in events if isinstance(event, _ENDS)]
 
 
 def _titles(lines: list[bytes]) -> dict[int, str]:

@@ -12,7 +12,7 @@ from dwf.core.state import Status
 from dwf.errors import Conflict, DiskError, WrongState
 from tests.engine.house import House
 from tests.engine.test_moving import STORY, copy, move, placed, take
-from tests.faults import Crash, FaultyDisk
+from tests.faults import Crash, FaultyDisk, PowerCut
 
 
 @pytest.fixture
@@ -189,3 +189,18 @@ def test_a_full_disk_leaves_it_as_it_was(here: House, there: House, operation: s
         take(here, resume=True, name="back.dwf")
     here.reopen()
     assert history(here) == before and here.status() is Status.MOVED
+
+
+def test_what_was_told_outlives_a_power_cut(here: House, there: House) -> None:
+    been_away(here, there)
+    here.store.index.close()
+    power = PowerCut(here.store.layout.home)
+    here.reopen(FaultyDisk(power))
+    take(here, resume=True, name="back.dwf")
+    power.cut()
+    here.reopen()
+    assert here.status() is Status.WAITING
+    here.signal("go", 7)
+    here.tick()
+    assert here.result()[1] == 7
+    power.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_it_wants_the_line_and_the_knowledge_and_a_reason(damaged: Terminal) -> 
         (7, ("--truncate-at", "99", "--i-know", "-m", "x")),
     ]:
         damaged.refuses(code, "repair", "one", *words)
+
+
+def test_to_give_up_sound_lines_too_is_told_as_that(damaged: Terminal) -> None:
+    before = damaged.state()
+    answer = damaged.typed("repair", "one", "--truncate-at", "4")
+    assert answer.code == 2 and damaged.state() == before
+    assert "2 of these lines are sound: --truncate-at 6 keeps them" in answer.out
+    assert "steps that ended in the sound ones: pay\n" in answer.out
+    said = json.loads(damaged.typed("repair", "one", "--truncate-at", "5", "--json").out)
+    assert (said["sound"], said["sound_did"], said["did"]) == (1, [], ["pay"])
+    assert "are sound" not in damaged.typed("repair", "one").out
 
 
 def test_what_is_sound_goes_on_and_what_was_cut_is_kept_with_who_and_why(damaged: Terminal) -> None:

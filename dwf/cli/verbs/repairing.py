@@ -86,11 +86,16 @@ def repair(
     if session.is_json:
         session.screen.document({"schema": "dwf.loss/1", "run": run, "file": lost.path, "line": lost.line,
                                  "lines": lost.lines, "bytes": lost.size, "did": lost.did, "said": lost.said,
+                                 "sound": lost.sound, "sound_did": lost.sound_did,
                                  "done": i_know and truncate_at is not None})  # fmt: skip
     else:
         session.screen.line(f"{lost.path}: {lost.lines} lines from line {lost.line} on, {lost.size} bytes")
         session.screen.line("steps that ended there, and would run again: " + (", ".join(lost.did) or "none"))
         session.screen.line("what people said there: " + (", ".join(lost.said) or "nothing"))
+        if lost.sound:
+            damage = lost.line + lost.sound
+            session.screen.line(f"{lost.sound} of these lines are sound: --truncate-at {damage} keeps them")
+            session.screen.line("steps that ended in the sound ones: " + (", ".join(lost.sound_did) or "none"))
     if truncate_at is None:
         session.screen.say(("next: ", "cyan"), f"put back a backup (dwf help stuck), or: {command}")
         return Exit.OK
