@@ -14,8 +14,8 @@ from heapq import nsmallest
 
 from dwf.core.duration import unstamp
 from dwf.core.state import RunState, Status
-from dwf.engine.runs import RunView, all_ids, load, refused_to
-from dwf.engine.stuck import why_stuck
+from dwf.engine.runs import RunView, all_ids, is_undriven, load, refused_to
+from dwf.engine.stuck import stuck_at
 from dwf.engine.summary import Wait, addressees, row_of, waits
 from dwf.errors import DwfError
 from dwf.store.archive import entries, find, months
@@ -31,6 +31,7 @@ _SHORT_BYTES = 64 * 1024
 _LONG_BYTES = 1024 * 1024
 _PAGE = 1000
 MOST_NEEDS = 1000
+UNDRIVEN = "the next tick: nobody drives it now"
 _OPEN, _NEED, _DUE = Choice(open_only=True), Choice(needs=True), Choice(due_now=True)
 
 
@@ -144,7 +145,12 @@ def _looked_at(store: Store, rows: list[Row]) -> list[Summary]:
     few = sum(row.open for row in rows) <= _LOOKED_INTO
     # Its archivist was killed before he could drop the row: it is told among the archived.
     rows = [row for row in rows if row.due_at != DUE_NOW or not _is_away(store, row)]
-    return [_summary(_read_anew(store, row) if _needs_look(store, row, few) else row) for row in rows]
+    return [_told(store, _read_anew(store, row) if _needs_look(store, row, few) else row) for row in rows]
+
+
+def _told(store: Store, row: Row) -> Summary:
+    told = _summary(row)
+    return replace(told, waiting=UNDRIVEN) if is_undriven(store, told.run, told.status) else told
 
 
 def _needs_look(store: Store, row: Row, few: bool) -> bool:
@@ -227,7 +233,7 @@ def _read_needs(store: Store, view: RunView) -> list[Need]:
         return [
             Need("FIX", view.run, blocked.message, "whoever keeps the script", unstamp(blocked.ts), detail=blocked.hint)
         ]
-    stuck = why_stuck(state, os.stat(store.layout.home).st_uid, shared=store.shared)  # noqa: PTH116
+    stuck = stuck_at(store, state)
     if stuck is not None:
         return [Need("STUCK", view.run, stuck, "whoever started it", unstamp(state.last_ts))]
     return [

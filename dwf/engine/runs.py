@@ -194,6 +194,14 @@ def someone_drives(store: Store) -> bool:
         return False
 
 
+def is_undriven(store: Store, run: str, status: Status) -> bool:
+    """Whether a run looks as if it were running, and nobody is at work on it: its tick has ended, or was killed.
+
+    Only who may look at the locks can tell: in a shared directory that is the engine's user.
+    """
+    return status is Status.RUNNING and not store.is_operator and store.locks.holder(run) is None
+
+
 def pending_mail(store: Store, run: str) -> list[Letter]:
     """What was posted to a run and is not in its history yet."""
     return store.mailbox.pending(run)

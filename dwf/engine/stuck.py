@@ -2,13 +2,16 @@
 
 What a script awaits in vain (a future that nobody resolves) is blocked by the replay itself. What is left is a question
 that nobody can answer: it is for users or groups that are not there, or for people whom this state directory does not
-hear. Nothing in here reads or writes.
+hear. Nothing in here writes.
 """
 
 from __future__ import annotations
 
+import os
+
 from dwf.core.state import OpenApproval, RunState
 from dwf.engine.identity import login_of, may_answer, members_of
+from dwf.store.room import Store
 
 
 def why_stuck(state: RunState, owner: int, *, shared: bool = False) -> str | None:
@@ -23,6 +26,11 @@ def why_stuck(state: RunState, owner: int, *, shared: bool = False) -> str | Non
     reasons = [_unanswerable(approval, owner, shared) for approval in state.approvals.values()]
     found = [reason for reason in reasons if reason]
     return found[0] if found and len(found) == len(reasons) else None
+
+
+def stuck_at(store: Store, state: RunState) -> str | None:
+    """The same, of a run of this state directory."""
+    return why_stuck(state, os.stat(store.layout.home).st_uid, shared=store.shared)  # noqa: PTH116
 
 
 def _unanswerable(approval: OpenApproval, owner: int, shared: bool) -> str:

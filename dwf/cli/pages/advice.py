@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Advice = tuple[str, str]
 
 
-def commands(run: str, status: Status, state: RunState | None, waits: Sequence[Wait]) -> list[Advice]:
+def commands(run: str, status: Status, state: RunState | None, waits: Sequence[Wait], stuck: str = "") -> list[Advice]:
     """Command lines and what they do, the likeliest first."""
     if status in (Status.CORRUPT, Status.NEWER) or state is None:
         return [(f"dwf verify {run}", "where it is damaged, and how"), ("dwf help stuck", "what can be done")]
@@ -24,6 +24,10 @@ def commands(run: str, status: Status, state: RunState | None, waits: Sequence[W
         return _after_the_end(run, status, state)
     if state.blocked is not None:
         return _blocked(run, state, state.blocked)
+    if stuck:
+        # An answer would be refused: nobody who is asked can give one.
+        give_up = [(f'dwf cancel {run} -m "..."', "let it clean up"), (f'dwf terminate {run} -m "..."', "give it up")]
+        return [*give_up, (f"dwf stack {run}", "where in the script it stands")]
     found = [line for wait in waits for line in _on_wait(run, wait, several=len(state.approvals) > 1)]
     return [*found[:6], (f"dwf stack {run}", "where in the script it stands")]
 

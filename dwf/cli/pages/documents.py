@@ -30,9 +30,11 @@ def run_document(facts: Facts) -> dict[str, Any]:
     document["waits"] = [_wait(wait) for wait in facts.waits]
     document["mail"] = [_posted(letter) for letter in facts.mail]
     document["late"] = [_posted(letter) for letter in facts.late]
+    document["stuck"] = facts.stuck or None
+    document["undriven"] = facts.undriven
     document["refused"] = len(facts.refused)
     document["refused_why"] = list(facts.refused)
-    document["next"] = [line for line, _ in commands(facts.run, facts.status, state, facts.waits)]
+    document["next"] = [line for line, _ in commands(facts.run, facts.status, state, facts.waits, facts.stuck)]
     return document
 
 

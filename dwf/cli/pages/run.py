@@ -45,7 +45,8 @@ class Posted:
 class Facts:
     """All that the screen is made of. `state` is None if line 1 cannot be read. `driving`: a tick is at work now.
 
-    warnings: what the script, or dwf about it, has warned of in the log. month: in which it ended, if it is archived.
+    undriven: it looks as if it were running, and nobody drives it. stuck: why nothing can ever move it on. warnings:
+    what the script, or dwf about it, has warned of in the log. month: in which it ended, if it is archived.
     """
 
     run: str
@@ -60,6 +61,8 @@ class Facts:
     refused: Sequence[str] = ()
     last_tick_us: int | None = None
     driving: bool = False
+    undriven: bool = False
+    stuck: str = ""
     warnings: Sequence[str] = ()
     month: str = ""
 
@@ -131,6 +134,10 @@ class RunPage:
             yield from self._item("cancel", [f"asked by {by} {self._clock.ago(unstamp(state.cancel.ts))}{why}"])
         if state.blocked is not None:
             yield from self._blocked(state, state.blocked)
+        if self._facts.stuck:
+            yield from self._item("stuck", [self._facts.stuck], "red bold")
+        if self._facts.undriven:
+            yield from self._item("note", ["nobody drives it now; the next tick goes on with it"])
         waits = self._facts.waits
         for label, wait in zip(self._labels(), waits[:_MOST_WAITS], strict=False):
             yield from self._item(label, self._wait(wait, state))
@@ -294,10 +301,12 @@ class RunPage:
 
     def _next(self) -> Iterator[Line]:
         facts = self._facts
-        advice = commands(facts.run, facts.status, facts.state, facts.waits)
+        advice = commands(facts.run, facts.status, facts.state, facts.waits, facts.stuck)
         late = tick_is_late(facts.last_tick_us, self._clock) and not facts.driving
         if facts.mail and facts.state is not None and facts.state.blocked is None:
             advice = [("dwf tick", "takes up what was posted"), advice[-1]]
+        elif facts.undriven and not late:
+            advice = [("dwf tick", "goes on with it"), *advice]
         elif late and not facts.status.closed and facts.problem is None:
             advice = [("dwf tick", f"{tick_words(facts.last_tick_us, self._clock)}; dwf help cron"), *advice]
         longest = max((cells_of(line) for line, _ in advice), default=0)

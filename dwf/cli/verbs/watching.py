@@ -60,7 +60,8 @@ def show(
 def look(store: Store, run: str) -> tuple[RunView, Facts]:
     """A run, and all that its screen is made of."""
     from dwf.cli.pages.run import Facts
-    from dwf.engine.runs import late_mail, pending_mail, refused_mail, someone_drives, standing
+    from dwf.engine.runs import is_undriven, late_mail, pending_mail, refused_mail, someone_drives, standing
+    from dwf.engine.stuck import stuck_at
     from dwf.engine.summary import waits
 
     view = standing(store, run)
@@ -78,6 +79,8 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         refused=tuple(_refused(bad) for bad in refused_mail(store, run)),
         last_tick_us=store.index.last_tick_us(),
         driving=someone_drives(store),
+        undriven=is_open and is_undriven(store, view.run, view.status),
+        stuck=(stuck_at(store, view.state) or "") if is_open and view.state is not None else "",
         warnings=_warnings(store, view.run, view.link) if is_open else (),
         month=view.month,
     )
