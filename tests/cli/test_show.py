@@ -199,7 +199,8 @@ def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
 # -- JSON -------------------------------------------------------------------------------------------------------
 
 KEYS = {
-    "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "nonce", "workflow", "script", "code",
+    "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "stuck", "undriven",
+    "nonce", "workflow", "script", "code",
     "code_mode", "input", "tags", "reason", "by", "started", "start_at", "updated", "ended", "events", "status_text",
     "degraded", "undos",
     "result", "error", "blocked", "cancel", "moved", "steps_done", "done", "signals", "approvals", "waits", "mail",

@@ -38,6 +38,7 @@ MISSED_BY = {
     "layout.adopt_home": _POWER + "a_directory_that_was_adopted_names_its_machine",
     "layout.adopt_home/2": _POWER + "a_directory_that_was_adopted_names_its_machine",
     "layout.adopt_home/3": _MADE,
+    "longer.Longer.commit": "engine/test_coming_back.py::test_what_was_told_outlives_a_power_cut",
     "mailbox.Mailbox._sync": "store/test_mailbox.py::test_late_mail_survives_any_power_cut",
     "mend.Mend._write": "store/test_mend.py::test_mending_survives_a_power_cut_after_any_call",
     "mend.Mend._write/2": _POWER + "the_copy_of_a_torn_tail_is_whole_also_behind_one_who_was_killed",

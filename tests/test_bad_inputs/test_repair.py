@@ -68,11 +68,13 @@ def test_to_give_up_sound_lines_too_is_told_as_that(damaged: Terminal) -> None:
     before = damaged.state()
     answer = damaged.typed("repair", "one", "--truncate-at", "4")
     assert answer.code == 2 and damaged.state() == before
-    assert "2 of these lines are sound: --truncate-at 6 keeps them" in answer.out
-    assert "steps that ended in the sound ones: pay\n" in answer.out
-    said = json.loads(damaged.typed("repair", "one", "--truncate-at", "5", "--json").out)
-    assert (said["sound"], said["sound_did"], said["did"]) == (1, [], ["pay"])
+    assert "the damage begins in line 6: 2 lines are sound, and in them pay" in answer.error
+    assert "1 line is sound" in damaged.typed("repair", "one", "--truncate-at", "5").error
+    assert "sound" not in damaged.typed("repair", "one", "--truncate-at", "6").error
     assert "are sound" not in damaged.typed("repair", "one").out
+    done = damaged.typed("repair", "one", "--truncate-at", "4", "--i-know", "-m", "start over", "--json")
+    said = json.loads(done.out)
+    assert (said["sound"], said["sound_did"], said["did"]) == (2, ["pay"], ["pay", "pay"])
 
 
 def test_what_is_sound_goes_on_and_what_was_cut_is_kept_with_who_and_why(damaged: Terminal) -> None:

@@ -81,6 +81,10 @@ def repair(
     if truncate_at is not None:
         if not i_know:
             what = "nothing was changed: what is lost has to be known"
+            if lost.sound:
+                steps = f", and in them {', '.join(lost.sound_did)}" if lost.sound_did else ""
+                sound = "1 line is sound" if lost.sound == 1 else f"{lost.sound} lines are sound"
+                what += f", and the damage begins in line {lost.line + lost.sound}: {sound}{steps}"
             raise UsageError(what=what, hint=f"dwf repair {run} says it; then: {command}")
         give_up(store, run, truncate_at, session.me, reason)
     if session.is_json:
