@@ -9,8 +9,8 @@ import asyncio
 from typing import Any
 
 import dwf
-from tests.core import programs
-from tests.core.programs import SIGNALS, Grammar, Machine, Node
+from tests.core import programs, scopes
+from tests.core.programs import SIGNALS, Grammar, Node
 
 UPDATES = ("set", "move")
 _LEAVES = (
@@ -29,10 +29,13 @@ _BRANCHES = (
     lambda m, d: ["on_update", m.chance.pick(UPDATES), m.body(d)],
     lambda m, d: ["on_update", m.chance.pick(UPDATES), m.body(d)],
 )
-GRAMMAR: Grammar = (programs.PLAIN[0] + _LEAVES * 2, programs.PLAIN[1] + _BRANCHES)
+GRAMMAR: Grammar = (
+    programs.PLAIN[0] + _LEAVES * 2 + scopes.LEAVES,
+    programs.PLAIN[1] + _BRANCHES + scopes.BRANCHES * 2,
+)
 
 
-class Flow(Machine):
+class Flow(scopes.Scopes):
     """A machine whose parts add to a common count, and wait for it."""
 
     def __init__(self, node: Node) -> None:

@@ -13,7 +13,7 @@ from dwf.core.events import Event, Opening, Payload
 from dwf.core.replay import Program, Replay
 from dwf.core.values import encode
 from dwf.errors import DwfError
-from tests.core import flow, programs
+from tests.core import flow, programs, scopes
 from tests.core.driver import Fake, bare, following_openings, started
 from tests.core.programs import SIGNALS, Chance
 
@@ -30,7 +30,9 @@ class Game:
         self.node = programs.make(seed, programs.PLAIN if plain else flow.GRAMMAR)
         self.chance = Chance(f"events {seed}")
         self.machines: list[flow.Flow] = []
-        self.fake = Fake(Program(self._begin, is_script=lambda file: file in (programs.__file__, flow.__file__)))
+        self.fake = Fake(
+            Program(self._begin, is_script=lambda file: file in (programs.__file__, flow.__file__, scopes.__file__))
+        )
         self.trace: list[str] = []
 
     def _begin(self, _: bytes) -> Any:
