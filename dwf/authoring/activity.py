@@ -114,6 +114,10 @@ class Activity(Generic[P, R]):
     def _call(self, given: Payload) -> ActivityCall:
         return replace_fields(self._template, input=given)
 
+    def recorded(self, given: Payload, title: str) -> ActivityCall:
+        """The call that a history has recorded, with the options as they are declared now."""
+        return replace_fields(self._template, input=given, title=title)
+
     @cached_property
     def _template(self) -> ActivityCall:
         """A call without its input: everything else is the same each time."""

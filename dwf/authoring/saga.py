@@ -90,6 +90,13 @@ class Saga:
         for entry in entries:
             self._settle(entry, due=True)
 
+    def _owe(self, calls: Sequence[tuple[ActivityCall, str]]) -> None:
+        """Put the ways back of another run into this ledger, due from now on."""
+        for call, of in calls:
+            entry = _Entry(self._runtime.scopes.record_undo(call, of), of, call)
+            self._entries.append(entry)
+            self._settle(entry, due=True)
+
     # -- doing --------------------------------------------------------------------------------------------------
 
     async def _do(self, do: Awaitable[Any], call: ActivityCall | None, entries: list[_Entry], if_unknown: bool) -> Any:
@@ -151,23 +158,27 @@ class Saga:
             return
         if not self._runtime.scopes.is_failure(error):
             return
-        ended = await to_its_end(self._take_back(error))
-        ended.cancel_again()
-        undone, left = ended.task.result()
-        scopes = self._runtime.scopes
-        scopes.undone += undone
-        scopes.not_undone += left
+        undone, left = await self._work_off(_why(error, self._runtime))
         if left:
             raise CompensationFailed(in_short(said(error) or type(error).__name__), undone, left) from error
 
-    async def _take_back(self, error: BaseException) -> tuple[list[str], list[str]]:
-        """Work through the ledger, the newest first; the names of what was undone, and of what was not, with why."""
+    async def _work_off(self, why: str) -> tuple[list[str], list[str]]:
+        """Work through the ledger whatever is cancelled meanwhile; the names of what was undone, and what was not."""
+        ended = await to_its_end(self._take_back(why))
+        ended.cancel_again()
+        undone, left = ended.task.result()
+        self._runtime.scopes.undone += undone
+        self._runtime.scopes.not_undone += left
+        return undone, left
+
+    async def _take_back(self, why: str) -> tuple[list[str], list[str]]:
+        """The newest first; what was not undone with the reason."""
         await self._end_steps()
         due = [entry for entry in reversed(self._entries) if entry.due]
         undone: list[str] = []
         left: list[str] = []
         if due:
-            self._runtime.scopes.compensate(_why(error, self._runtime), [entry.number for entry in due])
+            self._runtime.scopes.compensate(why, [entry.number for entry in due])
         for entry in due:
             try:
                 await self._runtime.scopes.undo(entry.number, entry.call)
@@ -184,6 +195,19 @@ class Saga:
             task.cancel("the saga was left")
         if running:
             await asyncio.wait(running)
+
+
+async def take_back(calls: Sequence[tuple[ActivityCall, str]], why: str) -> list[str]:
+    """Take back what another run has done: `calls` with what each takes back, the oldest first.
+
+    The names of what was undone. Raises CompensationFailed if something was not.
+    """
+    async with Saga(False) as ledger:
+        ledger._owe(calls)
+        undone, left = await ledger._work_off(why)
+    if left:
+        raise CompensationFailed(why, undone, left)
+    return undone
 
 
 def saga(*, undo_if_unknown: bool = False) -> Saga:

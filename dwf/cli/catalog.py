@@ -126,6 +126,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf terminate rotate-web1 -y -m 'host is gone'", "for scripts, without the question")),
     ),
     Verb(
+        "undo", "Repair", "undoing", "take back what a run did that has ended",
+        (("dwf undo rotate-web1 -m 'wrong certificate'", "asks; a run of its own works through the ledger"),
+         ("dwf undo rotate-web1 -y -m 'drill' --tick", "without the question, and drive it here at once")),
+    ),
+    Verb(
         "step", "Repair", "repairing", "say what became of a step: complete, retry or fail it",
         (("dwf step complete failover 4 --result '{\"code\": 0}' -m 'the address has moved'", "as if it had said so"),
          ("dwf step retry failover -m 'nothing had happened'", "once more, and at once")),

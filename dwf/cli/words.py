@@ -104,7 +104,7 @@ def failure(error: ev.ErrorInfo) -> str:
 
 
 def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
-    words = call(e.workflow, e.input)
+    words = call(e.workflow, e.input) if e.follows is None else f"{e.follows.how} of {e.follows.run}"
     if e.start_at:
         words += f"  starts {thread.point(e.start_at)}"
     if e.parent is not None:

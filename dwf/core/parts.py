@@ -79,3 +79,11 @@ class Decision(Part, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     posted: str = ""
+
+
+class Follows(Part, frozen=True, kw_only=True):
+    """The instance of a run that another one goes back to. `how`: "undo", it takes back what that one did."""
+
+    run: str
+    nonce: str
+    how: str

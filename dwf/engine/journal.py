@@ -36,6 +36,7 @@ from dwf.errors import (
     ValueRefused,
     WaitsForNothing,
 )
+from dwf.scripts.undoing import program_of
 from dwf.store.history import PENDING_FULL, History
 
 
@@ -97,7 +98,7 @@ class Journal:
         assert isinstance(started, WorkflowStarted)
         openings = [event for event in events if isinstance(event, Opening)]
         self.loaded = loaded
-        program = loaded.script.program(started.workflow)
+        program = program_of(loaded.script, started)
         self._replay = Replay(program, started, openings, self._engine.store.blobs.fetch)
         self._watched = self._engine.watchdog.over(self._replay)
         told = self._told(events)

@@ -18,6 +18,7 @@ from dwf.engine.owners import require_readers
 from dwf.engine.runs import RunView
 from dwf.engine.watchdog import OutOfTime, Watchdog
 from dwf.errors import CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused
+from dwf.scripts.undoing import program_of
 from dwf.store.room import Store
 
 
@@ -54,6 +55,6 @@ def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Lo
 def _code_of(store: Store, state: RunState) -> tuple[Loaded, Program]:
     try:
         loaded = Codes(store).of(state)
-        return loaded, loaded.script.program(state.head.workflow)
+        return loaded, program_of(loaded.script, state.head)
     except (ScriptRefused, NotFound) as error:
         raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error

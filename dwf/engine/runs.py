@@ -113,7 +113,7 @@ def load(store: Store, run: str, link: int = 0) -> RunView:
     except NotFound:
         if path == store.history(run, link):
             raise _no_run(store, run) from None
-        return load(store, run)  # it went into the archive in this moment
+        return load(store, run, link)  # it went into the archive in this moment
     state, problem = None, reading.problem
     if reading.events and isinstance(reading.events[0], WorkflowStarted):
         try:

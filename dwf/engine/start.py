@@ -177,7 +177,7 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
         if not os.path.exists(store.layout.history_path(event.run, link)):  # noqa: PTH110
             store.code.save(dict(sources.files), sources.main)
         try:
-            with _lock(store, event.run) if link > 1 and not locked else nullcontext():
+            with lock_on(store, event.run) if link > 1 and not locked else nullcontext():
                 line = first_line(store, replace(event, link=link), now_us)
                 create_run(store.disk, store.layout, store.index, row_of_new(event, link, now_us), line)
         except Conflict:
@@ -190,7 +190,7 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
         return Started(event.run, event.nonce, event.workflow, event.script, event.code, True, request.start_at_us)
 
 
-def _lock(store: Store, run: str) -> RunLock:
+def lock_on(store: Store, run: str) -> RunLock:
     """The lock on an id, for its next instance: whoever closes the one before must have left it. Raises Busy."""
     until = time.monotonic() + _LOCK_SECONDS
     while (lock := store.locks.take(run)) is None:

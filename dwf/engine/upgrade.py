@@ -17,6 +17,7 @@ from dwf.engine.watchdog import Watchdog
 from dwf.errors import Busy, CannotReplay, NotFound, ScriptError, ScriptRefused, WrongState
 from dwf.scripts.collect import collect
 from dwf.scripts.load import Script, load
+from dwf.scripts.undoing import program_of
 from dwf.store.code import bundle_hash
 from dwf.store.history import History
 from dwf.store.room import Store
@@ -86,7 +87,7 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
 
 def _program(loaded: Script, state: RunState) -> Program:
     try:
-        return loaded.program(state.head.workflow)
+        return program_of(loaded, state.head)
     except NotFound as error:
         raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
 

@@ -41,6 +41,7 @@ class Script:
     main: types.ModuleType
     mark: str
     workflows: dict[str, Workflow]
+    modules: tuple[types.ModuleType, ...] = ()
 
     def program(self, workflow: str) -> Program:
         """The workflow as replay needs it. Raises NotFound."""
@@ -85,7 +86,7 @@ def load(
             why="there is no workflow in it",
             hint="put @dwf.workflow above an `async def`",
         )
-    return Script(module, room.mark, workflows)
+    return Script(module, room.mark, workflows, room.modules)
 
 
 def _loaded(room: _Room, main: str, path: str, limit: float) -> types.ModuleType:
@@ -125,6 +126,11 @@ class _Room:
                 raise ModuleNotFoundError(f"No module named {dotted!r}", name=dotted)
             parent = dotted.rpartition(".")[0]
             return self._run(dotted, self.module(parent) if parent else None)
+
+    @property
+    def modules(self) -> tuple[types.ModuleType, ...]:
+        """All that were loaded."""
+        return tuple(self._loaded.values())
 
     def leave(self) -> None:
         """Forget what was loaded, after a failure."""

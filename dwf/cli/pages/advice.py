@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dwf.core import events as ev
 from dwf.core.state import RunState, Status
+from dwf.core.undos import Stand
 
 if TYPE_CHECKING:
     from dwf.engine.summary import Wait
@@ -34,16 +35,23 @@ def commands(run: str, status: Status, state: RunState | None, waits: Sequence[W
 
 def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
     if status in (Status.COMPLETED, Status.DEGRADED):
-        return [(f"dwf result {run}", "what it returned"), (f"dwf history {run}", "how it came to it")]
+        found = [(f"dwf result {run}", "what it returned"), (f"dwf history {run}", "how it came to it")]
+        return [*found, *_undo(run, state)]
     failed = next((step for step in reversed(state.done) if step.outcome in ("failed", "timed-out")), None)
     found = [(f"dwf history {run}", "what led to it")]
     if status in (Status.MOVED, Status.IMPORTED):
         return [*found, ("dwf help moving", "why nothing can be done with it here")]
     if failed is not None:
         found.append((f"dwf logs {run} {shlex.quote(failed.title)}", "what the step printed, and where it failed"))
+    found += _undo(run, state)
     if status is Status.FAILED:
         found.append((f"dwf start {shlex.quote(state.script)} ...", "start it again, under another id"))
     return found
+
+
+def _undo(run: str, state: RunState) -> list[Advice]:
+    left = state.undos.that_are(Stand.DUE, Stand.BEGUN, Stand.FAILED)
+    return [(f'dwf undo {run} -m "..."', "takes back what it did")] if left else []
 
 
 def _blocked(run: str, state: RunState, blocked: ev.RunBlocked) -> list[Advice]:

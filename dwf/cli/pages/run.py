@@ -47,6 +47,8 @@ class Facts:
 
     undriven: it looks as if it were running, and nobody drives it. stuck: why nothing can ever move it on. warnings:
     what the script, or dwf about it, has warned of in the log. month: in which it ended, if it is archived.
+        if facts.undo_run:
+            advice = [line for line in advice if not line[0].startswith("dwf undo ")]
     """
 
     run: str
@@ -64,6 +66,7 @@ class Facts:
     undriven: bool = False
     stuck: str = ""
     warnings: Sequence[str] = ()
+    undo_run: str = ""
     month: str = ""
 
 
@@ -93,7 +96,9 @@ class RunPage:
 
     def _about(self, state: RunState) -> Iterator[Line]:
         head, clock = state.head, self._clock
-        yield from self._item("run", [call(head.workflow, head.input, 1000)])
+        follows = head.follows
+        told = call(head.workflow, head.input, 1000) if follows is None else f"{follows.how} of {follows.run}"
+        yield from self._item("run", [told])
         by = f" by {person(head.by)}" if head.by else ""
         started = unstamp(head.ts)
         yield from self._item("started", [f"{clock.ago(started)}{by}, {clock.full(started)}"])
@@ -164,10 +169,12 @@ class RunPage:
             words = [f"{done} of {len(entries)} done", f"because {state.undos.compensation.why}"]
             yield from self._item("undoing", words)
         if undone := state.undos.that_are(Stand.UNDONE):
-            yield from self._item("undone", [", ".join(entry.of for entry in undone)])
+            yield from self._item("undone", [", ".join(entry.of for entry in undone[::-1])])
         if failed := state.undos.that_are(Stand.FAILED):
             yield from self._item("NOT", [f"undone: {entry.told}" for entry in failed], "red bold")
-        if not under_way and (due := state.undos.that_are(Stand.DUE, Stand.BEGUN)):
+        if self._facts.undo_run:
+            yield from self._item("undo", [f"see dwf show {self._facts.undo_run}"])
+        elif not under_way and (due := state.undos.that_are(Stand.DUE, Stand.BEGUN)):
             yield from self._item("undo", [f"can be undone: {', '.join(entry.of for entry in due[::-1])}"])
         if state.ended is not None and (unknown := state.undos.that_are(Stand.OPEN)):
             yield from self._item("undo", [f"may have been done: {', '.join(entry.of for entry in unknown)}"])
@@ -302,6 +309,8 @@ class RunPage:
     def _next(self) -> Iterator[Line]:
         facts = self._facts
         advice = commands(facts.run, facts.status, facts.state, facts.waits, facts.stuck)
+        if facts.undo_run:
+            advice = [line for line in advice if not line[0].startswith("dwf undo ")]
         late = tick_is_late(facts.last_tick_us, self._clock) and not facts.driving
         if facts.mail and facts.state is not None and facts.state.blocked is None:
             advice = [("dwf tick", "takes up what was posted"), advice[-1]]

@@ -83,8 +83,18 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         stuck=(stuck_at(store, view.state) or "") if is_open and view.state is not None else "",
         warnings=_warnings(store, view.run, view.link) if is_open else (),
         month=view.month,
+        undo_run=_undo_run(store, view),
     )
     return view, facts
+
+
+def _undo_run(store: Store, view: RunView) -> str:
+    if view.state is None or view.state.ended is None or not view.state.undos.entries:
+        return ""
+    from dwf.engine.undo import undo_of
+
+    found = undo_of(store, view)
+    return found.run if found is not None else ""
 
 
 def _warnings(store: Store, run: str, link: int) -> list[str]:

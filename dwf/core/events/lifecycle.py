@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dwf.core.events.base import FORMAT, Event, Role
 from dwf.core.events.inputs import SignalReceived
-from dwf.core.parts import NOTHING, ErrorInfo, Identity, Origin, Payload
+from dwf.core.parts import NOTHING, ErrorInfo, Follows, Identity, Origin, Payload
 
 
 class Lifecycle(Event, frozen=True, kw_only=True):
@@ -49,6 +49,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     """signals of earlier instances whose keys still count"""
     python: str = ""
     dwf: str = ""
+    follows: Follows | None = None
+    """the run that this one goes back to"""
 
 
 class _Ended(Lifecycle, frozen=True, kw_only=True):

@@ -1,0 +1,59 @@
+"""Repair: undo. What a run did that has ended is taken back by a run of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+from typer import Context, Option
+
+from dwf.cli.exits import Exit
+from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
+from dwf.cli.verbs.shared import pick, say_tick
+from dwf.errors import UsageError
+
+
+def undo(
+    context: Context,
+    run: RunArgument,
+    reason: ReasonOption = "",
+    unknown: Annotated[
+        bool, Option("--unknown", help="also what may have been done: steps that had no outcome at its end")
+    ] = False,
+    yes: Annotated[bool, Option("-y", "--yes", help="do not ask")] = False,
+    tick: TickOption = False,
+) -> int:
+    """Take back what the sagas of a run have done, the newest first. It has ended, well or not, and stays as it is.
+
+    A new run, RUN.undo, works through its undo ledger with the code that it was on; the id is printed. What was taken
+    back already is refused (7); what could not be is tried again. A reason is needed (-m); it asks first.
+    """
+    from dwf.cli.verbs.starting import drive_once
+    from dwf.engine.undo import plan
+    from dwf.engine.undo import undo as start_undo
+
+    session = session_of(context)
+    store = session.existing_store(run, write=True)
+    run = pick(session, store, run, changes=True)
+    planned = plan(store, run, unknown=unknown)
+    if not reason.strip():
+        raise UsageError(what="undoing needs a reason", hint=f'dwf undo {run} -m "..."')
+    what = ", ".join(planned.of)
+    if not yes:
+        if not session.interactive:
+            raise UsageError(what=f"there is nobody to ask whether to undo {what}", hint="say so with -y")
+        if not session.screen.confirm(f"undo of {run}, in this order: {what}?"):
+            raise UsageError(what="nothing was changed", hint=f"dwf show {run}")
+    planned = start_undo(store, run, session.me, reason, unknown=unknown)
+    if session.is_json:
+        session.screen.document({"schema": "dwf.undo/1", **dataclasses.asdict(planned)}, one_line=True)
+    else:
+        session.screen.line(planned.run)
+    session.screen.flush()
+    session.screen.say(f"takes back of {run}: {what}")
+    if planned.left_out:
+        session.screen.warn(f"may have been done, and is left as it is: {', '.join(planned.left_out)}")
+    if tick:
+        return drive_once(session, store, planned.run)
+    say_tick(session, store, "begun by the next tick")
+    return Exit.OK
