@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from dwf.cli.exits import Exit
+from dwf.cli.faults import fault_of
+from dwf.cli.refusals import note
 from dwf.cli.session import Session
 from dwf.core.values import parse_json
 from dwf.engine.bulk import prepare_each, start_each
@@ -24,6 +26,7 @@ def start_all(session: Session, request: StartRequest, path: str) -> int:
             code = Exit.CONFLICT
             session.screen.flush()
             session.screen.tell(("error: ", "red"), answer.message)
+            note(session, fault_of(answer))
         elif session.is_json:
             session.screen.document(
                 {"schema": "dwf.started/1", "run": answer.run, "nonce": answer.nonce}, one_line=True

@@ -33,7 +33,8 @@ def note(session: Session, fault: Fault) -> None:
     if session.asked is None or fault.exit not in _REFUSALS:
         return
     verb, given = session.asked
-    if not changes(verb):
+    # A copy of a run changes nothing; a move ends it here.
+    if not (changes(verb) or given.get("move")):
         return
     try:
         _write(session, verb, given, fault)

@@ -35,6 +35,8 @@ def archive(
     taken. Only lists and counts leave them out: dwf list --archived. An open run is never moved. Each id is printed
     when its run is there for good; 7 if a run that was named stays where it is.
     """
+    from dwf.cli.faults import Fault
+    from dwf.cli.refusals import note
     from dwf.engine.archiving import archive as put_away
 
     session = session_of(context)
@@ -55,7 +57,10 @@ def archive(
             session.screen.line(outcome.run)
         else:
             stayed += 1
-            session.screen.say(f"{outcome.run} stays: {outcome.why}")
+            what = f"{outcome.run} stays: {outcome.why}"
+            session.screen.say(what)
+            if run:
+                note(session, Fault("wrong-state", Exit.WRONG_STATE, what, ""))
     session.screen.flush()
     session.screen.say(f"{moved:,} archived" + (f", {stayed:,} not" if stayed else "") + "; dwf list --archived")
     return Exit.WRONG_STATE if run and stayed else Exit.OK
