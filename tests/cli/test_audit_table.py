@@ -38,6 +38,14 @@ def flaky() -> None:
 async def rests() -> None:
     await flaky()
 
+@dwf.activity
+def off() -> None: ...
+
+@dwf.workflow
+async def sagas() -> None:
+    async with dwf.saga() as saga:
+        await saga.step(off(), undo=off())
+
 @dwf.workflow
 async def listens() -> None:
     dwf.on_update("limit", lambda to=0: to)
@@ -96,6 +104,7 @@ DONE: dict[str, Callable[[Terminal], tuple[Words, str]]] = {
     "export": lambda dwf: ((dwf.driven("waits"), str(dwf.directory / "run.dwf"), "--move"), "export --move"),
     "import": lambda dwf: ((elsewhere(dwf, dwf.driven("waits")), "--resume"), "import --resume"),
     "archive": lambda dwf: ((dwf.driven("quick"), "-y"), "archive"),
+    "undo": lambda dwf: ((dwf.driven("sagas"), "-y"), "start"),
 }
 # verb -> what to type to be refused, and the exit code
 REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
@@ -114,6 +123,7 @@ REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "export": lambda dwf: ((dwf.driven("quick"), str(dwf.directory / "run.dwf"), "--move"), 7),
     "import": lambda dwf: ((copied(dwf, dwf.driven("waits")),), 9),
     "archive": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
+    "undo": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
 }
 # An update is answered by a tick beside it: tests/engine/test_updates.py.
 DONE_ELSEWHERE = {"update"}
