@@ -10,12 +10,16 @@ from typing import Any, Literal, overload
 
 from dwf.authoring.hints import hints_of, signature_of
 from dwf.authoring.parameters import Parameter, Parameters
+from dwf.core.deadlines import ON_DEADLINE, UNLIMITED, Limits
+from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.replay import Program
-from dwf.core.retry import Retry
+from dwf.core.retry import Duration, Retry
 from dwf.core.runtime import ChildCall, current, in_workflow
 from dwf.core.values import decode, encode, text
 from dwf.errors import ScriptRefused, ValueRefused
+
+OnDeadline = Literal["cancel", "terminate"]
 
 
 class Workflow:
@@ -28,6 +32,7 @@ class Workflow:
         failure_types: tuple[type[BaseException], ...],
         on_bug: str,
         step_retry: Retry | None = None,
+        limits: Limits = UNLIMITED,
     ) -> None:
         self.function = function
         self.name = text(name, "the name of a workflow", 200)
@@ -36,6 +41,7 @@ class Workflow:
         if step_retry is not None and not isinstance(step_retry, Retry):
             raise ScriptRefused(path=name, why="step_retry is not a dwf.Retry")
         self._step_retry = step_retry
+        self.limits = limits
         self._child_options: dict[str, str] = {}
         update_wrapper(self, function)
         _check_shape(function, name)
@@ -54,12 +60,16 @@ class Workflow:
         id: str = "",  # noqa: A002 - the word that people know it by
         on_close: Literal["terminate", "cancel", "abandon"] = "terminate",
         cancel: Literal["wait", "requested", "try", "abandon"] = "wait",
+        deadline: Duration | None = None,
+        run_timeout: Duration | None = None,
+        on_deadline: OnDeadline | None = None,
     ) -> Workflow:
         """The same workflow with options for a child run.
 
         id: made of this run's id if empty. on_close: what becomes of it when this run ends first. cancel: what
         cancelling the code that awaits it does: ask it to end and wait for its end ("wait") or until it was asked
-        ("requested"), only ask ("try"), or leave it alone ("abandon"). Raises ValueRefused.
+        ("requested"), only ask ("try"), or leave it alone ("abandon"). deadline, run_timeout, on_deadline: instead of
+        what its decorator says. Raises ValueRefused.
         """
         if on_close not in ("terminate", "cancel", "abandon"):
             raise ValueRefused(what="on_close", why=f"{on_close!r} is not terminate, cancel or abandon")
@@ -67,13 +77,15 @@ class Workflow:
             raise ValueRefused(what="cancel", why=f"{cancel!r} is not wait, requested, try or abandon")
         changed = copy(self)
         changed._child_options = {"run": id, "on_close": on_close, "cancel": cancel}
+        changed.limits = _limits(deadline, run_timeout, on_deadline, self.limits)
         return changed
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildCall:
         """A child run of this workflow, with arguments as for a function. Raises TypeError, ValueRefused."""
         bound = signature_of(self.function).bind(*args, **kwargs)
         given = Payload(self._stored(dict(bound.arguments)))
-        return ChildCall(self.name, given, result_type=hints_of(self.function).get("return"), **self._child_options)
+        kind = hints_of(self.function).get("return")
+        return ChildCall(self.name, given, result_type=kind, limits=self.limits, **self._child_options)
 
     def _stored(self, arguments: dict[str, Any]) -> bytes:
         return encode(arguments, f"an argument of {self.name}")
@@ -112,6 +124,25 @@ class Workflow:
         return self._parameters.bind(texts, values)
 
 
+def _limits(
+    deadline: Duration | None, run_timeout: Duration | None, on_deadline: OnDeadline | None, usual: Limits
+) -> Limits:
+    if on_deadline is not None and on_deadline not in ON_DEADLINE:
+        raise ValueRefused(what="on_deadline", why=f"{on_deadline!r} is not cancel or terminate")
+    return Limits(
+        _length(deadline, "deadline", usual.deadline_us),
+        _length(run_timeout, "run_timeout", usual.run_timeout_us),
+        on_deadline or usual.on_deadline,
+    )
+
+
+def _length(given: Duration | None, name: str, usual: int) -> int:
+    length = usual if given is None else micros(given)
+    if given is not None and not length:
+        raise ValueRefused(what=f"{name}={given!r}", why="a run cannot end before it has begun")
+    return length
+
+
 def _check_shape(function: Callable[..., Any], name: str) -> None:
     if inspect.isasyncgenfunction(function) or not inspect.iscoroutinefunction(function):
         raise ScriptRefused(path=name, why="a workflow is an `async def` function without `yield`")
@@ -131,6 +162,9 @@ def workflow(
     failure_types: tuple[type[BaseException], ...] = (),
     on_bug: Literal["block", "fail"] = "block",
     step_retry: Retry | None = None,
+    deadline: Duration | None = None,
+    run_timeout: Duration | None = None,
+    on_deadline: OnDeadline | None = None,
 ) -> Callable[[Callable[..., Any]], Workflow]: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -140,13 +174,19 @@ def workflow(
     failure_types: tuple[type[BaseException], ...] = (),
     on_bug: Literal["block", "fail"] = "block",
     step_retry: Retry | None = None,
+    deadline: Duration | None = None,
+    run_timeout: Duration | None = None,
+    on_deadline: OnDeadline | None = None,
 ) -> Any:
     """Declare a workflow: `@dwf.workflow` above an `async def` with typed parameters.
 
     failure_types: exceptions of your own that end the run as failed. on_bug: "block" (the run waits for mended code) or
-    "fail". step_retry: how its steps are retried that do not say it themselves. Raises ScriptRefused for anything but a
-    plain `async def` with named parameters.
+    "fail". step_retry: how its steps are retried that do not say it themselves. deadline: how long a run may take
+    from its start, a duration ("2h"), however often it goes on in a new instance; run_timeout: how long one instance.
+    on_deadline: "cancel" (it cleans up, and is then `timed-out`) or "terminate" (it ends at once). Raises
+    ScriptRefused for anything but a plain `async def` with named parameters, ValueRefused for a duration that is none.
     """
     if function is not None:
         return Workflow(function, name or function.__name__, failure_types, on_bug, step_retry)
-    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug, step_retry)
+    limits = _limits(deadline, run_timeout, on_deadline, UNLIMITED)
+    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug, step_retry, limits)

@@ -90,6 +90,7 @@ _BY_STATUS = {
     "failed": Exit.FAILED,
     "cancelled": Exit.CANCELLED,
     "terminated": Exit.CANCELLED,
+    "timed-out": Exit.FAILED,
     "moved": Exit.WRONG_STATE,
     "imported": Exit.WRONG_STATE,
     "blocked": Exit.NEEDS_PERSON,

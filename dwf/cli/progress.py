@@ -34,6 +34,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.WorkflowFailed: "failed",
     ev.WorkflowCancelled: "cancelled",
     ev.WorkflowTerminated: "terminated",
+    ev.WorkflowTimedOut: "timed out",
     ev.TimerStarted: "waits",
     ev.TimerFired: "waited",
     ev.SignalWaitOpened: "waits for signal",
@@ -41,6 +42,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.ApprovalRequested: "asks",
     ev.ApprovalResolved: "answered",
     ev.CancelRequested: "cancel requested",
+    ev.DeadlinePassed: "deadline passed",
     ev.StatusChanged: "status",
     ev.RunDegraded: "degraded",
     ev.CompensationStarted: "undoes",
@@ -53,7 +55,14 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.RunAdopted: "taken up",
     ev.RunImported: "imported",
 }
-_FAILED = (ev.ActivityFailed, ev.ActivityTimedOut, ev.ActivityAttemptFailed, ev.WorkflowFailed, ev.RunBlocked)
+_FAILED = (
+    ev.ActivityFailed,
+    ev.ActivityTimedOut,
+    ev.ActivityAttemptFailed,
+    ev.WorkflowFailed,
+    ev.WorkflowTimedOut,
+    ev.RunBlocked,
+)
 _DONE = (ev.ActivityCompleted, ev.WorkflowCompleted, ev.TimerFired, ev.ApprovalResolved)
 
 

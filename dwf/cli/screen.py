@@ -40,6 +40,7 @@ STATUS_STYLES = {
     "failed": "red",
     "cancelled": "dim",
     "terminated": "dim",
+    "timed-out": "red",
     "moved": "dim",
     "imported": "dim",
     "corrupt": "red bold",

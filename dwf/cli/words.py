@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from dwf.cli.payloads import arguments, brief, call, result
 from dwf.cli.times import Clock
 from dwf.core import events as ev
+from dwf.core.deadlines import earliest
 from dwf.core.duration import spoken, unstamp
 from dwf.core.values import decode
 from dwf.engine.summary import taken
@@ -107,6 +108,8 @@ def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
     words = call(e.workflow, e.input) if e.follows is None else f"{e.follows.how} of {e.follows.run}"
     if e.start_at:
         words += f"  starts {thread.point(e.start_at)}"
+    if end := earliest(e):
+        words += f"  until {thread.point(end)}"
     if e.parent is not None:
         words += f"  child of {e.parent.run}"
     if e.continues:
@@ -272,6 +275,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.WorkflowFailed: lambda e, t: Told(failure(e.error) + _ended(e)),
     ev.WorkflowCancelled: lambda e, t: Told(_why(e.reason).strip() + _ended(e)),
     ev.WorkflowTerminated: lambda e, t: Told((e.reason and f'"{e.reason}"') + _ended(e), person(e.by)),
+    ev.WorkflowTimedOut: lambda e, t: Told(f"{e.reason}: {t.point(e.due)}{_ended(e)}"),
     ev.ActivityScheduled: _activity,
     ev.ActivityCancelRequested: lambda e, t: Told(t.title(e.activity)),
     ev.ActivityStarted: lambda e, t: Told(
@@ -315,6 +319,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.MessageSent: lambda e, t: Told(t.title(e.command)),
     ev.MessageRefused: lambda e, t: Told(f"{t.title(e.command)}  {e.why}"),
     ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
+    ev.DeadlinePassed: lambda e, t: Told(f"{e.reason}: {t.point(e.due)}"),
     ev.RunBlocked: _blocked,
     ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),
     ev.CodeUpgraded: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7]}{_why(e.reason)}", person(e.by)),

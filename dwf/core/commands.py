@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from dwf.core import guard
 from dwf.core.conditions import Conditions, Predicate
+from dwf.core.deadlines import earliest
 from dwf.core.duration import LAST_MICROS, SECOND, moment, stamp, unstamp
 from dwf.core.events import (
     ActivityCancelRequested,
@@ -377,6 +378,7 @@ class Commands(Ledger):
 
     def info(self) -> Info:
         started = self.replay.started
+        deadline = earliest(started)
         return Info(
             run=started.run,
             nonce=started.nonce,
@@ -387,6 +389,7 @@ class Commands(Ledger):
             replaying=not self.replay.live,
             tags=dict(started.tags),
             cancelled=self.replay.cancellation,
+            deadline=moment(unstamp(deadline)) if deadline else None,
         )
 
 

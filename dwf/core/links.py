@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from dwf.core.deadlines import UNLIMITED
 from dwf.core.events import (
     ChildWorkflowCancelled,
     ChildWorkflowCompleted,
@@ -68,7 +69,14 @@ class Links:
         self._check(call, run)
         commands.issue(
             ChildWorkflowRequested(
-                command=number, workflow=call.workflow, run=run, input=call.input, on_close=call.on_close
+                command=number,
+                workflow=call.workflow,
+                run=run,
+                input=call.input,
+                on_close=call.on_close,
+                deadline=call.limits.deadline_us,
+                run_timeout=call.limits.run_timeout_us,
+                on_deadline=call.limits.on_deadline if call.limits != UNLIMITED else "",
             )
         )
         future = self._children[number] = ChildFuture(number, run, call, commands)

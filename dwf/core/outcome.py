@@ -23,6 +23,7 @@ from dwf.core.events import (
     WorkflowCompleted,
     WorkflowContinuedAsNew,
     WorkflowFailed,
+    WorkflowTimedOut,
 )
 from dwf.core.links import next_nonce
 from dwf.core.runtime import ContinueAsNew
@@ -68,6 +69,8 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
     if error is None:
         result = Payload(encode(main.result(), "the workflow's return value"))
         return WorkflowCompleted(result=result, degraded=list(replay.commands.degraded), **told)
+    if cancelled and replay.timed_out is not None:
+        return WorkflowTimedOut(due=replay.timed_out.due, reason=replay.cancel_reason, **told)
     if cancelled:
         return WorkflowCancelled(reason=replay.cancel_reason, **told)
     info = error_info(_most_telling(leaves, error), replay.program.is_script, error)

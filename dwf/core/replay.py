@@ -31,6 +31,7 @@ from dwf.core.events import (
     EVENT_TYPES,
     CancelRequested,
     Closing,
+    DeadlinePassed,
     Event,
     Identity,
     Lifecycle,
@@ -104,6 +105,8 @@ class Replay:
         self.cancelled = False
         self.closed = False
         self.cancel_reason = ""
+        self.timed_out: DeadlinePassed | None = None
+        """What has cancelled it, if that was its deadline."""
         self.cancellation: Cancellation | None = None
         self.last: Event = started
         self._first_us = max(unstamp(started.ts), unstamp(started.start_at) if started.start_at else 0)
@@ -205,12 +208,18 @@ class Replay:
     def _resolve(self, event: Closing) -> None:
         self.commands.resolve(event)
 
-    def _cancel(self, event: CancelRequested) -> None:
+    def _expire(self, event: DeadlinePassed) -> None:
+        if self.started.on_deadline != "terminate" and not self.cancelled:
+            self.timed_out = event
+            self._cancel(event)
+
+    def _cancel(self, event: CancelRequested | DeadlinePassed) -> None:
         if self.cancelled:
             return  # a second one would kill the cleanup of the first
         self.cancelled = True
         self.cancel_reason = event.reason
-        self.cancellation = Cancellation(event.reason, _name_of(event.by), moment(unstamp(event.ts)))
+        by = "its deadline" if isinstance(event, DeadlinePassed) else _name_of(event.by)
+        self.cancellation = Cancellation(event.reason, by, moment(unstamp(event.ts)))
         if self._main is not None:
             self._main.cancel(event.reason or "cancelled")
 
@@ -372,6 +381,7 @@ _DELIVER: dict[type[Event], Callable[..., None]] = {
     SignalReceived: Replay._signal,
     UpdateAccepted: Replay._update,
     CancelRequested: Replay._cancel,
+    DeadlinePassed: Replay._expire,
 }
 
 # What runs in workflows must be the same whatever Python runs it, from the first script on.

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dwf.core.deadlines import UNLIMITED, Limits
 from dwf.core.events import NOTHING, Payload
 from dwf.core.retry import NEVER, Retry
 from dwf.errors import ActivityError, NotInWorkflow
@@ -80,6 +81,7 @@ class ChildCall:
     on_close: str = "terminate"
     cancel: str = "wait"
     result_type: Any = None
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,10 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a script may know of its own run. Only `replaying` differs between live and replay: never branch on it."""
+    """What a script may know of its own run. Only `replaying` differs between live and replay: never branch on it.
+
+    deadline: when it has to be over, None if it may take for ever.
+    """
 
     run: str
     nonce: str
@@ -148,6 +153,7 @@ class Info:
     replaying: bool
     tags: dict[str, str] = field(default_factory=dict)
     cancelled: Cancellation | None = None
+    deadline: datetime | None = None
 
 
 class Scopes(Protocol):

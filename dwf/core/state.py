@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from dwf.core import events as ev
+from dwf.core.due import due_times
 from dwf.core.duration import unstamp
 from dwf.core.fanouts import FanOut
 from dwf.core.outside import Updates
@@ -49,6 +50,7 @@ class RunState:
         """What went wrong that does not end the run."""
         self.blocked: ev.RunBlocked | None = None
         self.cancel: ev.CancelRequested | None = None
+        self.overdue: ev.DeadlinePassed | None = None
         self.steps: dict[int, OpenStep] = {}
         self.timers: dict[int, OpenTimer] = {}
         self.signal_waits: dict[int, OpenSignalWait] = {}
@@ -134,12 +136,7 @@ class RunState:
 
     def due_times(self) -> list[str]:
         """The times for which it waits: of timers, retries, deadlines, a delayed start."""
-        due = [timer.started.fire_at for timer in self.timers.values()]
-        due += [step.retry_at for step in self.steps.values() if step.retry_at and step.started is None]
-        due += [a.requested.deadline for a in self.approvals.values() if a.requested.deadline]
-        if self.starts_later:
-            due.append(self.head.start_at)
-        return due
+        return due_times(self)
 
     @property
     def starts_later(self) -> bool:
@@ -333,6 +330,7 @@ _ENDS: dict[type[ev.Event], Status] = {
     ev.WorkflowFailed: Status.FAILED,
     ev.WorkflowCancelled: Status.CANCELLED,
     ev.WorkflowTerminated: Status.TERMINATED,
+    ev.WorkflowTimedOut: Status.TIMED_OUT,
     ev.WorkflowContinuedAsNew: Status.CONTINUED,
     ev.RunMoved: Status.MOVED,
     ev.RunImported: Status.IMPORTED,
@@ -370,6 +368,7 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.UpdateCompleted: lambda state, event: state.updates.end(event),
     ev.UpdateFailed: lambda state, event: state.updates.end(event),
     ev.CancelRequested: RunState._cancel,
+    ev.DeadlinePassed: lambda state, event: setattr(state, "overdue", event),
     ev.ApprovalRequested: RunState._ask,
     ev.ApprovalAnswered: RunState._answer,
     ev.ApprovalResolved: RunState._resolved,

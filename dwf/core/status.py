@@ -16,6 +16,7 @@ class Status(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     TERMINATED = "terminated"
+    TIMED_OUT = "timed-out"
     CONTINUED = "continued"
     MOVED = "moved"
     IMPORTED = "imported"
@@ -35,6 +36,7 @@ _CLOSED = frozenset(
         Status.FAILED,
         Status.CANCELLED,
         Status.TERMINATED,
+        Status.TIMED_OUT,
         Status.MOVED,
         Status.IMPORTED,
     }

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from dwf.core import events as ev
 from dwf.core import messages as mail
+from dwf.core.deadlines import passed
+from dwf.core.due import next_deadline
 from dwf.core.duration import stamp, unstamp
 from dwf.core.messages import quoted
 from dwf.core.state import OpenApproval, RunState
@@ -57,6 +59,9 @@ def from_time(state: RunState, now_us: int) -> list[Arrival]:
         for command, timer in state.timers.items()
         if (due := unstamp(timer.started.fire_at)) <= now_us
     ]
+    end = next_deadline(state)
+    if end and unstamp(end) <= now_us:
+        found.append(Arrival(unstamp(end), TIMER, (0, ""), _passes))
     for command, approval in state.approvals.items():
         deadline = approval.requested.deadline
         if deadline and unstamp(deadline) <= now_us:
@@ -66,6 +71,10 @@ def from_time(state: RunState, now_us: int) -> list[Arrival]:
 
 def _fires(command: int) -> Make:
     return lambda state: [ev.TimerFired(command=command)] if command in state.timers else []
+
+
+def _passes(state: RunState) -> list[ev.Event]:
+    return [passed(state.head)] if next_deadline(state) else []
 
 
 def _expires(command: int) -> Make:

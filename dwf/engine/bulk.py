@@ -55,7 +55,7 @@ def start_each(
     saved: set[int] = set()
     while batch := list(islice(coming, _BATCH)):
         now_us = clock()
-        events = [opening(prepared) for prepared in batch]
+        events = [opening(prepared, now_us) for prepared in batch]
         for prepared in batch:
             if id(prepared.sources) not in saved:
                 saved.add(id(prepared.sources))

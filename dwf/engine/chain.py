@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dwf.core import events as ev
 from dwf.core import messages as mail
+from dwf.core.deadlines import within
 from dwf.core.duration import unstamp
 from dwf.core.messages import Message
 from dwf.core.state import RunState
@@ -47,6 +48,7 @@ def continue_in_next(store: Store, state: RunState, link: int) -> list[ev.Event]
 def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
     end, head = state.ended, state.head
     assert isinstance(end, ev.WorkflowContinuedAsNew)
+    begins_us = unstamp(end.ts)
     return ev.WorkflowStarted(
         ts=end.ts,
         run=head.run,
@@ -60,6 +62,9 @@ def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
         by=head.by,
         reason=head.reason,
         tags=head.tags,
+        deadline=head.deadline,
+        **within(begins_us, head.run_timeout),
+        on_deadline=head.on_deadline,
         parent=head.parent,
         link=link,
         continues=head.nonce,

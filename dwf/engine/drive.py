@@ -12,6 +12,7 @@ from collections import deque
 
 from dwf.activities.function import one_picture
 from dwf.core import events as ev
+from dwf.core.due import is_cut_short
 from dwf.core.duration import SECOND, stamp
 from dwf.core.state import OpenStep, Status
 from dwf.engine.arrivals import CLOSING, TIMER, Arrival, decided, from_time
@@ -22,9 +23,9 @@ from dwf.engine.ending import (
     close_with,
     closed,
     ended_unbegun,
+    forced,
     missing,
     not_begun,
-    termination,
     unreadable,
 )
 from dwf.engine.incoming import Incoming
@@ -128,7 +129,7 @@ class _Drive:
                     return rest
 
     def _is_over(self) -> bool:
-        return self._mail.terminated is not None or self._done()
+        return self._mail.terminated is not None or is_cut_short(self.journal.state) or self._done()
 
     def _done(self) -> bool:
         return not self.journal.blocked and self.journal.replay.outcome is not None
@@ -351,26 +352,22 @@ class _Drive:
 
     def _end(self) -> Rest:
         """Record the end. Mail that came before it is delivered first, a bounded number of times."""
-        terminated = self._mail.terminated
-        if terminated is None:
+        if forced(self.journal.state, self._mail.terminated) is None:
             if self._looks < _LAST_LOOKS and self._mail.came_in_time():
                 raise _LookAgain
             self._say_unblocked()
         if self.steps.in_flight or self._mail.unsettled:
             # What made it end is on disk before anything is done about it.
             self._commit()
-        self._end_steps("the run is over")
+        self.steps.end_all("the run is over")
+        self._await_ends()
         self._mail.discard(surely=True)
-        end = self.journal.replay.outcome if terminated is None else termination(self.journal.state, terminated)
+        end = forced(self.journal.state, self._mail.terminated) or self.journal.replay.outcome
         assert end is not None
         parent = self.journal.state.head.parent
         if isinstance(end, ev.WorkflowFailed) and (parent is None or parent.alone):  # else it is its parent's matter
             self.news = f"{self._run} failed: {end.error.message}"
         return close_with(self._store, self.journal, end)
-
-    def _end_steps(self, why: str) -> None:
-        self.steps.end_all(why)
-        self._await_ends()
 
     def _await_ends(self) -> None:
         while self.steps.in_flight:

@@ -10,9 +10,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from dwf.core import events as ev
 from dwf.core import messages as mail
+from dwf.core.due import is_cut_short
 from dwf.core.state import RunState, Status
 from dwf.core.undos import Stand
 from dwf.engine.arrivals import sender_of
@@ -89,15 +91,27 @@ def _took_up(state: RunState, letter: Letter) -> bool:
 
 def termination(state: RunState, letter: Letter) -> ev.WorkflowTerminated:
     """The end that a letter asks for, with what it leaves undone."""
-    left = sorted([*state.steps, *state.timers, *state.signal_waits, *state.approvals, *state.children])
-    return ev.WorkflowTerminated(
-        by=sender_of(letter),
-        reason=letter.message.reason,
-        message=letter.message.id,
-        open=left,
-        undone=[entry.of for entry in state.undos.that_are(Stand.UNDONE)],
-        not_undone=[entry.told for entry in state.undos.left()],
-    )
+    message = letter.message
+    return ev.WorkflowTerminated(by=sender_of(letter), reason=message.reason, message=message.id, **_left(state))
+
+
+def forced(state: RunState, letter: Letter | None) -> ev.Lifecycle | None:
+    """The end of a run whose script is not asked: by a person's letter, or because its time is up."""
+    if letter is not None:
+        return termination(state, letter)
+    if not is_cut_short(state):
+        return None
+    assert state.overdue is not None
+    return ev.WorkflowTimedOut(due=state.overdue.due, reason=state.overdue.reason, **_left(state))
+
+
+def _left(state: RunState) -> dict[str, Any]:
+    """What an end without cleanup leaves as it is."""
+    return {
+        "open": sorted([*state.steps, *state.timers, *state.signal_waits, *state.approvals, *state.children]),
+        "undone": [entry.of for entry in state.undos.that_are(Stand.UNDONE)],
+        "not_undone": [entry.told for entry in state.undos.left()],
+    }
 
 
 def ended_unbegun(store: Store, journal: Journal) -> Rest | None:

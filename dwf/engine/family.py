@@ -15,6 +15,7 @@ from typing import TypeVar
 from dwf import __version__
 from dwf.core import events as ev
 from dwf.core import messages as mail
+from dwf.core.deadlines import Limits
 from dwf.core.duration import unstamp
 from dwf.core.links import child_nonce, message_nonce
 from dwf.core.messages import Message
@@ -115,7 +116,7 @@ class Family:
         return os.path.lexists(self._store.history(run, self._store.latest_link(run)))
 
     def _create(self, wanted: list[OpenChild], state: RunState, now: int) -> list[Arrival]:
-        events = [_first_event(state, child) for child in wanted]
+        events = [_first_event(state, child, now) for child in wanted]
         new = [(row_of_new(event, 1, now), first_line(self._store, event, now)) for event in events]
         answers = create_runs(self._store.disk, self._store.layout, self._store.index, new)
         refused = []
@@ -227,8 +228,9 @@ def _letter(wish: ev.MessageRequested, view: RunView, state: RunState, payload: 
     )
 
 
-def _first_event(state: RunState, child: OpenChild) -> ev.WorkflowStarted:
+def _first_event(state: RunState, child: OpenChild, now_us: int) -> ev.WorkflowStarted:
     head, asked = state.head, child.requested
+    limits = Limits(asked.deadline, asked.run_timeout, asked.on_deadline)
     return ev.WorkflowStarted(
         run=asked.run,
         nonce=child_nonce(head.nonce, asked.command),
@@ -241,6 +243,7 @@ def _first_event(state: RunState, child: OpenChild) -> ev.WorkflowStarted:
         by=head.by,
         tags=head.tags,
         parent=_origin(state, child),
+        **limits.at_start(now_us),
         python=platform.python_version(),
         dwf=__version__,
     )
@@ -258,6 +261,9 @@ def _closing(child: OpenChild, ended: ev.Event) -> ev.Closing:
     if isinstance(ended, ev.WorkflowTerminated):
         error = ev.ErrorInfo(type="Terminated", message=ended.reason or "by hand")
         return ev.ChildWorkflowFailed(command=command, error=error, outcome="terminated")
+    if isinstance(ended, ev.WorkflowTimedOut):
+        error = ev.ErrorInfo(type="TimedOut", message=ended.reason)
+        return ev.ChildWorkflowFailed(command=command, error=error, outcome="timed-out")
     error = ev.ErrorInfo(type="Moved", message="it goes on in another state directory, out of sight")
     return ev.ChildWorkflowFailed(command=command, error=error, outcome="moved")
 

@@ -47,6 +47,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     input: dict[str, Any] | None = None
     tags: dict[str, str] = {}
     start_at_us: int | None = None
+    deadline_us: int | None = None
     if_exists: Literal["fail", "use", "new"] = "fail"
 
 
@@ -80,6 +81,7 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
     wish: dict[str, Any] = {"values": asked.values, "tags": asked.tags, "if_exists": asked.if_exists}
     wish |= {"input": asked.json_input} if asked.json_input is not None else {}
     wish |= {"start_at_us": asked.start_at_us} if asked.start_at_us is not None else {}
+    wish |= {"deadline_us": asked.deadline_us} if asked.deadline_us is not None else {}
     payload = Payload(encode(wish, "the parameters"))
     message = Message(id="", run=run, kind=mail.START, name=name, payload=payload, reason=asked.reason, by=asked.by)
     posted = store.mailbox.post(message)
@@ -198,6 +200,7 @@ def _make(store: Store, letter: Letter) -> None:
         tags=wish.tags,
         reason=message.reason,
         start_at_us=wish.start_at_us,
+        deadline_us=wish.deadline_us,
         if_exists=wish.if_exists,
     )
     prepared = prepare(asked, {0, sharing.engine})

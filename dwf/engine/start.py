@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import secrets
@@ -45,7 +46,8 @@ class StartRequest:
     """What `dwf start` was asked for.
 
     script: a path, or path:workflow. values: words K=V; json_input: JSON values by name. run: the id, made up if None.
-    start_at_us: not before then. live: run the file as it is at each tick, instead of a stored copy.
+    start_at_us: not before then. deadline_us: how long it may take, instead of what the workflow says.
+    live: run the file as it is at each tick, instead of a stored copy.
     """
 
     script: str
@@ -56,6 +58,7 @@ class StartRequest:
     tags: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     start_at_us: int | None = None
+    deadline_us: int | None = None
     live: bool = False
     if_exists: IfExists = "fail"
 
@@ -125,12 +128,17 @@ def make(
 
     nonce: of the instance, made up if empty. locked: the caller holds the lock on the id.
     """
-    return _create(store, opening(prepared, nonce), prepared, clock(), locked)
+    now_us = clock()
+    return _create(store, opening(prepared, now_us, nonce), prepared, now_us, locked)
 
 
-def opening(prepared: Prepared, nonce: str = "") -> WorkflowStarted:
+def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted:
     """The first event of the run."""
     request, sources = prepared.request, prepared.sources
+    limits = prepared.workflow.limits
+    if request.deadline_us is not None:
+        limits = dataclasses.replace(limits, deadline_us=request.deadline_us)
+    begins_us = now_us if request.start_at_us is None else max(now_us, request.start_at_us)
     return WorkflowStarted(
         run=request.run or made_up_id(prepared.workflow.name),
         nonce=nonce or secrets.token_hex(8),
@@ -145,6 +153,7 @@ def opening(prepared: Prepared, nonce: str = "") -> WorkflowStarted:
         reason=request.reason,
         tags=request.tags,
         start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
+        **limits.at_start(begins_us),
         python=platform.python_version(),
         dwf=__version__,
     )

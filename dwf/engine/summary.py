@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dwf.core import events as ev
+from dwf.core.due import next_deadline
 from dwf.core.duration import unstamp
 from dwf.core.state import OpenApproval, OpenStep, RunState, Status
 from dwf.errors import StepStillRuns
@@ -176,8 +177,10 @@ def _due(state: RunState, status: Status) -> int | None:
     if status is Status.BLOCKED:
         # Stored code does not mend itself. A file does, and a process ends: those are looked at again by each tick.
         assert state.blocked is not None
-        passes = state.head.code_mode == "live" or state.blocked.code == StepStillRuns.code
-        return DUE_NOW if passes else None
+        if state.head.code_mode == "live" or state.blocked.code == StepStillRuns.code:
+            return DUE_NOW
+        deadline = next_deadline(state)
+        return unstamp(deadline) if deadline else None
     if status is Status.RUNNING:
         return DUE_NOW
     return state.next_due_us()

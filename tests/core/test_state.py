@@ -174,6 +174,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "WorkflowFailed",
             "WorkflowStarted",
             "WorkflowTerminated",
+            "WorkflowTimedOut",
         ],
         Role.OPENING: [
             "ActivityCancelRequested",
@@ -211,7 +212,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "MessageSent",
             "TimerFired",
         ],
-        Role.INPUT: ["CancelRequested", "SignalReceived", "UpdateAccepted"],
+        Role.INPUT: ["CancelRequested", "DeadlinePassed", "SignalReceived", "UpdateAccepted"],
         Role.PROGRESS: [
             "ActivityAttemptFailed",
             "ActivityRetryRequested",

@@ -10,6 +10,7 @@ from dwf.cli.pages.run import Facts, Posted
 from dwf.cli.payloads import plain_value
 from dwf.cli.times import iso
 from dwf.core import events as ev
+from dwf.core.deadlines import earliest
 from dwf.core.state import DoneStep, RunState
 from dwf.errors import DwfError
 
@@ -65,6 +66,9 @@ def _state(state: RunState) -> dict[str, Any]:
         "by": _identity(head.by),
         "started": head.ts,
         "start_at": head.start_at or None,
+        "deadline": earliest(head) or None,
+        "on_deadline": head.on_deadline or None,
+        "deadline_passed": state.overdue.ts if state.overdue is not None else None,
         "updated": state.last_ts,
         "ended": ended.ts if ended is not None else None,
         "events": state.last_id,
@@ -90,8 +94,9 @@ def _state(state: RunState) -> dict[str, Any]:
 
 
 _EMPTY = (
-    "nonce workflow script code code_mode input tags reason by started start_at updated ended events status_text "
-    "degraded undos result error blocked cancel moved steps_done done signals approvals"
+    "nonce workflow script code code_mode input tags reason by started start_at deadline on_deadline "
+    "deadline_passed updated ended events status_text degraded undos result error "
+    "blocked cancel moved steps_done done signals approvals"
 ).split()
 
 

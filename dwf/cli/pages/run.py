@@ -14,6 +14,7 @@ from dwf.cli.table import cells_of, fitting, wrapped
 from dwf.cli.times import Clock
 from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
+from dwf.core.deadlines import earliest
 from dwf.core.duration import spoken, unstamp
 from dwf.core.fanouts import FanOut
 from dwf.core.length import CURE, measure
@@ -133,6 +134,8 @@ class RunPage:
                 yield from self._item("archived", [f"in archive/{self._facts.month}; dwf list --archived"])
             yield from self._unconsumed(state, "never taken by the script")
             return
+        if end := earliest(state.head):
+            yield from self._item("deadline", [self._deadline(state, unstamp(end))])
         if state.cancel is not None:
             by = person(state.cancel.by) or "somebody"
             why = f': "{state.cancel.reason}"' if state.cancel.reason else ""
@@ -154,6 +157,13 @@ class RunPage:
         if warnings := self._facts.warnings:
             more = f"and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             yield from self._item("warned", [warnings[-1], *([f"{more}: dwf logs {self._facts.run}"] if more else [])])
+
+    def _deadline(self, state: RunState, end_us: int) -> str:
+        ends_at_once = state.head.on_deadline == "terminate"
+        if state.overdue is not None:
+            return f"passed {self._clock.ago(end_us)}; it is {'ended' if ends_at_once else 'cleaning up'}"
+        then = "it ends at once, without cleanup" if ends_at_once else "it is cancelled, and cleans up"
+        return f"{self._clock.point(end_us)}, {self._clock.until(end_us)}, then {then}"
 
     def _unconsumed(self, state: RunState, lead: str) -> Iterator[Line]:
         if state.unconsumed:
@@ -199,6 +209,8 @@ class RunPage:
         if isinstance(ended, ev.WorkflowFailed):
             last = ended.error.traceback.strip().splitlines()[-1:]
             yield from self._item("error", [failure(ended.error), *last])
+        if isinstance(ended, ev.WorkflowTimedOut):
+            yield from self._item("timed out", [f"{ended.reason}: {self._clock.full(unstamp(ended.due))}"])
         if isinstance(ended, ev.WorkflowTerminated):
             yield from self._item("by", [f'{person(ended.by) or "somebody"} "{ended.reason}"'])
         if isinstance(ended, ev.WorkflowCancelled) and state.cancel is not None:

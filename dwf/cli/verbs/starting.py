@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,6 +34,9 @@ InputOption = Annotated[
 TagOption = Annotated[list[str] | None, Option("--tag", metavar="K=V", help="a label; may be repeated")]
 AtOption = Annotated[str | None, Option("--at", metavar="TIME", help="not before: 22:00, 'tomorrow 09:00', RFC 3339")]
 InOption = Annotated[str | None, Option("--in", metavar="DURATION", help="not before it has passed: 2h, 1h30m")]
+DeadlineOption = Annotated[
+    str | None, Option("--deadline", metavar="DURATION", help="it has to be over after so long, else it is timed-out")
+]
 IfExistsOption = Annotated[
     Literal["fail", "use", "new", "terminate"],
     Option("--if-exists", help="if the id is in use: fail, use that run, new after it ended, terminate it"),
@@ -57,6 +61,7 @@ def start(
     tag: TagOption = None,
     at: AtOption = None,
     in_: InOption = None,
+    deadline: DeadlineOption = None,
     if_exists: IfExistsOption = "fail",
     code: CodeOption = None,
     live: LiveOption = False,
@@ -79,9 +84,8 @@ def start(
     timeout_us = None if timeout is None else parse_duration(timeout)
     if timeout is not None and not wait:
         raise UsageError(what="--timeout is for --wait", hint="give --wait too")
-    request = _request(
-        session, script, values, id_, input_, tag, _when(session, at, in_), if_exists, _is_live(code, live), reason
-    )
+    request = _request(session, script, values, id_, input_, tag, deadline, if_exists, _is_live(code, live), reason)
+    request = dataclasses.replace(request, start_at_us=_when(session, at, in_))
     if each is not None:
         return _each(session, request, each, alone=not (tick or wait) and if_exists == "fail")
     if session.is_operator:
@@ -114,6 +118,7 @@ def run(
     id_: IdOption = None,
     input_: InputOption = None,
     tag: TagOption = None,
+    deadline: DeadlineOption = None,
     if_exists: IfExistsOption = "fail",
     code: CodeOption = None,
     live: LiveOption = False,
@@ -129,7 +134,7 @@ def run(
     session = session_of(context)
     if help_:
         return _explain(context, session, script)
-    request = _request(session, script, values, id_, input_, tag, None, if_exists, _is_live(code, live), reason)
+    request = _request(session, script, values, id_, input_, tag, deadline, if_exists, _is_live(code, live), reason)
     if session.is_operator:
         from dwf.cli import requesting
 
@@ -202,7 +207,7 @@ def _request(
     id_: str | None,
     input_: str | None,
     tag: list[str] | None,
-    at_us: int | None,
+    deadline: str | None,
     if_exists: Any,
     live: bool,
     reason: str,
@@ -224,10 +229,19 @@ def _request(
         run=id_,
         tags=pairs(tag or [], "a tag"),
         reason=reason,
-        start_at_us=at_us,
+        deadline_us=None if deadline is None else _length(deadline),
         live=live,
         if_exists=if_exists,
     )
+
+
+def _length(deadline: str) -> int:
+    from dwf.cli.times import parse_duration
+
+    length = parse_duration(deadline)
+    if not length:
+        raise UsageError(what=f"--deadline {deadline}: a run cannot end before it has begun", hint="--deadline 2h")
+    return length
 
 
 def _is_live(code: str | None, live: bool) -> bool:

@@ -30,6 +30,7 @@ from dwf.core.events.closings import MessageRefused as MessageRefused
 from dwf.core.events.closings import MessageSent as MessageSent
 from dwf.core.events.closings import TimerFired as TimerFired
 from dwf.core.events.inputs import CancelRequested as CancelRequested
+from dwf.core.events.inputs import DeadlinePassed as DeadlinePassed
 from dwf.core.events.inputs import Input as Input
 from dwf.core.events.inputs import SignalReceived as SignalReceived
 from dwf.core.events.inputs import UpdateAccepted as UpdateAccepted
@@ -40,6 +41,7 @@ from dwf.core.events.lifecycle import WorkflowContinuedAsNew as WorkflowContinue
 from dwf.core.events.lifecycle import WorkflowFailed as WorkflowFailed
 from dwf.core.events.lifecycle import WorkflowStarted as WorkflowStarted
 from dwf.core.events.lifecycle import WorkflowTerminated as WorkflowTerminated
+from dwf.core.events.lifecycle import WorkflowTimedOut as WorkflowTimedOut
 from dwf.core.events.openings import ActivityCancelRequested as ActivityCancelRequested
 from dwf.core.events.openings import ActivityScheduled as ActivityScheduled
 from dwf.core.events.openings import ApprovalRequested as ApprovalRequested
@@ -84,7 +86,7 @@ from dwf.core.parts import Origin as Origin
 from dwf.core.parts import Output as Output
 from dwf.core.parts import Payload as Payload
 
-TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated)
+TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated, WorkflowTimedOut)
 
 
 def _leaves(cls: type[Event]) -> list[type[Event]]:

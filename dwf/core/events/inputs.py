@@ -36,3 +36,13 @@ class UpdateAccepted(Input, frozen=True, kw_only=True):
 
 class CancelRequested(Input, frozen=True, kw_only=True):
     """Only the first is delivered; later ones are recorded."""
+
+
+class DeadlinePassed(Input, frozen=True, kw_only=True):
+    """The run has not come to its end by `due`. Its script is cancelled, unless somebody has cancelled it before.
+
+    `whole`: it is the deadline of the whole run, and not that of this one instance.
+    """
+
+    due: str
+    whole: bool = True

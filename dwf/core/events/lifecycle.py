@@ -35,6 +35,13 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     reason: str = ""
     tags: dict[str, str] = {}
     start_at: str = ""
+    deadline: str = ""
+    """when the run has to be over, all its instances together"""
+    run_deadline: str = ""
+    """when this instance of it has to be over, which is `run_timeout` (microseconds) after its beginning"""
+    run_timeout: int = 0
+    on_deadline: str = ""
+    """what becomes of it then: "cancel", or "terminate" """
     parent: Origin | None = None
     """the run that this one is a child of"""
     link: int = 1
@@ -101,3 +108,10 @@ class WorkflowCancelled(_EndedByPerson, frozen=True, kw_only=True):
 
 class WorkflowTerminated(_EndedByPerson, frozen=True, kw_only=True):
     """Ended by a person, without cleanup."""
+
+
+class WorkflowTimedOut(_Ended, frozen=True, kw_only=True):
+    """It had not come to its end by `due`, and was cancelled, or ended without cleanup (`on_deadline`)."""
+
+    due: str
+    reason: str = ""

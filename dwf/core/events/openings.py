@@ -151,6 +151,10 @@ class ChildWorkflowRequested(Opening, frozen=True, kw_only=True):
     run: str
     input: Payload = NOTHING
     on_close: str = "terminate"
+    deadline: int = 0
+    """how long it may take, as WorkflowStarted has it, in microseconds; 0 is without a limit"""
+    run_timeout: int = 0
+    on_deadline: str = ""
 
 
 class MessageRequested(Opening, frozen=True, kw_only=True):
