@@ -319,7 +319,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.MessageSent: lambda e, t: Told(t.title(e.command)),
     ev.MessageRefused: lambda e, t: Told(f"{t.title(e.command)}  {e.why}"),
     ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
-    ev.DeadlinePassed: lambda e, t: Told(f"{e.reason}: {t.point(e.due)}"),
+    ev.DeadlinePassed: lambda e, t: Told(f"{t.point(e.due)}, of {'the run' if e.whole else 'this instance'}"),
     ev.RunBlocked: _blocked,
     ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),
     ev.CodeUpgraded: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7]}{_why(e.reason)}", person(e.by)),

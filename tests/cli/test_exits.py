@@ -37,6 +37,7 @@ STATUSES = {
     Status.BLOCKED: 5,
     Status.CANCELLED: 6,
     Status.TERMINATED: 6,
+    Status.TIMED_OUT: 1,
     Status.DEGRADED: 0,
     Status.CONTINUED: 3,
     Status.MOVED: 7,

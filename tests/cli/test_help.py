@@ -36,6 +36,7 @@ TOPICS = [
     "security",
     "signals",
     "stuck",
+    "time",
     "writing",
 ]
 

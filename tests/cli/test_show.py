@@ -135,6 +135,7 @@ def test_a_bug_says_where_and_how_to_go_on() -> None:
         (ENDS[2], ["terminated", 'by anna via ssh 10.0.0.7 "host is gone"', "dwf history"]),
         (ENDS[3], ["moved", "moved into /tmp/r1.dwf, from bastion1 (machine abababab)", '"web1 retires"']),
         (ENDS[4], ["imported", "imported on bastion2 (machine cdcdcdcd) by bela", "dwf history"]),
+        (next(e for e in ENDS if isinstance(e, ev.WorkflowTimedOut)), ["timed-out", "its deadline has passed: 2026"]),
     ],
 )
 def test_an_end_says_how_and_after_what_time(end: ev.Event, words: list[str]) -> None:
@@ -201,8 +202,8 @@ def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
 KEYS = {
     "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "stuck", "undriven",
     "nonce", "workflow", "script", "code",
-    "code_mode", "input", "tags", "reason", "by", "started", "start_at", "updated", "ended", "events", "status_text",
-    "degraded", "undos",
+    "code_mode", "input", "tags", "reason", "by", "started", "start_at", "deadline", "on_deadline", "deadline_passed",
+    "updated", "ended", "events", "status_text", "degraded", "undos",
     "result", "error", "blocked", "cancel", "moved", "steps_done", "done", "signals", "approvals", "waits", "mail",
     "late", "refused", "refused_why", "next",
 }  # fmt: skip

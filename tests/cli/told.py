@@ -134,6 +134,7 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", machine="ab" * 8),
     ev.RunAdopted(by=BELA, machine="cd" * 8),
     ev.CancelRequested(reason="wrong host", by=ANNA),
+    ev.DeadlinePassed(due=stamp(BEGAN + SECOND), reason="its deadline has passed"),
     ev.WorkflowCancelled(reason="wrong host", open=[4]),
     ev.ChildWorkflowRequested(command=31, workflow="drain", run="fleet.31", input=raw({"host": "web1"})),
     ev.ChildWorkflowCompleted(command=31, result=raw(7)),
@@ -152,5 +153,6 @@ ENDS: list[ev.Event] = [
     ev.WorkflowTerminated(by=ANNA, reason="host is gone"),
     ev.RunMoved(to="/tmp/r1.dwf", by=ANNA, reason="web1 retires", machine="ab" * 8),
     ev.RunImported(by=BELA, machine="cd" * 8),
+    ev.WorkflowTimedOut(due=stamp(BEGAN + SECOND), reason="its deadline has passed"),
     ev.WorkflowContinuedAsNew(nonce="ab" * 8, workflow="rotate", input=raw({"host": "web2"})),
 ]

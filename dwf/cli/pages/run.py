@@ -163,7 +163,7 @@ class RunPage:
         if state.overdue is not None:
             return f"passed {self._clock.ago(end_us)}; it is {'ended' if ends_at_once else 'cleaning up'}"
         then = "it ends at once, without cleanup" if ends_at_once else "it is cancelled, and cleans up"
-        return f"{self._clock.point(end_us)}, {self._clock.until(end_us)}, then {then}"
+        return f"{self._clock.until(end_us)}, then {then}"
 
     def _unconsumed(self, state: RunState, lead: str) -> Iterator[Line]:
         if state.unconsumed:
@@ -210,7 +210,7 @@ class RunPage:
             last = ended.error.traceback.strip().splitlines()[-1:]
             yield from self._item("error", [failure(ended.error), *last])
         if isinstance(ended, ev.WorkflowTimedOut):
-            yield from self._item("timed out", [f"{ended.reason}: {self._clock.full(unstamp(ended.due))}"])
+            yield from self._item("because", [f"{ended.reason}: {self._clock.full(unstamp(ended.due))}"])
         if isinstance(ended, ev.WorkflowTerminated):
             yield from self._item("by", [f'{person(ended.by) or "somebody"} "{ended.reason}"'])
         if isinstance(ended, ev.WorkflowCancelled) and state.cancel is not None:
