@@ -135,9 +135,10 @@ def test_its_instances_before_the_last_must_be_the_same(here: House, there: Hous
     move(there, name="back.dwf")
     first = Path(here.store.layout.history_path("r1"))
     whole = first.read_bytes()
-    first.write_bytes(whole[:-2])
-    with pytest.raises(Conflict, match="another history"):
-        take(here, resume=True, name="back.dwf")
+    for other in (whole[:-2], whole + b"{}\n"):
+        first.write_bytes(other)
+        with pytest.raises(Conflict, match="another history"):
+            take(here, resume=True, name="back.dwf")
     first.write_bytes(whole)
     take(here, resume=True, name="back.dwf")
     assert here.status() is Status.WAITING
