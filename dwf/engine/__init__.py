@@ -6,6 +6,7 @@
     drive.py     one run under its lock: read, replay, deliver, act, record
     arrivals.py  what is ready to be delivered: mail, finished steps, timers
     steps.py     attempts: start, end, try again
+    drivers.py   the threads in which runs are driven
     lanes.py     the threads in which steps run
     watchdog.py  ends workflow code that does not come to a wait
     summary.py   a state in the words of `list` and `inbox`

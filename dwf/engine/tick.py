@@ -18,15 +18,16 @@ from dwf.activities import capturing
 from dwf.core.outcome import said
 from dwf.engine.context import Engine, Watch, wall_clock_us
 from dwf.engine.drive import drive
+from dwf.engine.drivers import Drivers
 from dwf.engine.ending import Driven, Rest
 from dwf.engine.late import bound_late
 from dwf.errors import DiskError, DwfError, InternalError
-from dwf.host import start_thread
 from dwf.store.creation import recover_intents
 from dwf.store.files import disk_error
 from dwf.store.room import Store
 
 _LOOK_SECONDS = 1.0
+_MOMENT_SECONDS = 0.02
 _BATCH = 256
 # Threads beyond the lanes: runs that only replay and record overlap their syncs. More would fight for the interpreter.
 _EXTRA_DRIVERS = 4
@@ -89,6 +90,7 @@ class Rounds:
         self._only = only
         self._until = None if max_seconds is None else time.monotonic() + max_seconds
         self._changed = threading.Condition()
+        self._drivers = Drivers(engine.lanes.count + _EXTRA_DRIVERS, self._driver)
         self._active: set[str] = set()
         self._ended: list[tuple[str, Driven | BaseException]] = []
         self._parked: set[str] = set()
@@ -153,6 +155,7 @@ class Rounds:
     def end(self) -> TickReport:
         """Wait for what is being driven, and leave everything tidy."""
         self._stop()
+        self._drivers.close()
         if self._only is None:
             self.tidy()
         self._store.index.note_tick(self._engine.clock())
@@ -175,7 +178,7 @@ class Rounds:
     # -- what is due --------------------------------------------------------------------------------------------
 
     def _due(self) -> list[str]:
-        free = self._engine.lanes.count + _EXTRA_DRIVERS - len(self._active)
+        free = self._drivers.room(len(self._active))
         if free <= 0:
             return []
         if self._engine.lanes.any_free():
@@ -273,7 +276,7 @@ class Rounds:
         self._active.add(run)
         self._looking[run] = self._names.get(run, set())
         try:
-            start_thread(f"dwf-run-{run}", self._driver, run)
+            self._drivers.give(run)
         except DiskError as error:
             self._active.discard(run)
             self._note(run, error)
@@ -282,17 +285,23 @@ class Rounds:
     def _driver(self, run: str) -> None:
         result: Driven | BaseException
         try:
-            result = drive(self._engine, run)
+            # Given before the wish to stop, and not begun: left alone, as it is.
+            result = Driven(Rest.BUSY) if self._engine.stop.is_set() else drive(self._engine, run)
         except BaseException as error:
             result = error
         with self._changed:
             self._ended.append((run, result))
-            self._changed.notify()
+            # Whoever is woken takes the interpreter from those who drive: not for each of many.
+            if not self._drivers.has_plenty() or _is_news(result):
+                self._changed.notify()
 
     def _take_ended(self) -> None:
         with self._changed:
             if not self._ended and not self._nudged:
-                self._changed.wait(_LOOK_SECONDS)
+                short = self._drivers.is_short()
+                notified = self._changed.wait(_MOMENT_SECONDS if short else _LOOK_SECONDS)
+                if short and not notified and not self._ended:
+                    self._drivers.add()
             self._nudged = False
             ended, self._ended = self._ended, []
         for run, result in ended:
@@ -328,6 +337,10 @@ class Rounds:
         until = time.monotonic() + _STOP_SECONDS
         while self._active and time.monotonic() < until:
             self._take_ended()
+
+
+def _is_news(result: Driven | BaseException) -> bool:
+    return isinstance(result, BaseException) or bool(result.news)
 
 
 def _ours(run: str, error: BaseException) -> DwfError:

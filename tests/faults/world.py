@@ -126,6 +126,25 @@ class SimIndex(Index):
         return result
 
 
+class AtOnce:
+    """Drives what it is given in the thread that gives it."""
+
+    def __init__(self, most: int, drive: Callable[[str], None]) -> None:
+        self._most, self.give = most, drive
+
+    def room(self, active: int) -> int:
+        return self._most - active
+
+    def is_short(self) -> bool:
+        return False
+
+    def has_plenty(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        return None
+
+
 class World:
     """One machine with one state directory. Use it as a context: it stands in for the real one meanwhile."""
 
@@ -195,7 +214,7 @@ class World:
             (secrets, "token_hex", lambda size=8: entropy.randbytes(size).hex()),
             (dwf.store.letters, "read_letter", read_letter),
             (dwf.host, "boot_id", lambda: self.boot),
-            (dwf.engine.tick, "start_thread", lambda name, target, *given: target(*given)),
+            (dwf.engine.tick, "Drivers", AtOnce),
             (dwf.engine.context, "Lanes", OneByOne),
             (dwf.engine.watchdog.Watchdog, "over", lambda dog, replay: nullcontext()),
         ]
