@@ -61,6 +61,7 @@ def close_with(store: Store, journal: Journal, end: ev.Event) -> Rest:
 
 def closed(store: Store, journal: Journal) -> Rest:
     """Settle a run that is over; what else came for it came too late, and is kept as that."""
+    journal.commit()
     run, link = journal.run, journal.link
     state, parent = journal.state, journal.state.head.parent
     journal.family.leave(state)
@@ -126,6 +127,7 @@ def ended_unbegun(store: Store, journal: Journal) -> Rest | None:
 
 def not_begun(store: Store, journal: Journal) -> Rest:
     """Leave a run whose start lies ahead: mail is kept for the script; only an end is taken up now."""
+    journal.commit()
     while True:
         wakes = store.index.wakes_seen(journal.run)
         ended = ended_unbegun(store, journal)

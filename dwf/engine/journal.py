@@ -41,7 +41,7 @@ from dwf.store.history import PENDING_FULL, History
 
 
 class Journal:
-    """One run under its lock. Close it, whatever happens.
+    """One run under its lock. Close it, whatever happens. Nothing may be done before the first `commit`.
 
     blocked: the script cannot be asked. Facts are recorded all the same, and nothing is begun.
     """
@@ -50,7 +50,7 @@ class Journal:
         self._engine = engine
         self.run, self.link = run, link
         path = engine.store.layout.history_path(run, link)
-        self.history = History.open(engine.store.disk, path, engine.clock())
+        self.history = History.open(engine.store.disk, path, engine.clock(), lazily=True)
         try:
             self.state: RunState = folded(self.history.events, path)
         except BaseException:
@@ -210,7 +210,7 @@ class Journal:
         return bool(self._staged)
 
     def commit(self) -> None:
-        """Put on disk what is staged, and only then let anybody know of it. Raises DiskError."""
+        """Put on disk what was found and what is staged, and only then let anybody know of it. Raises DiskError."""
         self.history.commit()
         told, self._staged = self._staged, []
         self.tell(told)

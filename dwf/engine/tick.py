@@ -28,6 +28,8 @@ from dwf.store.room import Store
 
 _LOOK_SECONDS = 1.0
 _MOMENT_SECONDS = 0.02
+# With so much mail each look at it would list it all.
+_MANY = 32
 _BATCH = 256
 # Threads beyond the lanes: runs that only replay and record overlap their syncs. More would fight for the interpreter.
 _EXTRA_DRIVERS = 4
@@ -156,6 +158,7 @@ class Rounds:
         """Wait for what is being driven, and leave everything tidy."""
         self._stop()
         self._drivers.close()
+        self._store.mailbox.forget()
         if self._only is None:
             self.tidy()
         self._store.index.note_tick(self._engine.clock())
@@ -236,7 +239,9 @@ class Rounds:
     def _posted(self) -> dict[str, None]:
         """Runs with mail that has come since they were last left, the oldest first."""
         self._store.mailbox.bound()
-        names = sorted(self._store.mailbox.names())
+        names = self._store.mailbox.names()
+        if len(names) >= _MANY:
+            self._store.mailbox.follow()
         self._left_lying.intersection_update(names)
         self._names = {}
         known, self._run_of = self._run_of, {}

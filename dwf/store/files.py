@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,6 +169,25 @@ class Disk:
 
     def rmdir(self, path: str) -> None:
         self._do("rmdir", path, os.rmdir, path)
+
+
+class Shared:
+    """A sync that several threads ask for at once is made once, for all who asked before it began."""
+
+    def __init__(self) -> None:
+        self._turn = RLock()
+        self._begun = self._done = 0
+
+    def make(self, sync: Callable[[], None]) -> None:
+        """Return when `sync` was called, here or in another thread, after this was. Raises what it raises here."""
+        wanted = self._begun + 1
+        with self._turn:
+            if self._done >= wanted:
+                return
+            self._begun += 1
+            number = self._begun
+            sync()
+            self._done = number
 
 
 def _lchgrp(path: str, gid: int) -> None:

@@ -46,7 +46,19 @@ class History:
     events: what was in the file when it was opened, a HistoryRepaired made then included. size: bytes on disk.
     """
 
-    __slots__ = ("_chain", "_committed", "_disk", "_fd", "_parts", "_pending", "_usable", "events", "path", "size")
+    __slots__ = (
+        "_chain",
+        "_committed",
+        "_disk",
+        "_fd",
+        "_in_doubt",
+        "_parts",
+        "_pending",
+        "_usable",
+        "events",
+        "path",
+        "size",
+    )
 
     def __init__(self, disk: Disk, path: str, fd: int, found: Examined) -> None:
         self._disk, self.path, self._fd = disk, path, fd
@@ -57,11 +69,13 @@ class History:
         self._parts: list[bytes] = []
         self._pending = 0
         self._usable = True
+        self._in_doubt = False
 
     @classmethod
-    def open(cls, disk: Disk, path: str, now_us: int = 0) -> History:
+    def open(cls, disk: Disk, path: str, now_us: int = 0, *, lazily: bool = False) -> History:
         """Read, check, mend a torn tail, and make durable what is there before it is believed.
 
+        lazily: the next `commit` makes it durable, also one with nothing staged; nothing may be done before that.
         `now_us` is the time that a HistoryRepaired would carry. Raises NotFound, HistoryCorrupt and NewerFormat (the
         file is then untouched), NotPermitted, DiskError.
         """
@@ -79,7 +93,10 @@ class History:
             if found.finding is not None and not found.mendable:
                 raise found.finding.error()
             history = cls(disk, path, fd, found)
-            history._believe(found, now_us)
+            if lazily and not found.tail:
+                history._in_doubt = True
+            else:
+                history._believe(found, now_us)
         except BaseException:
             os.close(fd)
             raise
@@ -144,9 +161,13 @@ class History:
         writes anew. Nothing is tried twice: after a failed sync the kernel takes pages for clean that are not on disk.
         """
         if not self._parts:
+            if self._in_doubt:
+                self._make_durable()
             return
         if not self._usable:
             raise InternalError(what=f"{self.path} was written to after a failed write")
+        if self._in_doubt:
+            self._make_name_durable()
         data = b"".join(self._parts)
         self._require_alone()
         try:
@@ -156,6 +177,7 @@ class History:
             self._give_up(len(data))
             raise
         self.size += len(data)
+        self._in_doubt = False
         self._committed = self._chain.mark()
         self._parts, self._pending = [], 0
 
@@ -201,17 +223,24 @@ class History:
 
     # -- opening -----------------------------------------------------------------------------------------------
 
+    def _make_durable(self) -> None:
+        """A killed process may have left records in memory only."""
+        self._disk.fdatasync(self._fd, self.path)
+        self._make_name_durable()
+        self._in_doubt = False
+
+    def _make_name_durable(self) -> None:
+        """Its maker may have died before he did. Whoever recorded more than he has passed here already."""
+        if all(event.role in (Role.LIFECYCLE, Role.INPUT) for event in self.events):
+            self._disk.fsync_dir(directory_of(self.path))
+
     def _believe(self, found: Examined, now_us: int, decided: Decision | None = None) -> None:
         """Make durable what was found, and mend the tail."""
         mend = Mend(self._disk, self.path)
         cut = mend.keep(found.tail, decided)
         if found.tail:
             self._disk.truncate(self._fd, self.size, self.path)
-        # A killed process may have left records in memory only,
-        self._disk.fdatasync(self._fd, self.path)
-        # and a maker may have died before he made the name durable. Whoever recorded more has passed here already.
-        if all(event.role in (Role.LIFECYCLE, Role.INPUT) for event in self.events):
-            self._disk.fsync_dir(directory_of(self.path))
+        self._make_durable()
         if cut is None:
             return
         told = mend.already_told(cut, self.events)

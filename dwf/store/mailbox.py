@@ -25,7 +25,7 @@ from __future__ import annotations
 import os
 import time
 
-from dwf.store.files import Disk, disk_error
+from dwf.store.files import Disk, Shared, disk_error
 from dwf.store.sharing import QUOTA, file_mode
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dwf.core.messages import Message
+    from dwf.store.followed import Followed
     from dwf.store.layout import Layout
     from dwf.store.letters import Letter, Note
     from dwf.store.refused import BadMail, Refused
@@ -49,6 +50,8 @@ class Mailbox:
         self._mode = file_mode(layout)
         self._is_operator = layout.sharing is not None and layout.sharing.is_operator
         self._last_us = 0
+        self._followed: tuple[Followed, Followed] | None = None
+        self._sync_of_new = Shared()
 
     # -- posting -----------------------------------------------------------------------------------------------
 
@@ -137,9 +140,27 @@ class Mailbox:
 
     # -- looking -----------------------------------------------------------------------------------------------
 
+    def follow(self) -> None:
+        """Keep the names in memory from now on: for who looks at many runs, or again and again. Else they are listed.
+
+        What is posted before a look is seen by it either way.
+        """
+        if self._followed is None:
+            from dwf.store.followed import followed
+
+            new, bad = followed(self._layout.mail_new, self.run_of), followed(self._layout.mail_bad, _is_stuck)
+            self._followed = None if new is None or bad is None else (new, bad)
+
+    def forget(self) -> None:
+        """Follow no longer."""
+        followed, self._followed = self._followed, None
+        for directory in followed or ():
+            directory.close()
+
     def names(self) -> list[str]:
         """What is posted, whatever it is, oldest first by name; nothing is opened. The idle tick asks this."""
-        return self._passable(sorted(_listed(self._layout.mail_new)))
+        found = _listed(self._layout.mail_new) if self._followed is None else self._followed[0].names()
+        return self._passable(sorted(found))
 
     def run_of(self, name: str) -> str | None:
         """The run a message is for, from its name; None if it cannot be a message (`read` will refuse it)."""
@@ -196,6 +217,9 @@ class Mailbox:
         return os.geteuid() if self._layout.sharing is None else None
 
     def _for(self, run: str, names: Iterable[str] | None) -> list[str]:
+        followed = self._followed
+        if names is None and followed is not None:
+            return self._passable(followed[0].of(run))
         # Thousands may be waiting for other runs: a look at the end of the name sorts out nearly all of them.
         ending = f".{run}"
         given = _listed(self._layout.mail_new) if names is None else names
@@ -203,9 +227,13 @@ class Mailbox:
 
     def _passable(self, names: list[str]) -> list[str]:
         """Without what was refused before and could not be moved."""
-        if names and any(name.endswith(".stuck") for name in _listed(self._layout.mail_bad)):
-            return self._refused().without_stuck(names)
-        return names
+        return self._refused().without_stuck(names) if names and self._has_stuck() else names
+
+    def _has_stuck(self) -> bool:
+        followed = self._followed
+        if followed is not None:
+            return bool(followed[1].of(True))
+        return any(map(_is_stuck, _listed(self._layout.mail_bad)))
 
     # -- taking, by the holder of the run's lock ---------------------------------------------------------------
 
@@ -219,7 +247,7 @@ class Mailbox:
 
     def sync_new(self) -> None:
         """Make it durable what is in mail/new and what is not: before a run ends, after its mail was removed."""
-        self._disk.fsync_dir(self._layout.mail_new)
+        self._sync_of_new.make(lambda: self._disk.fsync_dir(self._layout.mail_new))
 
     def to_late(self, name: str) -> None:
         """Keep a message that came after the end of its run. It is in mail/late, on disk, before it leaves mail/new."""
@@ -336,6 +364,10 @@ class Mailbox:
             except (OSError, DwfError):
                 continue  # delivered in this moment, or nothing that a sender of ours would leave
         return removed
+
+
+def _is_stuck(name: str) -> bool:
+    return name.endswith(".stuck")
 
 
 def _listed(directory: str) -> list[str]:

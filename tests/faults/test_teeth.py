@@ -41,13 +41,13 @@ BITTEN_BY = {
     "mailbox.Mailbox.to_late": 2,
 }
 # Two faults in a row: see `two_faults`.
-BITTEN_BY_SCENARIO = {"history.History._believe"}
+BITTEN_BY_SCENARIO = {"history.History._make_durable"}
 _TWICE = "a second sync of the same thing follows before anybody acts on it or is answered: "
 _FOR_PEOPLE = "it protects a copy of bytes that nobody was ever told of; people may want to look at them"
 # Of these the simulation does not notice that one is left out, and why not. Tests of their own do: tests/promises.
 HARMLESS = {
     "creation._recover_batch": _TWICE + "the drive that follows syncs the directory of a history that has only begun",
-    "history.History._believe/2": _TWICE
+    "history.History._make_name_durable": _TWICE
     + "whoever leads a drive to a new run (an intent, a rebuild) has synced before",
     "history.believe_history": _TWICE + "a message stays in the mailbox until the history that holds it was synced",
     "history.believe_history/2": _TWICE + "a start that finds its id in use has synced the directory",
