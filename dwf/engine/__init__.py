@@ -7,6 +7,7 @@
     arrivals.py  what is ready to be delivered: mail, finished steps, timers
     steps.py     attempts: start, end, try again
     drivers.py   the threads in which runs are driven
+    kept.py      what a worker keeps replayed between two drives
     lanes.py     the threads in which steps run
     watchdog.py  ends workflow code that does not come to a wait
     summary.py   a state in the words of `list` and `inbox`

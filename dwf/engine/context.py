@@ -11,6 +11,7 @@ from typing import Protocol
 
 from dwf.core.events import Event
 from dwf.core.state import RunState
+from dwf.engine.kept import Kept
 from dwf.engine.lanes import Lanes
 from dwf.engine.owners import require_own, require_roots
 from dwf.engine.watchdog import Watchdog
@@ -115,6 +116,7 @@ class Engine:
     kin: deque[str] = field(default_factory=deque)
     """Parents and children of runs driven here that have something to do now: who drives only chosen runs asks this."""
     watchdog: Watchdog = field(default_factory=Watchdog)
+    kept: Kept = field(default_factory=Kept)
 
     @classmethod
     def open(
@@ -125,12 +127,17 @@ class Engine:
         watch: Watch | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], int] = wall_clock_us,
+        kept: int = 0,
     ) -> Engine:
-        """An engine for one process. jobs: how many steps may run at a time. clock: microseconds since the epoch."""
+        """An engine for one process. jobs: how many steps may run at a time. clock: microseconds since the epoch.
+
+        kept: how many runs stay in memory while they wait.
+        """
         stop = stop or threading.Event()
-        return cls(store, Lanes(jobs), Codes(store), watch or Unwatched(), clock, stop)
+        return cls(store, Lanes(jobs), Codes(store), watch or Unwatched(), clock, stop, kept=Kept(kept))
 
     def close(self) -> None:
-        """End the threads."""
+        """Close what is kept, and end the threads."""
+        self.kept.close()
         self.lanes.close()
         self.watchdog.close()

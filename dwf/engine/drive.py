@@ -26,6 +26,7 @@ from dwf.engine.ending import (
     forced,
     missing,
     not_begun,
+    refuse_poison,
     unreadable,
 )
 from dwf.engine.incoming import Incoming
@@ -35,14 +36,13 @@ from dwf.engine.requests import take_up
 from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
 from dwf.engine.updates import accepted
-from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, Poison, ScriptError, StepStillRuns
+from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, ScriptError, StepStillRuns
 from dwf.store.locks import RunLock
 
 _LOOK_SECONDS = 1.0
 _LANE_SECONDS = 0.05
 _LAST_LOOKS = 3
 _STOP_SECONDS = 10.0
-_DEATHS = 5
 
 
 def drive(engine: Engine, run: str) -> Driven:
@@ -89,7 +89,9 @@ class _Drive:
 
     def to_rest(self) -> Driven:
         try:
-            self.journal = Journal(self._engine, self._run, self._link)
+            # Over which a process has died, is read anew: how far it came has to be counted.
+            kept = None if self._lock.deaths else self._engine.kept.take(self._run, self._link)
+            self.journal = kept or Journal(self._engine, self._run, self._link)
         except (HistoryCorrupt, NewerFormat) as error:
             return unreadable(self._store, self._run, self._link, error)
         if self._lock.deaths:
@@ -99,14 +101,19 @@ class _Drive:
         try:
             while True:
                 try:
-                    return Driven(self._once(), self.news or self.journal.grown_long(found))
+                    driven = Driven(self._once(), self.news or self.journal.grown_long(found))
+                    break
                 except _LookAgain:
                     self._begin_again()
         except BaseException:
             self._abandon()
-            raise
-        finally:
             self.journal.close()
+            raise
+        if driven.rest is Rest.WAITING:
+            self._engine.kept.keep(self.journal)
+        else:
+            self.journal.close()
+        return driven
 
     def _once(self) -> Rest:
         state = self.journal.state
@@ -157,8 +164,9 @@ class _Drive:
         try:
             if left is not None:
                 raise left
-            self._refuse_poison()
-            self.journal.replay_all(self._engine.codes.of(self.journal.state))
+            refuse_poison(self.journal.state, self._lock.deaths)
+            if not self.journal.replayed:
+                self.journal.replay_all(self._engine.codes.of(self.journal.state))
         except DiskError:
             raise
         except DwfError as error:
@@ -168,13 +176,6 @@ class _Drive:
         # A batch that was torn between an answer and what it decides.
         for command in list(self.journal.state.approvals):
             self._deliver_decision(command)
-
-    def _refuse_poison(self) -> None:
-        """Not once more, if process after process has died over this run: it would keep all others from their turn."""
-        blocked = self.journal.state.blocked
-        if self._lock.deaths >= _DEATHS or (blocked is not None and blocked.code == Poison.code):
-            hint = f"look for the cause (dmesg: out of memory?), mend it, then: dwf unblock {self._run} -m WHY"
-            raise Poison(times=_DEATHS, hint=hint)
 
     def _block(self, error: DwfError) -> None:
         if error.hint:
@@ -248,10 +249,7 @@ class _Drive:
             self._deliver(outcome)
 
     def _misfit(self, command: int, result: bytes) -> str | None:
-        """Why a result that a person gives cannot be taken for that step's; None if it can."""
-        if self.journal.call(command) is None:
-            return "the script has to be asked whether it fits, and the run is blocked: mend that first"
-        return self.journal.misfit(command, result)
+        return self.journal.refusal(command, result)
 
     # -- acting -------------------------------------------------------------------------------------------------
 

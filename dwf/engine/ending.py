@@ -22,11 +22,13 @@ from dwf.engine.chain import continue_in_next, is_for_next, is_meant, with_lefto
 from dwf.engine.journal import Journal
 from dwf.engine.rights import forbidden
 from dwf.engine.summary import row_of
-from dwf.errors import HistoryCorrupt, NewerFormat
+from dwf.errors import HistoryCorrupt, NewerFormat, Poison
 from dwf.store.archive import archived
 from dwf.store.letters import Letter
 from dwf.store.room import Store
 from dwf.store.row import Row
+
+_DEATHS = 5
 
 
 class Rest(Enum):
@@ -148,6 +150,13 @@ def _ended_before(state: RunState, letters: Iterable[Letter]) -> ev.Event | None
         if message.kind == mail.CANCEL:
             return ev.WorkflowCancelled(reason=message.reason, message=message.id, by=sender_of(letter))
     return None
+
+
+def refuse_poison(state: RunState, deaths: int) -> None:
+    """Not once more, if process after process has died over this run: it would keep all others from their turn."""
+    if deaths >= _DEATHS or (state.blocked is not None and state.blocked.code == Poison.code):
+        hint = f"look for the cause (dmesg: out of memory?), mend it, then: dwf unblock {state.head.run} -m WHY"
+        raise Poison(times=_DEATHS, hint=hint)
 
 
 def unreadable(store: Store, run: str, link: int, error: HistoryCorrupt | NewerFormat) -> Driven:

@@ -71,6 +71,11 @@ class Journal:
             raise InternalError(what=f"{self.run} was asked for its script before it was replayed")
         return self._replay
 
+    @property
+    def replayed(self) -> bool:
+        """Whether its script stands where the file ends."""
+        return self._replay is not None
+
     def call(self, command: int) -> ActivityCall | None:
         """An open step as the script asked for it; None if the script cannot be asked."""
         return None if self._replay is None else self._replay.commands.calls.get(command)
@@ -85,6 +90,12 @@ class Journal:
         except ValueRefused as error:
             return error.message
         return None
+
+    def refusal(self, command: int, result: bytes) -> str | None:
+        """Why a result that a person gives cannot be taken for that step's; None if it can."""
+        if self.call(command) is None:
+            return "the script has to be asked whether it fits, and the run is blocked: mend that first"
+        return self.misfit(command, result)
 
     # -- the script ---------------------------------------------------------------------------------------------
 
@@ -237,6 +248,27 @@ class Journal:
         if self.state.ended is not None or not crossed(before, after):
             return ""
         return f"{self.run} has {measure(after)}: {CURE}"
+
+    def may_be_kept(self) -> bool:
+        """Whether the next process to drive it would come to just this: everything is on disk, and nothing runs."""
+        state = self.state
+        return not (
+            self.blocked
+            or self._replay is None
+            or self._staged
+            or state.blocked is not None
+            or state.ended is not None
+            or state.head.code_mode == "live"
+            or any(step.started is not None for step in state.steps.values())
+        )
+
+    def leave(self) -> None:
+        """Give it up for a while; it is either taken up again, or closed."""
+        self.history.leave()
+
+    def is_as_it_was_left(self) -> bool:
+        """With the run's lock again: whether nobody else has written to it since."""
+        return self.history.is_as_it_was_left()
 
     def close(self) -> None:
         """End the script where it waits, and close the file."""

@@ -17,13 +17,15 @@ Floors inside, from the ground; each imports only what stands before it:
     record     one line of a history: its form, its hash, its chain
     verify     which damage it is; what stands there that should not
     mend       cutting off a torn tail, without losing a byte of it
-    history    the writer of a run's history, and its readers
+    reading    a history as its readers see it
+    history    the writer of a run's history
     content    files named by the hash of what is in them
     blobs      large payloads; after them code (stored scripts) and outputs (what steps printed)
     code outputs
     locks      at most one process works on a run
     letters    a message as it lies on disk, checked
     refused    what was found in the mailbox and is no message
+    followed   a directory whose names are kept in memory
     mailbox    posting and reading messages
     indexfile  the file of the index: tables, statements, and what SQLite's errors mean
     rebuild    the index made anew from the histories

@@ -1,8 +1,7 @@
 """The history of a run: its one writer, and its readers.
 
 `History` is for the process that holds the run's lock: it reads and checks everything, cuts off a torn tail, makes
-durable what it found, and then appends, one write and one sync a batch. Readers (`read_history`, `verify_history`,
-`tail`) never write, never lock, need no permission but to read, and never see half a record.
+durable what it found, and then appends, one write and one sync a batch. Its readers are in reading.py.
 
 Nothing in here takes a lock, decides what to record, or repairs anything but a torn tail.
 """
@@ -12,32 +11,36 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dwf.core.duration import unstamp
-from dwf.core.events import Decision, Event, Role, WorkflowStarted
+from dwf.core.events import Decision, Event, Role
 from dwf.errors import (
     DiskError,
     DwfError,
     HistoryCorrupt,
     InternalError,
-    NewerFormat,
-    NotFound,
     ValueRefused,
     WrongState,
 )
 from dwf.store import record
-from dwf.store.files import Disk, disk_error, open_to_read, read_all, read_regular
+from dwf.store.files import Disk, read_all
 from dwf.store.mend import Mend, directory_of
+from dwf.store.reading import TAIL_BYTES as TAIL_BYTES
+from dwf.store.reading import Reading as Reading
+from dwf.store.reading import Tail as Tail
+from dwf.store.reading import believe_history as believe_history
+from dwf.store.reading import no_history
+from dwf.store.reading import read_history as read_history
+from dwf.store.reading import tail as tail
+from dwf.store.reading import verify_history as verify_history
 from dwf.store.record import Chain
-from dwf.store.verify import Examined, Finding, examine, findings
+from dwf.store.verify import Examined, examine
 
 # A batch is held in memory until it is written. The engine commits early at FULL; past LIMIT the script is at fault.
 PENDING_FULL = 8 * 1024 * 1024
 PENDING_LIMIT = 128 * 1024 * 1024
-TAIL_BYTES = 4096
 _NO_FILE = "it is a link, a directory or a device, and not a regular file"
-_HEADER_LIMIT = 4 * 1024 * 1024
 
 
 class History:
@@ -52,6 +55,7 @@ class History:
         "_disk",
         "_fd",
         "_in_doubt",
+        "_left",
         "_parts",
         "_pending",
         "_usable",
@@ -70,6 +74,7 @@ class History:
         self._pending = 0
         self._usable = True
         self._in_doubt = False
+        self._left: os.stat_result | None = None
 
     @classmethod
     def open(cls, disk: Disk, path: str, now_us: int = 0, *, lazily: bool = False) -> History:
@@ -82,7 +87,7 @@ class History:
         try:
             fd = disk.open_regular(path, append=True, owner=os.geteuid())
         except FileNotFoundError:
-            raise _no_history(path) from None
+            raise no_history(path) from None
         except DwfError as error:
             if _is_file(path):
                 raise
@@ -186,6 +191,27 @@ class History:
         self._chain.return_to(self._committed)
         self._parts, self._pending = [], 0
 
+    def leave(self) -> None:
+        """The lock is about to be given up: remember the file as it is, and forget what was read from it."""
+        self.events = []
+        self._left = os.fstat(self._fd)
+
+    def is_as_it_was_left(self) -> bool:
+        """With the lock again: whether the path leads to the same file, and not a byte of it was written since."""
+        left = self._left
+        if left is None or not self._usable:
+            return False
+        try:
+            found = os.lstat(self.path)
+            end = os.pread(self._fd, record.SUFFIX_LENGTH + 1, max(self.size - record.SUFFIX_LENGTH - 1, 0))
+        except OSError:
+            return False
+        return (
+            (found.st_dev, found.st_ino, found.st_size) == (left.st_dev, left.st_ino, self.size)
+            and (found.st_mtime_ns, found.st_ctime_ns) == (left.st_mtime_ns, left.st_ctime_ns)
+            and self._chain.hash in end
+        )
+
     def close(self) -> None:
         """Give the descriptor back. What is staged is forgotten."""
         if self._fd >= 0:
@@ -251,159 +277,8 @@ class History:
         mend.done(told)
 
 
-# -- reading ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A history as a reader found it.
-
-    events: all that fits and that this version can decode. problem: what is wrong, to show or to raise; kind "torn"
-    means that the next writer mends it. torn_bytes: what follows the last record that fits; with no problem it is an
-    incomplete record, which a writer may be writing just now. head_hash: the hash of the last record. size: bytes of
-    whole records.
-    """
-
-    events: list[Event]
-    problem: HistoryCorrupt | NewerFormat | None
-    torn_bytes: int
-    head_hash: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The two ends of a history, for deriving what it is without reading it all.
-
-    started: line 1. last: the events that end the file, as far as they lie within its last 4 kB and fit together; none
-    if the file ends in a torn or unknown record.
-    """
-
-    started: WorkflowStarted
-    last: list[Event]
-
-
-def read_history(path: str) -> Reading:
-    """All records of a history. Raises NotFound, NotPermitted, DiskError; what is wrong inside is in the answer."""
-    data = _content(path)
-    found = examine(data, path)
-    # A writer that mends a tail, or takes back a failed write, changes bytes that were read a moment ago: look again.
-    for _ in range(2):
-        if found.finding is None:
-            break
-        before, data = data, _content(path)
-        if data == before:
-            break
-        found = examine(data, path)
-    return _reading(found)
-
-
-def believe_history(disk: Disk, path: str) -> Reading:
-    """`read_history` for an answer that others act upon: what is in it is on disk when this returns."""
-    try:
-        fd = disk.open_regular(path)
-    except FileNotFoundError:
-        raise _no_history(path) from None
-    try:
-        data = read_all(fd, path)
-        disk.fdatasync(fd, path)
-    finally:
-        os.close(fd)
-    disk.fsync_dir(directory_of(path))
-    return _reading(examine(data, path))
-
-
-def verify_history(path: str) -> list[Finding]:
-    """Everything that is wrong with a history, an incomplete last record included; empty if it is clean.
-
-    Reads line by line, changes nothing. Raises NotFound, NotPermitted, DiskError.
-    """
-    try:
-        fd = open_to_read(path)
-    except FileNotFoundError:
-        raise _no_history(path) from None
-    with os.fdopen(fd, "rb") as file:
-        try:
-            return findings(file, path)
-        except OSError as error:
-            raise disk_error(f"read byte {file.tell()} of", path, error) from error
-
-
-def tail(path: str) -> Tail | HistoryCorrupt | NewerFormat:
-    """The header and the last events of a history, or what keeps them from being read.
-
-    Checks only what it reads: the header, and that the last lines follow each other. Raises NotFound, NotPermitted,
-    DiskError.
-    """
-    start, end, size = _both_ends(path)
-    if size <= TAIL_BYTES and end:
-        # Nearly all of a million: looked at once, if nothing is wrong.
-        whole = examine(end, path)
-        if whole.finding is None and not whole.tail and isinstance(whole.events[0], WorkflowStarted):
-            return Tail(whole.events[0], whole.events)
-    header = start[: start.find(b"\n") + 1] or start
-    found = examine(header, path)
-    if found.finding is not None:
-        return found.finding.error()
-    started = found.events[0] if found.events else None
-    assert isinstance(started, WorkflowStarted)  # nothing else passes as line 1
-    if size <= TAIL_BYTES:
-        return Tail(started, [])
-    return Tail(started, _last_events(end))
-
-
-def _both_ends(path: str) -> tuple[bytes, bytes, int]:
-    try:
-        fd = open_to_read(path)
-    except FileNotFoundError:
-        raise _no_history(path) from None
-    try:
-        size = os.fstat(fd).st_size
-        start = read_all(fd, path, TAIL_BYTES)
-        if b"\n" not in start:
-            start = read_all(fd, path, _HEADER_LIMIT)
-        return start, os.pread(fd, TAIL_BYTES, max(size - TAIL_BYTES, 0)), size
-    except OSError as error:
-        raise disk_error("read", path, error) from error
-    finally:
-        os.close(fd)
-
-
-def _last_events(end: bytes) -> list[Event]:
-    """The whole lines of the end of a file, if they follow each other and reach the last byte; else none."""
-    lines = end.split(b"\n")[1:]
-    if not lines or lines.pop():
-        return []
-    events: list[Event] = []
-    try:
-        for line in lines:
-            events.append(record.decode_line(line))
-    except record.UNREADABLE:
-        return []
-    seen = record.glance(lines[0]) if lines else None
-    if seen is None or record.chained(lines[1:], seen.hash.encode())[0] != len(lines) - 1:
-        return []
-    return events if record.numbered(events, seen.id) else []
-
-
-def _reading(found: Examined) -> Reading:
-    problem = found.finding.error() if found.finding is not None else None
-    return Reading(found.events, problem, len(found.tail), found.hash.decode(), found.size)
-
-
-def _content(path: str) -> bytes:
-    try:
-        return read_regular(path)
-    except FileNotFoundError:
-        raise _no_history(path) from None
-
-
 def _is_file(path: str) -> bool:
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return True  # the error that brought us here says more
-
-
-def _no_history(path: str) -> NotFound:
-    return NotFound(what=f"there is no history {path}", path=path)

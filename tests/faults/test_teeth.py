@@ -49,8 +49,8 @@ HARMLESS = {
     "creation._recover_batch": _TWICE + "the drive that follows syncs the directory of a history that has only begun",
     "history.History._make_name_durable": _TWICE
     + "whoever leads a drive to a new run (an intent, a rebuild) has synced before",
-    "history.believe_history": _TWICE + "a message stays in the mailbox until the history that holds it was synced",
-    "history.believe_history/2": _TWICE + "a start that finds its id in use has synced the directory",
+    "reading.believe_history": _TWICE + "a message stays in the mailbox until the history that holds it was synced",
+    "reading.believe_history/2": _TWICE + "a start that finds its id in use has synced the directory",
     "creation._conflict": _TWICE + "believe_history syncs what was found, before `start` answers",
     "creation.sync_if_new": _TWICE + "a drive syncs the directory of a history that has only begun",
     "rebuild._fill": _TWICE + "rows speak of this boot only, and a drive syncs what it believes",
