@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from dwf.core.events import Opening, Payload
@@ -13,13 +15,21 @@ from dwf.core.values import as_blob, same
 
 def matches(record: Opening, asked: Opening) -> bool:
     """Whether type and all matched fields are equal. Options (time limits, retries) may differ."""
-    if type(record) is not type(asked):
+    kind = type(asked)
+    if type(record) is not kind:
         return False
+    if kind.matched and _matched_of(kind)(record) == _matched_of(kind)(asked):
+        return True
     for name in record.matched:
         left, right = getattr(record, name), getattr(asked, name)
         if left != right and not (isinstance(left, Payload) and _same_payload(left, right)):
             return False
     return True
+
+
+@functools.cache
+def _matched_of(kind: type[Opening]) -> Callable[[Opening], object]:
+    return attrgetter(*kind.matched)
 
 
 def _same_payload(record: Payload, asked: Payload) -> bool:

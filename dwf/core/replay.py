@@ -133,7 +133,13 @@ class Replay:
         with self._inside:
             try:
                 for event in events:
-                    self._apply(event)
+                    role = event.role
+                    if role is Role.OPENING:
+                        self._seen += 1
+                    elif role is Role.PROGRESS:
+                        self._note(event)
+                    else:
+                        self._apply(event)
                 if self._seen > self.commands.issued:
                     self._refuse_divergence(self.last)
             except BaseException as error:
@@ -146,13 +152,6 @@ class Replay:
         return fresh
 
     def _apply(self, event: Event) -> None:
-        role = event.role
-        if role is Role.OPENING:
-            self._seen += 1
-            return
-        if role is Role.PROGRESS:
-            self._note(event)
-            return
         deliver = _DELIVER.get(type(event))
         if deliver is None:
             return

@@ -36,6 +36,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", 
 _FAST = msgspec.json.Encoder().encode
 _PLAIN = (str, bool, type(None))
 _LONGEST_INT_BITS = 4096
+_SMALL = 1 << 63
 
 
 class BlobRef(msgspec.Struct, frozen=True):
@@ -96,18 +97,18 @@ def plain(value: Any, levels: int = DEPTH_LIMIT) -> Any:
     if kind in _PLAIN:
         return value
     if kind is int or kind is float:
-        return _number(value)
+        return value if kind is int and -_SMALL < value < _SMALL else _number(value)
     if not levels:
         raise RecursionError
     if kind is list or kind is tuple:
-        return [plain(item, levels - 1) for item in value]
+        return [item if type(item) in _PLAIN else plain(item, levels - 1) for item in value]
     if kind is dict:
         return _plain_dict(value, levels)
     return _plain_other(value, levels)
 
 
 def _plain_dict(value: Mapping[Any, Any], levels: int) -> dict[str, Any]:
-    result = {_key(key): plain(item, levels - 1) for key, item in value.items()}
+    result = {key if type(key) is str else _key(key): plain(item, levels - 1) for key, item in value.items()}
     if len(result) != len(value):
         raise ValueError("two of its keys are the same text")
     return result

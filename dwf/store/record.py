@@ -158,7 +158,7 @@ def numbered(events: list[Event], first: int) -> bool:
     if [event.id for event in events] != list(range(first, first + len(events))):
         return False
     times = [event.ts for event in events]
-    if times != sorted(times) or not all(len(ts) == TIMESTAMP_LENGTH for ts in times):
+    if times != sorted(times) or not {TIMESTAMP_LENGTH}.issuperset(map(len, times)):
         return False
     return not times or (is_time(times[0]) and is_time(times[-1]))
 
