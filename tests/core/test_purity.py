@@ -32,6 +32,7 @@ PURE = {
     "itertools",
     "json",
     "linecache",
+    "operator",
     "math",
     "pathlib",
     "random",

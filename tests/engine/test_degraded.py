@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dwf.core import events as ev
 from dwf.core.state import Status
-from dwf.engine import runs
+from dwf.engine import lists
+from dwf.store.choice import Choice
 from tests.engine.house import House
 
 WARNS = """
@@ -34,13 +35,13 @@ def test_a_run_with_steps_that_may_fail_completes_and_is_degraded(house: House) 
 
 def test_the_list_knows_it_with_and_without_an_index(house: House) -> None:
     house.go(WARNS)
-    (found,) = runs.summaries(house.store, status=[Status.DEGRADED])
+    (found,) = lists.summaries(house.store, Choice(status=[Status.DEGRADED.value]))
     assert found.run == "r1" and found.status is Status.DEGRADED
     (house.path / "home" / "index.sqlite").unlink()
     house.reopen()
-    (found,) = runs.summaries(house.store, status=[Status.DEGRADED])
+    (found,) = lists.summaries(house.store, Choice(status=[Status.DEGRADED.value]))
     house.tick()
-    assert runs.summaries(house.store)[0].status is Status.DEGRADED
+    assert lists.summaries(house.store)[0].status is Status.DEGRADED
 
 
 def test_a_tick_does_not_take_it_for_news(house: House) -> None:

@@ -276,7 +276,7 @@ PROTOCOL = (
              "    path = store.history(event.run, link)\n"
              "    reading = read_history(path)"),
         Held("store/test_history.py::test_a_reader_whose_answer_others_act_upon_makes_it_durable_first",
-             "dwf/store/history.py",
+             "dwf/store/reading.py",
              "        disk.fdatasync(fd, path)\n"
              "    finally",
              "        pass\n"
@@ -314,9 +314,10 @@ PROTOCOL = (
         "Long steps", "A tick does not fall asleep on a long step: it drives what becomes due meanwhile.",
         Held("engine/test_many.py::test_a_long_step_does_not_hold_up_another_run_s_approval",
              "dwf/engine/tick.py",
-             "                self._changed.wait(_LOOK_SECONDS)",
+             "                notified = self._changed.wait(_MOMENT_SECONDS if short else _LOOK_SECONDS)\n",
+             "                notified = True\n"
              "                while not self._ended:\n"
-             "                    self._changed.wait(_LOOK_SECONDS)"),
+             "                    self._changed.wait(_LOOK_SECONDS)\n"),
     ),
     promise(
         "Blocked", "That a run is blocked is a fact in its history, once for each reason, and that it goes "

@@ -27,11 +27,11 @@ MISSED_BY = {
     "creation._recover_batch": "store/test_creation.py::test_what_recovery_gives_a_row_is_on_disk_first",
     "creation.sync_if_new":
         "store/test_creation.py::test_a_run_reached_by_mail_before_its_maker_synced_is_synced_first",
-    "history.History._believe/2":
+    "history.History._make_name_durable":
         "store/test_history.py::test_the_name_of_a_new_history_is_made_durable_before_it_is_believed",
-    "history.believe_history":
+    "reading.believe_history":
         "store/test_history.py::test_a_reader_whose_answer_others_act_upon_makes_it_durable_first",
-    "history.believe_history/2":
+    "reading.believe_history/2":
         "store/test_history.py::test_a_reader_whose_answer_others_act_upon_makes_it_durable_first",
     "layout._furnish": _MADE,
     "layout._make_home": _MADE,

@@ -300,6 +300,38 @@ def test_the_name_of_a_new_history_is_made_durable_before_it_is_believed(tmp_pat
     assert len(read_history(path).events) == 1
 
 
+def open_lazily(path: str, disk: FaultyDisk) -> History:
+    return History.open(disk, path, lazily=True)
+
+
+@pytest.mark.parametrize("staged", [0, 2])
+def test_what_was_found_lazily_is_durable_with_the_first_commit(tmp_path: Path, staged: int) -> None:
+    """Fails when a commit makes durable only what it writes, or a commit of nothing does nothing."""
+    power = PowerCut(tmp_path)
+    disk = FaultyDisk(power)
+    path = str(tmp_path / f"{RUN}.jsonl")
+    fd = disk.open_new(path)
+    disk.write_all(fd, lines(0)[0], path)  # its maker died before any sync
+    os.close(fd)
+    history = open_lazily(path, FaultyDisk(power))
+    for n in range(staged):
+        history.stage(note(f"more {n}"), NOW)
+    history.commit()
+    history.close()
+    power.cut()
+    power.close()
+    assert len(read_history(path).events) == 1 + staged
+
+
+def test_a_history_opened_lazily_is_synced_once_however_often_it_is_committed(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    with open_lazily(make(tmp_path, 4), disk) as history:
+        assert [call.operation for call in disk.calls] == ["open"]
+        history.commit()
+        history.commit()
+    assert [call.operation for call in disk.calls] == ["open", "fdatasync"]
+
+
 def test_opening_syncs_the_file_once_and_the_directory_only_while_the_run_is_new(tmp_path: Path) -> None:
     for count, expected in ((0, ["open", "fdatasync", "open", "fsync"]), (4, ["open", "fdatasync"])):
         disk = FaultyDisk()

@@ -16,7 +16,7 @@ from dwf.errors import (
     HistoryCorrupt,
     NewerFormat,
 )
-from dwf.store import history as history_module
+from dwf.store import reading
 from dwf.store.history import Reading, Tail, read_history, tail, verify_history
 from dwf.store.record import Chain
 from tests.faults import FaultyDisk
@@ -78,7 +78,7 @@ def test_a_reader_looks_again_when_a_writer_was_just_changing_what_it_saw(
     parts[-1] = parts[-1].replace(b"type", b"tipe")
     path = write(tmp_path, good)
     answers = [b"".join(parts), good]
-    monkeypatch.setattr(history_module, "read_regular", lambda path: answers.pop(0))
+    monkeypatch.setattr(reading, "read_regular", lambda path: answers.pop(0))
     assert read_history(path).problem is None
     assert answers == []
 
