@@ -90,6 +90,13 @@ class Saga:
         for entry in entries:
             self._settle(entry, due=True)
 
+    def keep(self) -> None:
+        """Past the point of no return: what was done so far stays, and is not undone by `dwf undo` either."""
+        self._check_open()
+        for entry in self._entries:
+            if entry.due:
+                self._settle(entry, due=False)
+
     def _owe(self, calls: Sequence[tuple[ActivityCall, str]]) -> None:
         """Put the ways back of another run into this ledger, due from now on."""
         for call, of in calls:

@@ -267,6 +267,23 @@ def test_a_way_back_can_be_added_for_what_is_done() -> None:
         assert run.outcome.undone == ["the machine"]
 
 
+def test_past_the_point_of_no_return_nothing_of_before_is_taken_back() -> None:
+    async def main() -> None:
+        async with dwf.saga() as saga:
+            await saga.step(do("a"), undo=undo("a"))
+            saga.keep()
+            await saga.step(do("b"), undo=undo("b"))
+            raise dwf.Failure("no")
+
+    with Fake(main) as run:
+        run.complete("do")
+        run.complete("do")
+        assert asked(run)[-2:] == ["compensate [5]", "undo b"]
+        run.complete("undo")
+        assert run.state().undos.left() == []
+        run.prove()
+
+
 def test_anything_that_can_be_awaited_is_a_step() -> None:
     async def several() -> str:
         await act("one")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.command import Dwf
+from tests.examples.postgres import Pair, postgres_bin, postgres_user
 from tests.examples.webserver import WebServer, nginx_path
 
 
@@ -25,3 +26,15 @@ def web(tmp_path: Path) -> Iterator[WebServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    if postgres_bin() is None or postgres_user() is None:
+        pytest.skip("it needs PostgreSQL and, as root, its user (Debian: apt-get install postgresql)")
+    servers = Pair()
+    try:
+        servers.build()
+        yield servers
+    finally:
+        servers.stop()
