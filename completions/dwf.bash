@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait result inbox approve reject signal update cancel terminate undo step unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers result inbox approve reject signal update cancel terminate undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -51,6 +51,7 @@ _dwf_verb() {
     logs) options='--attempt --tail -l --last'; first=runs; rest=- ;;
     query) options='--input -l --last'; first=runs; rest=- ;;
     wait) options='--until --timeout -l --last'; first=runs; rest=runs ;;
+    timers) options='--due-before -n --limit'; first=-; rest=- ;;
     result) options='-l --last'; first=runs; rest=- ;;
     inbox) options=''; first=-; rest=- ;;
     approve) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
@@ -61,6 +62,7 @@ _dwf_verb() {
     terminate) options='-m --reason -y --yes --tick -l --last'; first=runs; rest=- ;;
     undo) options='-m --reason --unknown -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;
+    timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     repair) options='--truncate-at --i-know -m --reason -l --last'; first=runs; rest=- ;;
     upgrade) options='--to -m --reason -l --last'; first=runs; rest=runs ;;
@@ -92,7 +94,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--if-hash|--key|--truncate-at|--group|--older-than|--since) kind=- ;;
+    --id|--tag|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--truncate-at|--group|--older-than|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -25,6 +25,7 @@ complete -c dwf -n __dwf_no_verb -f -a history -d 'every event of a run, a line 
 complete -c dwf -n __dwf_no_verb -f -a logs -d 'what the steps of a run printed'
 complete -c dwf -n __dwf_no_verb -f -a query -d 'ask a run something that its script can answer'
 complete -c dwf -n __dwf_no_verb -f -a wait -d 'wait until runs are done, or until one waits for a person'
+complete -c dwf -n __dwf_no_verb -f -a timers -d 'what waits for its time: the timers of open runs, the first due first'
 complete -c dwf -n __dwf_no_verb -f -a result -d 'print what a run returned, as JSON'
 complete -c dwf -n __dwf_no_verb -f -a inbox -d 'everything that needs a person'
 complete -c dwf -n __dwf_no_verb -f -a approve -d 'say yes to a question of a run'
@@ -35,6 +36,7 @@ complete -c dwf -n __dwf_no_verb -f -a cancel -d 'ask a run to end; it cleans up
 complete -c dwf -n __dwf_no_verb -f -a terminate -d 'end a run now, without any cleanup'
 complete -c dwf -n __dwf_no_verb -f -a undo -d 'take back what a run did that has ended'
 complete -c dwf -n __dwf_no_verb -f -a step -d 'say what became of a step: complete, retry or fail it'
+complete -c dwf -n __dwf_no_verb -f -a timer -d 'let a timer fire now, or at another time'
 complete -c dwf -n __dwf_no_verb -f -a unblock -d 'let a run go on that was set aside'
 complete -c dwf -n __dwf_no_verb -f -a repair -d 'go on with a damaged history as far as it is sound'
 complete -c dwf -n __dwf_no_verb -f -a upgrade -d 'move runs to a mended script, if their history fits it'
@@ -125,6 +127,9 @@ complete -c dwf -n '__dwf_verb wait' -f -a '(dwf __complete runs (commandline -c
 complete -c dwf -n '__dwf_verb wait' -l until -x -d 'done, waiting, or step:NAME'
 complete -c dwf -n '__dwf_verb wait' -l timeout -x -d 'give up after it: 124'
 complete -c dwf -n '__dwf_verb wait' -s l -l last -d 'instead of RUN: the run that you started last'
+complete -c dwf -n '__dwf_verb timers' -f
+complete -c dwf -n '__dwf_verb timers' -l due-before -x -d 'only what is due before then: now, 22:00, RFC 3339'
+complete -c dwf -n '__dwf_verb timers' -s n -l limit -x -d 'at most so many'
 complete -c dwf -n '__dwf_verb result' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb result' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb inbox' -f
@@ -171,6 +176,12 @@ complete -c dwf -n '__dwf_verb step' -l result -r -d 'what the step gives back; 
 complete -c dwf -n '__dwf_verb step' -s m -l reason -x -d 'why; recorded with your name'
 complete -c dwf -n '__dwf_verb step' -l tick -d 'drive that run here, at once, until it waits again'
 complete -c dwf -n '__dwf_verb step' -s l -l last -d 'instead of RUN: the run that you started last'
+complete -c dwf -n '__dwf_verb timer' -f
+complete -c dwf -n '__dwf_verb timer' -l at -x -d 'with move: 22:00, tomorrow 09:00, RFC 3339'
+complete -c dwf -n '__dwf_verb timer' -l in -x -d 'with move: after it has passed: 2h'
+complete -c dwf -n '__dwf_verb timer' -s m -l reason -x -d 'why; recorded with your name'
+complete -c dwf -n '__dwf_verb timer' -l tick -d 'drive that run here, at once, until it waits again'
+complete -c dwf -n '__dwf_verb timer' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb unblock' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb unblock' -s m -l reason -x -d 'why; recorded with your name'
 complete -c dwf -n '__dwf_verb unblock' -l tick -d 'drive that run here, at once, until it waits again'

@@ -86,6 +86,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf wait rotate-web1 --until step:drain", "until that step is done")),
     ),
     Verb(
+        "timers", "Watch", "timing", "what waits for its time: the timers of open runs, the first due first",
+        (("dwf timers", "all of them"),
+         ("dwf timers --due-before 'tomorrow 06:00'", "what fires in the night; -o name for a script")),
+    ),
+    Verb(
         "result", "Watch", "waiting", "print what a run returned, as JSON",
         (("dwf result rotate-web1", "3 if it is not finished, 1 if it failed"),
          ("dwf result rotate-web1 | jq -r .serial", "one field of it")),
@@ -134,6 +139,11 @@ VERBS: tuple[Verb, ...] = (
         "step", "Repair", "repairing", "say what became of a step: complete, retry or fail it",
         (("dwf step complete failover 4 --result '{\"code\": 0}' -m 'the address has moved'", "as if it had said so"),
          ("dwf step retry failover -m 'nothing had happened'", "once more, and at once")),
+    ),
+    Verb(
+        "timer", "Repair", "timing", "let a timer fire now, or at another time",
+        (("dwf timer fire rotate-web1 -m 'the window is open'", "the only timer of that run; do not wait for it"),
+         ("dwf timer move rotate-web1 7 --at 22:00 -m 'not in office hours'", "one of several, by its number")),
     ),
     Verb(
         "unblock", "Repair", "repairing", "let a run go on that was set aside",

@@ -75,7 +75,7 @@ class LiveView:
                 words = rough(max(now - unstamp(began), 0))
             found.append(self._open(step.title, words, "cyan"))
         for timer in list(state.timers.values())[:_MOST_OPEN]:
-            found.append(self._open(timer.started.purpose, clock.until(unstamp(timer.started.fire_at)), "yellow"))
+            found.append(self._open(timer.started.purpose, clock.until(unstamp(timer.fire_at)), "yellow"))
         for wait in list(state.signal_waits.values())[:_MOST_OPEN]:
             found.append(self._open(f"signal {wait.opened.name}", clock.ago(unstamp(wait.opened.ts)), "yellow"))
         for approval in list(state.approvals.values())[:_MOST_OPEN]:

@@ -37,6 +37,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.WorkflowTimedOut: "timed out",
     ev.TimerStarted: "waits",
     ev.TimerFired: "waited",
+    ev.TimerMoved: "timer moved",
     ev.SignalWaitOpened: "waits for signal",
     ev.SignalReceived: "signal",
     ev.ApprovalRequested: "asks",

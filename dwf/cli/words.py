@@ -290,7 +290,10 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.ActivityCancelled: lambda e, t: Told(t.title(e.command) + _why(e.reason), t.took(e)),
     ev.TimerStarted: _timer,
     ev.TimerCancelled: lambda e, t: Told(t.title(e.timer)),
-    ev.TimerFired: lambda e, t: Told(t.title(e.command), t.took(e)),
+    ev.TimerFired: lambda e, t: (
+        _decided(t.title(e.command), "", e.decided) if e.decided else Told(t.title(e.command), t.took(e))
+    ),
+    ev.TimerMoved: lambda e, t: _decided(t.title(e.command), f"to {t.point(e.fire_at)}", e.decided),
     ev.SignalWaitOpened: _waits,
     ev.SignalWaitClosed: lambda e, t: Told(t.title(e.wait)),
     ev.SignalReceived: _signalled,

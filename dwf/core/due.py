@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def due_times(state: RunState) -> list[str]:
     """The times for which a run waits: of timers, retries, deadlines, a delayed start."""
-    due = [timer.started.fire_at for timer in state.timers.values()]
+    due = [timer.fire_at for timer in state.timers.values()]
     due += [step.retry_at for step in state.steps.values() if step.retry_at and step.started is None]
     due += [a.requested.deadline for a in state.approvals.values() if a.requested.deadline]
     deadline = next_deadline(state)

@@ -19,12 +19,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _CATALOGUED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.py(:[A-Za-z_][A-Za-z0-9_]{0,63})?")
 
 SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT = "signal", "cancel", "terminate", "approve", "reject"
-STEP, UNBLOCK, START, UPDATE = "step", "unblock", "start", "update"
-KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDATE)
+STEP, UNBLOCK, START, UPDATE, TIMER = "step", "unblock", "start", "update", "timer"
+KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDATE, TIMER)
 # Kinds that may reach a run whatever instance of it is open: a start knows none yet.
 NO_INSTANCE = (SIGNAL, START)
 # What a person may decide about a step: the `name` of a STEP message.
 COMPLETE, RETRY, FAIL = "complete", "retry", "fail"
+# And about a timer: the `name` of a TIMER message. The payload of a move is the time, as a timestamp.
+FIRE, MOVE = "fire", "move"
 
 
 # So many signals may wait in a run that its script has not taken: each costs memory and time in every replay.
@@ -37,7 +39,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     A start names a workflow of the catalogue (`name`), never code.
 
     `question` and `fingerprint` bind an answer to the approval (event id, what was shown) that the sender saw;
-    `command` and `attempt` bind a decision to the step, and to the last attempt of it that he knew of.
+    `command` and `attempt` bind a decision to the step, and to the last attempt of it that he knew of, or to a timer.
     """
 
     schema: str = "dwf.mail/1"

@@ -37,7 +37,10 @@ class OpenStep:
 
 @dataclass(slots=True)
 class OpenTimer:
+    """`fire_at`: as the script has asked for it, or as a person has said since."""
+
     started: ev.TimerStarted
+    fire_at: str
 
 
 @dataclass(slots=True)

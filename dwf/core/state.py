@@ -216,9 +216,15 @@ class RunState:
         self.done.append(DoneStep(event.command, step.title, _STEP_ENDS[type(event)], began, event.ts, step.attempts))
 
     def _timer(self, event: ev.TimerStarted) -> None:
-        self.timers[event.command] = OpenTimer(event)
+        self.timers[event.command] = OpenTimer(event, event.fire_at)
+
+    def _timer_moved(self, event: ev.TimerMoved) -> None:
+        self._heed(event.decided)
+        self.timers[event.command].fire_at = event.fire_at
 
     def _timer_over(self, event: ev.TimerFired) -> None:
+        if event.decided is not None:
+            self._heed(event.decided)
         self.timers.pop(event.command, None)
 
     def _timer_cancelled(self, event: ev.TimerCancelled) -> None:
@@ -357,6 +363,7 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.ActivityCancelRequested: RunState._ask_cancel,
     **dict.fromkeys(_STEP_ENDS, RunState._step_over),
     ev.TimerStarted: RunState._timer,
+    ev.TimerMoved: RunState._timer_moved,
     ev.TimerFired: RunState._timer_over,
     ev.TimerCancelled: RunState._timer_cancelled,
     ev.SignalWaitOpened: RunState._wait,

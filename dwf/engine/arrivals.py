@@ -18,8 +18,10 @@ from dwf.core.due import next_deadline
 from dwf.core.duration import stamp, unstamp
 from dwf.core.messages import quoted
 from dwf.core.state import OpenApproval, RunState
+from dwf.core.values import decode
 from dwf.engine.identity import may_answer
 from dwf.engine.summary import who
+from dwf.errors import ValueRefused
 from dwf.store.blobs import same_payload
 from dwf.store.letters import Letter
 
@@ -55,9 +57,9 @@ class Unfit(Exception):
 def from_time(state: RunState, now_us: int) -> list[Arrival]:
     """Timers and deadlines that are due."""
     found = [
-        Arrival(due, TIMER, (command, ""), _fires(command))
+        Arrival(due, TIMER, (command, ""), _fires(command, timer.fire_at))
         for command, timer in state.timers.items()
-        if (due := unstamp(timer.started.fire_at)) <= now_us
+        if (due := unstamp(timer.fire_at)) <= now_us
     ]
     end = next_deadline(state)
     if end and unstamp(end) <= now_us:
@@ -69,8 +71,13 @@ def from_time(state: RunState, now_us: int) -> list[Arrival]:
     return found
 
 
-def _fires(command: int) -> Make:
-    return lambda state: [ev.TimerFired(command=command)] if command in state.timers else []
+def _fires(command: int, due: str) -> Make:
+    def make(state: RunState) -> list[ev.Event]:
+        timer = state.timers.get(command)
+        # Somebody may have moved it before it was due, and no tick have come by in between.
+        return [ev.TimerFired(command=command)] if timer is not None and timer.fire_at == due else []
+
+    return make
 
 
 def _passes(state: RunState) -> list[ev.Event]:
@@ -195,6 +202,27 @@ def _step(letter: Letter, state: RunState) -> list[ev.Event]:
     raise Unfit(f"there is no decision {quoted(message.name)}")
 
 
+def _timer(letter: Letter, state: RunState) -> list[ev.Event]:
+    """A person's word on a timer. One that has fired meanwhile, or was cancelled, is not his to decide."""
+    command, decided = letter.message.command, _decision(letter)
+    if command not in state.timers:
+        raise Late
+    if letter.message.name == mail.FIRE:
+        return [ev.TimerFired(command=command, decided=decided)]
+    if letter.message.name == mail.MOVE:
+        return [ev.TimerMoved(command=command, fire_at=_time_of(letter), decided=decided)]
+    raise Unfit(f"there is no decision {quoted(letter.message.name)}")
+
+
+def _time_of(letter: Letter) -> str:
+    try:
+        fire_at = decode(letter.message.payload, str)
+        unstamp(fire_at)
+    except (ValueRefused, ValueError):
+        raise Unfit("what it says is no time") from None
+    return str(fire_at)
+
+
 def _unblock(letter: Letter, state: RunState) -> list[ev.Event]:
     if state.blocked is None:
         raise Late
@@ -211,6 +239,7 @@ _MAKE: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
     mail.APPROVE: _answer,
     mail.REJECT: _answer,
     mail.STEP: _step,
+    mail.TIMER: _timer,
     mail.UNBLOCK: _unblock,
     mail.START: _start,
 }

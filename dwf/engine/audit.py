@@ -169,6 +169,8 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.ActivityCompleted: "step complete",
     ev.ActivityFailed: "step fail",
     ev.ActivityRetryRequested: "step retry",
+    ev.TimerFired: "timer fire",
+    ev.TimerMoved: "timer move",
     ev.RunUnblocked: "unblock",
     ev.HistoryRepaired: "repair",
     ev.RunMoved: "export --move",

@@ -8,12 +8,14 @@
     unblock   = ["@oncall"]
     terminate = []
     step      = []
+    timer     = []
 
     [start]                    # workflows of the catalogue: "file.py", "file.py:workflow", or "*" for the others
     "rotate.py" = ["@oncall"]
     "*" = ["@admin"]
 
-What is not named: every member may do it, but for `step` and `terminate`, which then nobody may but the engine's user.
+What is not named: every member may do it, but for `step`, `timer` and `terminate`, which then nobody may but the
+engine's user.
 Root and the engine's user may do everything but answer: with sudo one person would be two.
 """
 
@@ -30,9 +32,9 @@ from dwf.errors import BadConfiguration, NotPermitted, UsageError
 from dwf.store.files import WRITABLE_BY_OTHERS, read_regular
 from dwf.store.room import Store
 
-ACTS = (mail.SIGNAL, mail.UPDATE, mail.APPROVE, mail.CANCEL, mail.UNBLOCK, mail.TERMINATE, mail.STEP)
+ACTS = (mail.SIGNAL, mail.UPDATE, mail.APPROVE, mail.CANCEL, mail.UNBLOCK, mail.TERMINATE, mail.STEP, mail.TIMER)
 ANYBODY = "*"
-_FOR_ENGINE = (mail.STEP, mail.TERMINATE)
+_FOR_ENGINE = (mail.STEP, mail.TERMINATE, mail.TIMER)
 _ANSWERS = (mail.APPROVE, mail.REJECT)
 _LARGEST = 64 * 1024
 

@@ -42,8 +42,7 @@ def waits(state: RunState) -> list[Wait]:
     found += [_step(s) for s in state.steps.values()]
     found += [Wait(c, "signal", w.opened.name, unstamp(w.opened.ts)) for c, w in state.signal_waits.items()]
     found += [
-        Wait(c, "timer", t.started.purpose, unstamp(t.started.ts), unstamp(t.started.fire_at))
-        for c, t in state.timers.items()
+        Wait(c, "timer", t.started.purpose, unstamp(t.started.ts), unstamp(t.fire_at)) for c, t in state.timers.items()
     ]
     found += [Wait(c, "child", o.requested.run, unstamp(o.requested.ts)) for c, o in state.children.items()]
     found += [Wait(c, "outgoing", o.requested.run, unstamp(o.requested.ts)) for c, o in state.outgoing.items()]

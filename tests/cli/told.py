@@ -101,6 +101,7 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.ActivityCancelRequested(command=5, activity=4),
     ev.ActivityCancelled(command=4, reason="not needed"),
     ev.TimerStarted(command=6, fire_at=stamp(BEGAN + 600 * SECOND), purpose="settle"),
+    ev.TimerMoved(command=6, fire_at=stamp(BEGAN + SECOND), decided=ev.Decision(by=ANNA, reason="not now")),
     ev.TimerFired(command=6),
     ev.TimerStarted(command=7, fire_at=stamp(BEGAN + 600 * SECOND)),
     ev.TimerCancelled(command=8, timer=7),

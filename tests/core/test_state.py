@@ -227,6 +227,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "RunImported",
             "RunMoved",
             "RunUnblocked",
+            "TimerMoved",
         ],
     }
 

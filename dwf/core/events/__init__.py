@@ -74,6 +74,7 @@ from dwf.core.events.progress import RunBlocked as RunBlocked
 from dwf.core.events.progress import RunImported as RunImported
 from dwf.core.events.progress import RunMoved as RunMoved
 from dwf.core.events.progress import RunUnblocked as RunUnblocked
+from dwf.core.events.progress import TimerMoved as TimerMoved
 from dwf.core.events.scopes import CompensationStarted as CompensationStarted
 from dwf.core.events.scopes import FanOutStarted as FanOutStarted
 from dwf.core.events.scopes import UndoRecorded as UndoRecorded

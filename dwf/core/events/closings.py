@@ -46,7 +46,9 @@ class ActivityCancelled(Closing, frozen=True, kw_only=True):
 
 
 class TimerFired(Closing, frozen=True, kw_only=True):
-    pass
+    """Its time had come, or (`decided`) a person let it fire, whatever its time."""
+
+    decided: Decision | None = None
 
 
 class ApprovalResolved(Closing, frozen=True, kw_only=True):

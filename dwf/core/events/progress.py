@@ -49,6 +49,14 @@ class ActivityRetryRequested(Progress, frozen=True, kw_only=True):
     decided: Decision
 
 
+class TimerMoved(Progress, frozen=True, kw_only=True):
+    """A person has decided that a timer is to fire at another time."""
+
+    command: int
+    fire_at: str
+    decided: Decision
+
+
 class ApprovalAnswered(Progress, frozen=True, kw_only=True):
     """One person's answer. Enough of them resolve the approval."""
 
