@@ -26,6 +26,8 @@ _ALSO = """
 
 def preload() -> None:
     """Everything that dwf could ever import."""
+    # The standard library loads this one when it is first asked for.
+    importlib.import_module("concurrent.futures.thread")
     for name in _ALSO.split():
         importlib.import_module(name)
     for module in pkgutil.walk_packages(dwf.__path__, "dwf."):

@@ -104,7 +104,10 @@ def test_root_and_the_engine_answer_no_question(place: Place, uid: int) -> None:
     place.start("asks", "r1")
     said = place.do(uid, "approve", "r1")
     assert said.code == 77 and "answers no question" in said.error
-    assert place.new() == []
+    # Root, who is not the engine, has told it so: that is a note, and no answer.
+    assert all(name.endswith(".~refused") for name in place.new())
+    place.tick()
+    assert place.new() == [] and place.events("r1", "ApprovalAnswered") == []
 
 
 @pytest.mark.parametrize("uid", [0, ENGINE], ids=["root", "engine"])
