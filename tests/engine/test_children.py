@@ -9,6 +9,7 @@ import pytest
 from dwf.core import events as ev
 from dwf.core.state import Status
 from dwf.engine.tick import TickReport
+from dwf.store.files import Disk
 from tests.engine.dying import each_death
 from tests.engine.house import House
 
@@ -294,3 +295,51 @@ def test_a_family_survives_a_death_at_every_call_that_changes_the_disk(ram: Path
         house.start(house.script(DRAMA) + ":parent")
 
     assert each_death(ram, begin, check, index_survives=index_survives) > 20
+
+
+# -- cost -----------------------------------------------------------------------------------------------------------
+
+
+class Counting(Disk):
+    def __init__(self) -> None:
+        self.syncs = 0
+
+    def fsync(self, fd: int, path: str) -> None:
+        self.syncs += 1
+        super().fsync(fd, path)
+
+    def fdatasync(self, fd: int, path: str) -> None:
+        self.syncs += 1
+        super().fdatasync(fd, path)
+
+    def fsync_dir(self, path: str) -> None:
+        self.syncs += 1
+        super().fsync_dir(path)
+
+
+def syncs_of(house: House, body: str, run: str) -> int:
+    disk = Counting()
+    house.start(house.script(parent(body)) + ":parent", run)
+    house.reopen(disk)
+    house.tick(jobs=1)
+    assert house.status(run) is Status.COMPLETED
+    return disk.syncs
+
+
+def test_a_child_costs_four_syncs_beyond_its_own_steps_and_what_any_step_costs_its_parent(house: House) -> None:
+    """Its own: one when it begins, and one a step. Its parent's: one for the result, as for any step.
+
+    The four: its file and its name when it is made; its name once more when it begins, for its maker might have died
+    before; and what the parent finds on disk, when it is taken up again.
+    """
+    syncs_of(house, "await child(1)", "w")  # what is made once in a directory is made now
+    steps = syncs_of(house, "for n in range(6):\n    await square(n)", "s")
+    more_steps = syncs_of(house, "for n in range(9):\n    await square(n)", "t")
+    a_step = (more_steps - steps) / 3
+    assert a_step == 1
+
+    children = syncs_of(house, "for n in range(6):\n    await child(n)", "c")
+    more_children = syncs_of(house, "for n in range(9):\n    await child(n)", "d")
+    a_child = (more_children - children) / 3
+    own = 2  # its first batch, and its one step together with its end
+    assert a_child - own - a_step <= 4, (a_child, a_step)
