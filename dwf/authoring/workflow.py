@@ -33,14 +33,16 @@ class Workflow:
         on_bug: str,
         step_retry: Retry | None = None,
         limits: Limits = UNLIMITED,
+        retry: Retry | None = None,
     ) -> None:
         self.function = function
         self.name = text(name, "the name of a workflow", 200)
         self._failure_types = failure_types
         self._bug_fails = on_bug == "fail"
-        if step_retry is not None and not isinstance(step_retry, Retry):
-            raise ScriptRefused(path=name, why="step_retry is not a dwf.Retry")
-        self._step_retry = step_retry
+        for what, policy in (("step_retry", step_retry), ("retry", retry)):
+            if policy is not None and not isinstance(policy, Retry):
+                raise ScriptRefused(path=name, why=f"{what} is not a dwf.Retry")
+        self._step_retry, self._retry = step_retry, retry
         self.limits = limits
         self._child_options: dict[str, str] = {}
         update_wrapper(self, function)
@@ -101,6 +103,7 @@ class Workflow:
             failure_types=self._failure_types,
             bug_fails=self._bug_fails,
             step_retry=self._step_retry,
+            retry=self._retry,
             bind=self._again,
         )
 
@@ -162,6 +165,7 @@ def workflow(
     failure_types: tuple[type[BaseException], ...] = (),
     on_bug: Literal["block", "fail"] = "block",
     step_retry: Retry | None = None,
+    retry: Retry | None = None,
     deadline: Duration | None = None,
     run_timeout: Duration | None = None,
     on_deadline: OnDeadline | None = None,
@@ -174,6 +178,7 @@ def workflow(
     failure_types: tuple[type[BaseException], ...] = (),
     on_bug: Literal["block", "fail"] = "block",
     step_retry: Retry | None = None,
+    retry: Retry | None = None,
     deadline: Duration | None = None,
     run_timeout: Duration | None = None,
     on_deadline: OnDeadline | None = None,
@@ -181,7 +186,8 @@ def workflow(
     """Declare a workflow: `@dwf.workflow` above an `async def` with typed parameters.
 
     failure_types: exceptions of your own that end the run as failed. on_bug: "block" (the run waits for mended code) or
-    "fail". step_retry: how its steps are retried that do not say it themselves. deadline: how long a run may take
+    "fail". step_retry: how its steps are retried that do not say it themselves. retry: a run that has
+    failed begins again, as another instance with the same input; a child too. deadline: how long a run may take
     from its start, a duration ("2h"), however often it goes on in a new instance; run_timeout: how long one instance.
     on_deadline: "cancel" (it cleans up, and is then `timed-out`) or "terminate" (it ends at once). Raises
     ScriptRefused for anything but a plain `async def` with named parameters, ValueRefused for a duration that is none.
@@ -189,4 +195,4 @@ def workflow(
     if function is not None:
         return Workflow(function, name or function.__name__, failure_types, on_bug, step_retry)
     limits = _limits(deadline, run_timeout, on_deadline, UNLIMITED)
-    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug, step_retry, limits)
+    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug, step_retry, limits, retry)

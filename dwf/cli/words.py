@@ -112,6 +112,8 @@ def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
         words += f"  until {thread.point(end)}"
     if e.parent is not None:
         words += f"  child of {e.parent.run}"
+    if e.attempt > 1:
+        words += f"  attempt {e.attempt}"
     if e.continues:
         words += f"  instance {e.link}, continued"
     return Told(words + _why(e.reason), person(e.by))
@@ -119,6 +121,9 @@ def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
 
 def _continued(e: ev.WorkflowContinuedAsNew, thread: Thread) -> Told:
     kept = f"  {len(e.signals)} signals go along" if e.signals else ""
+    if e.error is not None:
+        again = f"  tried again, not before {_seconds(e.start_at, thread)}"
+        return Told(f"{failure(e.error)}{again}{kept}{_ended(e)}")
     return Told(f"goes on in the next instance: {call(e.workflow, e.input)}{kept}{_ended(e)}")
 
 

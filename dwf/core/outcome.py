@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from dwf.core.duration import stamp
 from dwf.core.events import (
     NOTHING,
     ErrorInfo,
@@ -26,6 +27,7 @@ from dwf.core.events import (
     WorkflowTimedOut,
 )
 from dwf.core.links import next_nonce
+from dwf.core.retry import AttemptFailure, chance_for, retry_at
 from dwf.core.runtime import ContinueAsNew
 from dwf.core.tasks import cancelled_error
 from dwf.core.values import encode
@@ -73,8 +75,37 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
         return WorkflowTimedOut(due=replay.timed_out.due, reason=replay.cancel_reason, **told)
     if cancelled:
         return WorkflowCancelled(reason=replay.cancel_reason, **told)
-    info = error_info(_most_telling(leaves, error), replay.program.is_script, error)
-    return WorkflowFailed(error=info, **told)
+    worst = _most_telling(leaves, error)
+    info = error_info(worst, replay.program.is_script, error)
+    again_at = _again_at(worst, info, replay)
+    return _another_attempt(info, again_at, replay, told) if again_at else WorkflowFailed(error=info, **told)
+
+
+def _again_at(worst: BaseException, info: ErrorInfo, replay: Replay) -> str:
+    """When another attempt of the whole run begins; "" if this was the last. Who was cancelled is not tried again."""
+    retry, started = replay.program.retry, replay.started
+    if retry is None or replay.cancelled:
+        return ""
+    types = tuple(cls.__name__ for cls in type(worst).__mro__)
+    # Of a step or a child that failed it is its own error that counts, too.
+    types += (str(worst.facts.get("type", "")),) if isinstance(worst, ActivityError | ChildError) else ()
+    if retry.gives_up(started.attempt, AttemptFailure(info, types)):
+        return ""
+    chance = chance_for(started.nonce, 0, started.attempt)
+    at = stamp(retry_at(replay.commands.now_us(), retry, started.attempt, chance, None))
+    return "" if started.deadline and at >= started.deadline else at
+
+
+def _another_attempt(info: ErrorInfo, at: str, replay: Replay, told: dict[str, Any]) -> Lifecycle:
+    started = replay.started
+    return WorkflowContinuedAsNew(
+        nonce=next_nonce(started.nonce),
+        workflow=started.workflow,
+        input=started.input,
+        error=info,
+        start_at=at,
+        **told,
+    )
 
 
 def _continued(wish: ContinueAsNew, replay: Replay, told: dict[str, Any]) -> Lifecycle:

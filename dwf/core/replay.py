@@ -68,6 +68,7 @@ class Program:
         failure_types: tuple[type[BaseException], ...] = (),
         bug_fails: bool = False,
         step_retry: Retry | None = None,
+        retry: Retry | None = None,
         bind: Callable[[dict[str, Any]], bytes] | None = None,
     ) -> None:
         self.main = main
@@ -77,6 +78,8 @@ class Program:
         self.bug_fails = bug_fails
         self.step_retry = step_retry
         """How steps are retried that do not say it themselves."""
+        self.retry = retry
+        """How the run itself is tried again when it has failed."""
         self.bind = bind or encode
         """From arguments by name to the input of a new instance. Raises UsageError, ValueRefused."""
 

@@ -48,7 +48,7 @@ def continue_in_next(store: Store, state: RunState, link: int) -> list[ev.Event]
 def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
     end, head = state.ended, state.head
     assert isinstance(end, ev.WorkflowContinuedAsNew)
-    begins_us = unstamp(end.ts)
+    begins_us = unstamp(end.start_at or end.ts)
     return ev.WorkflowStarted(
         ts=end.ts,
         run=head.run,
@@ -62,6 +62,8 @@ def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
         by=head.by,
         reason=head.reason,
         tags=head.tags,
+        start_at=end.start_at,
+        attempt=1 if end.error is None else head.attempt + 1,
         deadline=head.deadline,
         **within(begins_us, head.run_timeout),
         on_deadline=head.on_deadline,

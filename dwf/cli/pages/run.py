@@ -109,6 +109,9 @@ class RunPage:
             )
         if head.continues:
             yield from self._item("chain", [f"instance {head.link} of a run that continues as new"])
+        if head.attempt > 1:
+            before = f"why the one before failed: dwf history {self._facts.run} --instance {head.link - 1}"
+            yield from self._item("attempt", [f"{head.attempt} of the whole run", before])
         if head.reason:
             yield from self._item("reason", [f'"{head.reason}"'])
         pinned = "pinned" if head.code_mode == "pinned" else "live: the file as it is at each tick"

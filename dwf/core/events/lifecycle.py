@@ -48,6 +48,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     """which instance of the workflow id this is"""
     continues: str = ""
     """the nonce of the instance that this one continues"""
+    attempt: int = 1
+    """which attempt of the workflow this is, if it is tried again after a failure"""
     chain: str = ""
     """the nonce of the first instance of a chain that continues as new; empty in that one itself"""
     signals: list[SignalReceived] = []
@@ -83,6 +85,7 @@ class WorkflowContinuedAsNew(_Ended, frozen=True, kw_only=True):
     """The run goes on in its next instance, which is made of what stands here, by whoever finds it missing.
 
     `nonce`: of that instance. `signals`: what came and was not taken yet. `keyed`: taken ones whose key still counts.
+    `error`: this instance has failed, and the next one is another attempt with the same input, not before `start_at`.
     """
 
     nonce: str = ""
@@ -90,6 +93,8 @@ class WorkflowContinuedAsNew(_Ended, frozen=True, kw_only=True):
     input: Payload = NOTHING
     signals: list[SignalReceived] = []
     keyed: list[SignalReceived] = []
+    error: ErrorInfo | None = None
+    start_at: str = ""
 
 
 class WorkflowFailed(_Ended, frozen=True, kw_only=True):
