@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers result inbox approve reject signal update cancel terminate undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers result inbox approve reject signal update cancel terminate retry undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -60,6 +60,7 @@ _dwf_verb() {
     update) options='--input --until --timeout -m --reason --key --tick -l --last'; first=runs; rest=- ;;
     cancel) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     terminate) options='-m --reason -y --yes --tick -l --last'; first=runs; rest=- ;;
+    retry) options='--failed-items -m --reason --tick -l --last'; first=runs; rest=- ;;
     undo) options='-m --reason --unknown -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;

@@ -156,7 +156,7 @@ class _FanOut:
 
     async def _one(self, index: int, item: Any) -> Item:
         try:
-            return Item(index, item, await self._begun(item))
+            return Item(index, item, await self._done(item))
         except ActivityError as error:
             return Item(index, item, error=error)
         except Exception as error:
@@ -165,12 +165,15 @@ class _FanOut:
                 raise
             return Item(index, item, error=error)
 
-    def _begun(self, item: Any) -> Awaitable[Any]:
+    async def _done(self, item: Any) -> Any:
         work = self._function(item)
         call = call_of(work)
         if call is None:
-            return _awaitable(work)
-        return self._runtime.activity(replace(call, part_of=self._number))
+            return await _awaitable(work)
+        before = self._runtime.scopes.carried(self._number, call)
+        if before is not None:
+            return before.value
+        return await self._runtime.activity(replace(call, part_of=self._number))
 
     def _counted(self) -> str:
         return f"{self._failed} of {len(self._items)} of {self._name} failed"

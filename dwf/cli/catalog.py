@@ -131,6 +131,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf terminate rotate-web1 -y -m 'host is gone'", "for scripts, without the question")),
     ),
     Verb(
+        "retry", "Repair", "undoing", "do once more what failed of many items",
+        (("dwf retry fleet-7f3k9 --failed-items -m 'disk is free again'", "those that were done are not done again"),
+         ("dwf retry fleet-7f3k9 --failed-items -m 'again' --tick", "and drive it here at once")),
+    ),
+    Verb(
         "undo", "Repair", "undoing", "take back what a run did that has ended",
         (("dwf undo rotate-web1 -m 'wrong certificate'", "asks; a run of its own works through the ledger"),
          ("dwf undo rotate-web1 -y -m 'drill' --tick", "without the question, and drive it here at once")),

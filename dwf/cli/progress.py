@@ -27,6 +27,7 @@ _UNSEEN = (
     ev.ApprovalAnswered,
     ev.UndoRecorded,
     ev.UndoSettled,
+    ev.ItemCarried,
 )
 _VERBS: dict[type[ev.Event], str] = {
     ev.WorkflowStarted: "started",

@@ -315,6 +315,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.SideEffectRecorded: _side_effect,
     ev.StatusChanged: lambda e, t: Told(e.text),
     ev.FanOutStarted: _fan_out,
+    ev.ItemCarried: lambda e, t: Told(f"{e.name}  done before"),
     ev.UndoRecorded: _undo_recorded,
     ev.UndoSettled: lambda e, t: Told(t.title(e.undo), "due" if e.due else "nothing to undo"),
     ev.CompensationStarted: lambda e, t: Told(", ".join(map(t.title, e.undos)), f"because {e.why}"),

@@ -11,12 +11,13 @@ _KEPT = 20
 
 @dataclass(slots=True)
 class FanOut:
-    """One `dwf.map`. `failures`: the first steps that failed, by command number."""
+    """One `dwf.map`. `failures`: the first steps that failed, by command number; `carried`: items done elsewhere."""
 
     started: ev.FanOutStarted
     begun: int = 0
     done: int = 0
     failed: int = 0
+    carried: int = 0
     failures: list[int] = field(default_factory=list)
 
     def begin(self) -> None:

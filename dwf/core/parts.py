@@ -82,7 +82,9 @@ class Decision(Part, frozen=True, kw_only=True):
 
 
 class Follows(Part, frozen=True, kw_only=True):
-    """The instance of a run that another one goes back to. `how`: "undo", it takes back what that one did."""
+    """The instance of a run that another one goes back to. `how`: "undo", it takes back what that one did;
+    "retry", it does the items that failed there.
+    """
 
     run: str
     nonce: str

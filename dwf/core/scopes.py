@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from asyncio import Future
+from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from dwf.core.events import CompensationStarted, FanOutStarted, UndoRecorded, UndoSettled
+from dwf.core.events import CompensationStarted, FanOutStarted, ItemCarried, UndoRecorded, UndoSettled
 from dwf.core.futures import in_short
 from dwf.core.outcome import bug_of, only_failures
 from dwf.core.runtime import ActivityCall
+from dwf.core.values import canonical, convert, decode
 from dwf.errors import ValueRefused
 
 if TYPE_CHECKING:
@@ -22,6 +25,17 @@ MOST_ITEMS = 10_000
 """Of all fan-outs of a run: each is three lines of its history, which every tick that takes it up reads."""
 
 
+class Carried(NamedTuple):
+    """The result of an item that an earlier run has done."""
+
+    value: Any
+
+
+def fingerprint(given: bytes) -> str:
+    """What tells the calls of one step from each other, whatever the order of keys."""
+    return hashlib.sha256(canonical(given)).hexdigest()[:32]
+
+
 class Scopes:
     """The part of the runtime that sagas and fan-outs ask. `undone`, `not_undone`: for the record of the end."""
 
@@ -30,6 +44,7 @@ class Scopes:
         self.undone: list[str] = []
         self.not_undone: list[str] = []
         self._items = 0
+        self._carried: dict[tuple[str, str], deque[Any]] | None = None
 
     def record_undo(self, call: ActivityCall, of: str) -> int:
         """Write down how a step can be taken back, before it begins; the number of the entry."""
@@ -72,6 +87,25 @@ class Scopes:
             command=self._commands.issued + 1, name=name, items=items, tolerated=tolerated, stages=list(stages)
         )
         return self._commands.issue(command)
+
+    def carried(self, number: int, call: ActivityCall) -> Any:
+        """The result of an item that was done before this run began, as Carried; None if it was not."""
+        if self._carried is None:
+            self._carried = self._read_carried()
+        key = call.name, fingerprint(bytes(call.input))
+        results = self._carried.get(key)
+        if not results:
+            return None
+        self._commands.issue(
+            ItemCarried(command=self._commands.issued + 1, part_of=number, name=key[0], fingerprint=key[1])
+        )
+        return Carried(convert(results.popleft(), call.result_type))
+
+    def _read_carried(self) -> dict[tuple[str, str], deque[Any]]:
+        found: dict[tuple[str, str], deque[Any]] = {}
+        for name, print_, result in decode(self._commands.read(self._replay.started.carried)) or []:
+            found.setdefault((name, print_), deque()).append(result)
+        return found
 
     def is_failure(self, error: BaseException) -> bool:
         """Whether that is a failure or a cancellation. A bug is neither: it makes the activation void."""

@@ -307,6 +307,9 @@ class RunState:
     def _fan_out(self, event: ev.FanOutStarted) -> None:
         self.fan_outs[event.command] = FanOut(event)
 
+    def _carry(self, event: ev.ItemCarried) -> None:
+        self.fan_outs[event.part_of].carried += 1
+
     def _degrade(self, event: ev.RunDegraded) -> None:
         if len(self.degraded) < DEGRADED_KEPT:
             self.degraded.append(event.why)
@@ -385,6 +388,7 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.UndoRecorded: lambda state, event: state.undos.record(event),
     ev.UndoSettled: lambda state, event: state.undos.settle(event),
     ev.FanOutStarted: RunState._fan_out,
+    ev.ItemCarried: RunState._carry,
     ev.CompensationStarted: lambda state, event: state.undos.compensate(event),
     ev.ChildWorkflowRequested: RunState._child,
     ev.ChildWorkflowCompleted: RunState._child_over,

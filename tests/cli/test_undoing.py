@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.terminal import Terminal
@@ -75,3 +77,35 @@ def test_a_program_gets_it_as_json(ended: Terminal) -> None:
     assert ended("undo", "r1", "-y", "-m", "x", "--json").json == {
         "schema": "dwf.undo/1", "run": "r1.undo", "undoes": "r1", "of": ["mail", "switch"], "left_out": [],
     }  # fmt: skip
+
+
+MAP = """
+import dwf
+from pathlib import Path
+
+@dwf.activity(retry=dwf.Retry(max_attempts=1))
+def patch(host: str) -> str:
+    if Path(DIRECTORY, host).exists():
+        raise OSError("no disk")
+    return host
+
+@dwf.workflow
+async def main() -> list[str]:
+    return (await dwf.map(patch, ["web1", "web2"], max_concurrent=1)).values
+"""
+
+
+def test_failed_items_are_done_once_more(dwf: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "web2").touch()
+    dwf.script.write_text(MAP.replace("DIRECTORY", repr(str(tmp_path))))
+    dwf("start", str(dwf.script), "--id", "m", "--tick")
+    shown = dwf("show", "m").out
+    assert "map      patch: 1 of 2 done, 1 failed" in shown
+    assert 'dwf retry m --failed-items -m "..."' in shown
+    assert dwf("retry", "m", "-m", "x").code == 2
+    (tmp_path / "web2").unlink()
+    said = dwf("retry", "m", "--failed-items", "-m", "disk is free", "--tick")
+    assert (said.code, said.out) == (0, "m.retry\n") and "1 items of m once more; 1 were done" in said.err
+    assert dwf("result", "m.retry").json == ["web1", "web2"]
+    assert "patch: 2 of 2 done, 1 of them before" in dwf("show", "m.retry").out
+    assert dwf("retry", "m", "--failed-items", "-m", "x").code == 9

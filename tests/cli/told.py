@@ -121,6 +121,7 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.SignalsTaken(command=30, name="vote", got=[40, 41]),
     ev.UndoRecorded(command=19, of="switch", name="switch", kind="function", input=raw({"args": ["old"]})),
     ev.FanOutStarted(command=22, name="patch", items=9, tolerated=1, stages=[1, 9]),
+    ev.ItemCarried(command=23, part_of=22, name="patch", fingerprint="ab" * 16),
     ev.UndoSettled(command=20, undo=19, due=True),
     ev.CompensationStarted(command=21, why="the check failed", undos=[19]),
     ev.HandlersRegistered(signals=["go", "vote"], any_signal=True, updates=["limit"], queries=["left"]),

@@ -184,6 +184,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "ChildWorkflowRequested",
             "CompensationStarted",
             "FanOutStarted",
+            "ItemCarried",
             "MessageRequested",
             "RunDegraded",
             "SideEffectRecorded",

@@ -36,6 +36,8 @@ def commands(run: str, status: Status, state: RunState | None, waits: Sequence[W
 def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
     if status in (Status.COMPLETED, Status.DEGRADED):
         found = [(f"dwf result {run}", "what it returned"), (f"dwf history {run}", "how it came to it")]
+        if status is Status.DEGRADED and any(fan_out.failed for fan_out in state.fan_outs.values()):
+            found.append((f'dwf retry {run} --failed-items -m "..."', "does what failed once more"))
         return [*found, *_undo(run, state)]
     failed = next((step for step in reversed(state.done) if step.outcome in ("failed", "timed-out")), None)
     found = [(f"dwf history {run}", "what led to it")]
@@ -44,6 +46,8 @@ def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
     if failed is not None:
         found.append((f"dwf logs {run} {shlex.quote(failed.title)}", "what the step printed, and where it failed"))
     found += _undo(run, state)
+    if any(fan_out.begun and fan_out.failed for fan_out in state.fan_outs.values()):
+        found.append((f'dwf retry {run} --failed-items -m "..."', "does what failed once more"))
     if status is Status.FAILED:
         found.append((f"dwf start {shlex.quote(state.script)} ...", "start it again, under another id"))
     return found

@@ -357,9 +357,10 @@ class RunPage:
 def _progress(fan_out: FanOut) -> str:
     """How far a map is: `patch: 37 of 200 done, 1 failed, 10 run, stage 3 of 4`."""
     started = fan_out.started
-    if not fan_out.begun:  # or each item is more than a step: those are counted by nobody
+    if not fan_out.begun and not fan_out.carried:  # or each item is more than a step: those are counted by nobody
         return f"{started.name}: {started.items} items"
-    words = [f"{started.name}: {fan_out.done} of {started.items} done"]
+    words = [f"{started.name}: {fan_out.done + fan_out.carried} of {started.items} done"]
+    words += [f"{fan_out.carried} of them before"] if fan_out.carried else []
     words += [f"{fan_out.failed} failed"] if fan_out.failed else []
     words += [f"{fan_out.open} run"] if fan_out.open else []
     words += [f"stage {fan_out.stage} of {len(started.stages)}"] if len(started.stages) > 1 else []

@@ -1,4 +1,4 @@
-"""Repair: undo. What a run did that has ended is taken back by a run of its own."""
+"""Repair: undo, retry. What a run did, or left undone, that has ended, is the matter of a run of its own."""
 
 from __future__ import annotations
 
@@ -55,5 +55,40 @@ def undo(
         session.screen.warn(f"may have been done, and is left as it is: {', '.join(planned.left_out)}")
     if tick:
         return drive_once(session, store, planned.run)
+    say_tick(session, store, "begun by the next tick")
+    return Exit.OK
+
+
+def retry(
+    context: Context,
+    run: RunArgument,
+    failed_items: Annotated[
+        bool, Option("--failed-items", help="the items of dwf.map that failed or were not begun")
+    ] = False,
+    reason: ReasonOption = "",
+    tick: TickOption = False,
+) -> int:
+    """Do once more what failed of the items of dwf.map in a run that has ended; it stays as it is.
+
+    A new run, RUN.retry, begins with the same code and input, and its id is printed. Items that were done are taken
+    over with their results. Steps outside of a map run again, and questions are asked again. A reason is needed (-m).
+    """
+    from dwf.cli.verbs.starting import drive_once
+    from dwf.engine.again import retry_failed_items
+
+    session = session_of(context)
+    if not failed_items:
+        raise UsageError(what="it is not said what is to be done once more", hint=f"dwf retry {run} --failed-items")
+    store = session.existing_store(run, write=True)
+    run = pick(session, store, run, changes=True)
+    again = retry_failed_items(store, run, session.me, reason)
+    if session.is_json:
+        session.screen.document({"schema": "dwf.retry/1", **dataclasses.asdict(again)}, one_line=True)
+    else:
+        session.screen.line(again.run)
+    session.screen.flush()
+    session.screen.say(f"{again.left} items of {run} once more; {again.done} were done")
+    if tick:
+        return drive_once(session, store, again.run)
     say_tick(session, store, "begun by the next tick")
     return Exit.OK

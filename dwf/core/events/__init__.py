@@ -77,6 +77,7 @@ from dwf.core.events.progress import RunUnblocked as RunUnblocked
 from dwf.core.events.progress import TimerMoved as TimerMoved
 from dwf.core.events.scopes import CompensationStarted as CompensationStarted
 from dwf.core.events.scopes import FanOutStarted as FanOutStarted
+from dwf.core.events.scopes import ItemCarried as ItemCarried
 from dwf.core.events.scopes import UndoRecorded as UndoRecorded
 from dwf.core.events.scopes import UndoSettled as UndoSettled
 from dwf.core.parts import NOTHING as NOTHING

@@ -60,6 +60,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     dwf: str = ""
     follows: Follows | None = None
     """the run that this one goes back to"""
+    carried: Payload = NOTHING
+    """of items that were done there: name of the step, fingerprint of its input, result"""
 
 
 class _Ended(Lifecycle, frozen=True, kw_only=True):

@@ -51,3 +51,12 @@ class FanOutStarted(Opening, frozen=True, kw_only=True):
     items: int
     tolerated: int = 0
     stages: list[int] = []
+
+
+class ItemCarried(Opening, frozen=True, kw_only=True):
+    """An item that was done in the run that this one follows: its result came with line 1, and no step is run."""
+
+    matched = ("part_of", "name", "fingerprint")
+    part_of: int
+    name: str
+    fingerprint: str
