@@ -20,10 +20,10 @@ class FanOut:
     carried: int = 0
     failures: list[int] = field(default_factory=list)
 
-    def begin(self) -> None:
+    def begin(self, number: int) -> None:
         self.begun += 1
 
-    def end(self, closing: ev.Closing) -> None:
+    def end(self, number: int, closing: ev.Closing) -> None:
         """A step of it is over."""
         if isinstance(closing, ev.ActivityCompleted):
             self.done += 1

@@ -174,11 +174,7 @@ class RunState:
     def _schedule(self, event: ev.ActivityScheduled) -> None:
         self.steps[event.command] = OpenStep(event, event.command, event.title or event.name)
         if event.part_of:
-            fan_out = self.fan_outs.get(event.part_of)
-            if fan_out is None:
-                self.undos.begin(event.part_of)
-            else:
-                fan_out.begin()
+            self._whole(event.part_of).begin(event.part_of)
 
     def _attempt(self, event: ev.ActivityStarted) -> None:
         step = self.steps[event.command]
@@ -207,11 +203,7 @@ class RunState:
         step = self.steps.pop(event.command)
         self.steps_done += 1
         if step.scheduled.part_of:
-            fan_out = self.fan_outs.get(step.scheduled.part_of)
-            if fan_out is None:
-                self.undos.end(step.scheduled.part_of, event)
-            else:
-                fan_out.end(event)
+            self._whole(step.scheduled.part_of).end(step.scheduled.part_of, event)
         began = step.started.ts if step.started is not None else step.scheduled.ts
         self.done.append(DoneStep(event.command, step.title, _STEP_ENDS[type(event)], began, event.ts, step.attempts))
 
@@ -303,6 +295,10 @@ class RunState:
 
     def _status(self, event: ev.StatusChanged) -> None:
         self.status_text = event.text
+
+    def _whole(self, number: int) -> FanOut | Undos:
+        """What a step belongs to that is part of command `number`."""
+        return self.fan_outs.get(number) or self.undos
 
     def _fan_out(self, event: ev.FanOutStarted) -> None:
         self.fan_outs[event.command] = FanOut(event)
