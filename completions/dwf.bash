@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers result inbox approve reject signal update cancel terminate retry undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers result inbox approve reject signal update complete cancel terminate retry undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -58,6 +58,7 @@ _dwf_verb() {
     reject) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
     signal) options='-m --reason --key --tick -l --last'; first=runs; rest=- ;;
     update) options='--input --until --timeout -m --reason --key --tick -l --last'; first=runs; rest=- ;;
+    complete) options='--result --fail --heartbeat --tick'; first=-; rest=- ;;
     cancel) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     terminate) options='-m --reason -y --yes --tick -l --last'; first=runs; rest=- ;;
     retry) options='--failed-items -m --reason --tick -l --last'; first=runs; rest=- ;;
@@ -95,7 +96,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--truncate-at|--group|--older-than|--since) kind=- ;;
+    --id|--tag|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -160,7 +160,7 @@ def looked_up(references: Mapping[str, str]) -> tuple[dict[str, str], Mask]:
 def look_up(reference: str) -> str:
     """The value that a reference names. Raises SecretUnavailable; its words never hold the value."""
     kind, _, rest = reference.partition(":")
-    value = {"env": _from_environment, "file": _from_file, "cmd": _from_command}[kind](rest)
+    value = _LOOK[kind](rest)
     if value is None:
         raise SecretUnavailable(reference=reference, why=_MISSING[kind])
     try:
@@ -173,6 +173,7 @@ def look_up(reference: str) -> str:
 
 
 _MISSING = {
+    "lost": "the callback was opened under another key of the state directory",
     "env": "the tick has no such variable",
     "file": "it is not there, cannot be read, is no regular file or larger than 64 KiB",
     "cmd": "the command cannot be run, failed, took longer than 30s or printed more than 64 KiB",
@@ -215,6 +216,16 @@ def _from_command(text: str) -> bytes | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return _usable(done.stdout) if done.returncode == 0 else None
+
+
+_LOOK: dict[str, Callable[[str], bytes | None]] = {
+    "env": _from_environment,
+    "file": _from_file,
+    "cmd": _from_command,
+    # Put there by the engine, in memory, for what only it can look up; no script can name these.
+    "given": str.encode,
+    "lost": lambda _: None,
+}
 
 
 def _usable(data: bytes) -> bytes | None:

@@ -4,6 +4,7 @@ Nothing in here touches files, processes or the engine, so that the same unchang
 """
 
 from dwf.authoring.activity import Activity, activity, step
+from dwf.authoring.callbacks import callback
 from dwf.authoring.children import Child, cancel_run, continue_as_new, send_signal, start_child
 from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
@@ -45,6 +46,7 @@ __all__ = [
     "Workflow",
     "activity",
     "approve",
+    "callback",
     "cancel_run",
     "cleanup",
     "continue_as_new",

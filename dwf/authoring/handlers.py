@@ -26,9 +26,9 @@ def on_signal(name: str, handler: Callable[..., Any], *, type: Any = None) -> No
     the same name comes first. Registered again, a name goes to the new function. What it raises: dwf.Failure and
     errors of steps are noted and the run goes on; anything else is a bug, and blocks the run.
     """
-    runtime = current("on_signal")
+    handlers = current("on_signal").handlers
     check_signal_name(name)
-    runtime.on_signal(_handler(f"dwf.on_signal({name!r})", name, handler, type))
+    handlers.on_signal(_handler(f"dwf.on_signal({name!r})", name, handler, type))
 
 
 def on_unknown_signal(handler: Callable[[str, Any], Any]) -> None:
@@ -37,10 +37,10 @@ def on_unknown_signal(handler: Callable[[str, Any], Any]) -> None:
     Register it after the other handlers: what was kept for them would go to it. Otherwise as `on_signal`.
     """
     what = "dwf.on_unknown_signal()"
-    runtime = current("on_unknown_signal")
+    handlers = current("on_unknown_signal").handlers
     if len(_parameters(what, handler)) != 2:
         raise ValueRefused(what=what, why="its function takes two: the name and the payload")
-    runtime.on_unknown_signal(Handler("", decode, lambda both: handler(*both), handler))
+    handlers.on_unknown_signal(Handler("", decode, lambda both: handler(*both), handler))
 
 
 def on_query(name: str, handler: Callable[..., Any]) -> None:
@@ -50,8 +50,8 @@ def on_query(name: str, handler: Callable[..., Any]) -> None:
     only look: what it would change is seen by nobody, and nothing of dwf may be asked for.
     """
     what = f"dwf.on_query({name!r})"
-    runtime = current("on_query")
-    runtime.on_query(_by_name(what, check_signal_name(name), handler, None))
+    handlers = current("on_query").handlers
+    handlers.on_query(_by_name(what, check_signal_name(name), handler, None))
     if inspect.iscoroutinefunction(handler):
         raise ValueRefused(what=what, why="an `async def` could wait, and an answer is given at once")
 
@@ -65,10 +65,10 @@ def on_update(name: str, handler: Callable[..., Any], validator: Callable[..., A
     leaves no trace in the history.
     """
     what = f"dwf.on_update({name!r})"
-    runtime = current("on_update")
+    handlers = current("on_update").handlers
     if validator is not None and (not callable(validator) or inspect.iscoroutinefunction(validator)):
         raise ValueRefused(what=what, why="its validator is not a plain function")
-    runtime.on_update(_by_name(what, check_signal_name(name), handler, validator))
+    handlers.on_update(_by_name(what, check_signal_name(name), handler, validator))
 
 
 def _by_name(what: str, name: str, function: Callable[..., Any], validator: Callable[..., Any] | None) -> Handler:
@@ -83,8 +83,8 @@ def _by_name(what: str, name: str, function: Callable[..., Any], validator: Call
 
 async def handlers_finished(*, timeout: Duration | None = None) -> None:
     """Wait until no handler is at work any more, so that the end cuts none off. TimeoutError after `timeout`."""
-    runtime, me = current("handlers_finished"), asyncio.current_task()
-    await wait_until(lambda: not runtime.handlers_at_work(me), timeout=timeout)
+    handlers, me = current("handlers_finished").handlers, asyncio.current_task()
+    await wait_until(lambda: not handlers.at_work(me), timeout=timeout)
 
 
 def _handler(what: str, name: str, function: Callable[..., Any], kind: Any) -> Handler:

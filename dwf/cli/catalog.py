@@ -121,6 +121,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf update rollout limit to=5 --key change-4711 --tick", "once only, and here at once")),
     ),
     Verb(
+        "complete", "Answer", "completing", "end a callback of a run by its token, or keep it alive",
+        (("dwf complete - --result '{\"size\": 5}'", "the token comes from stdin, where no ps shows it"),
+         ("dwf complete --heartbeat", "with the token in $DWF_TOKEN: still at work")),
+    ),
+    Verb(
         "cancel", "Repair", "ending", "ask a run to end; it cleans up first",
         (("dwf cancel rotate-web1 -m 'wrong host'", "its finally: blocks run"),
          ("dwf cancel rotate-web1 --tick", "and drive its cleanup here")),

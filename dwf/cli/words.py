@@ -75,6 +75,8 @@ def _title(opening: ev.Opening) -> tuple[str, str]:
         return f'"{opening.prompt}"', "approval"
     if isinstance(opening, ev.SignalWaitOpened):
         return opening.name, "signal"
+    if isinstance(opening, ev.CallbackOpened):
+        return opening.name, "callback"
     if isinstance(opening, ev.UndoRecorded):
         return opening.of, "undo"
     if isinstance(opening, ev.ChildWorkflowRequested):
@@ -188,6 +190,16 @@ def _waits(e: ev.SignalWaitOpened, thread: Thread) -> Told:
 
 def _lines(numbers: list[int]) -> str:
     return f"lines {numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"line {numbers[0]}"
+
+
+def _callback(e: ev.CallbackOpened, thread: Thread) -> Told:
+    limits = [f"until {thread.point(e.deadline)}"] if e.deadline else []
+    limits += [f"a heartbeat every {spoken(e.heartbeat)}"] if e.heartbeat else []
+    return Told(e.name, ", ".join(limits))
+
+
+def _from_outside(what: str, decided: ev.Decision | None) -> Told:
+    return Told(what, person(decided.by, uid=True) if decided is not None else "")
 
 
 def _side_effect(e: ev.SideEffectRecorded, thread: Thread) -> Told:
@@ -304,6 +316,14 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.SignalReceived: _signalled,
     ev.SignalsTaken: lambda e, t: Told(e.name, f"took {len(e.got)}: {_lines(e.got)}"),
     ev.HandlersRegistered: lambda e, t: Told(", ".join([taken(e)] * e.wakes + [f"query {name}" for name in e.queries])),
+    ev.CallbackOpened: _callback,
+    ev.CallbackWithdrawn: lambda e, t: Told(t.title(e.callback)),
+    ev.CallbackHeartbeat: lambda e, t: Told(t.title(e.command) + _why(e.decided.reason), person(e.decided.by)),
+    ev.CallbackCompleted: lambda e, t: _from_outside(t.title(e.command) + result(e.result), e.decided),
+    ev.CallbackFailed: lambda e, t: _from_outside(f"{t.title(e.command)}  {failure(e.error)}", e.decided),
+    ev.CallbackTimedOut: lambda e, t: Told(
+        f"{t.title(e.command)}  {'no heartbeat' if e.heartbeat else 'by its deadline'}", t.took(e)
+    ),
     ev.UpdateAccepted: lambda e, t: Told(call(e.name, e.input, 60) + _why(e.reason), person(e.by)),
     ev.UpdateCompleted: lambda e, t: Told(f"line {e.update}{result(e.result)}"),
     ev.UpdateFailed: lambda e, t: Told(f"line {e.update}  {failure(e.error)}"),

@@ -52,7 +52,9 @@ class Detached:
         never = self._loop.create_future()
         left_waiting: dict[str, Any] = {"now_us": 0, "take_signal": None, "open_signal_wait": (0, never)}
         left_waiting |= {"holds": False, "take_signals": [], "child": ("", never)}
-        left_waiting.update(dict.fromkeys(("activity", "approval", "condition", "message", "sleep_until_us"), never))
+        left_waiting.update(
+            dict.fromkeys(("activity", "approval", "callback", "condition", "message", "sleep_until_us"), never)
+        )
         if name not in left_waiting:
             raise Closed
         return lambda *_: left_waiting[name]

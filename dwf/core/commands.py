@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from dwf.core import guard
+from dwf.core.callbacks import open_callback
 from dwf.core.conditions import Conditions, Predicate
 from dwf.core.deadlines import earliest
 from dwf.core.duration import LAST_MICROS, SECOND, moment, stamp, unstamp
@@ -49,7 +50,7 @@ from dwf.core.loop import Loop
 from dwf.core.matching import waiting_lines as waiting_lines
 from dwf.core.outcome import raised_at, said
 from dwf.core.retry import AFTER_CRASH, USUAL
-from dwf.core.runtime import ActivityCall, ChildCall, Handler, Info, Outgoing, Question, Signal
+from dwf.core.runtime import ActivityCall, CallbackWish, ChildCall, Info, Outgoing, Question, Signal
 from dwf.core.scopes import Scopes
 from dwf.core.signals import Signals
 from dwf.core.values import canonical, encode, text
@@ -196,7 +197,12 @@ class Commands(Ledger):
 
     def withdraw_approval(self, number: int) -> None:
         self.issue(ApprovalWithdrawn(command=self.issued + 1, approval=number))
+        self.wait_no_more(number)
+
+    def wait_no_more(self, number: int) -> None:
+        """A command is over because the script has said so."""
         self._open.pop(number, None)
+        self.calls.pop(number, None)
 
     # -- signals ------------------------------------------------------------------------------------------------
 
@@ -244,22 +250,8 @@ class Commands(Ledger):
     def condition(self, predicate: Predicate) -> Future[Any]:
         return self.conditions.wait(predicate)
 
-    # -- handlers -----------------------------------------------------------------------------------------------
-
-    def on_signal(self, handler: Handler) -> None:
-        self.handlers.on_signal(handler)
-
-    def on_unknown_signal(self, handler: Handler) -> None:
-        self.handlers.on_unknown_signal(handler)
-
-    def on_query(self, handler: Handler) -> None:
-        self.handlers.on_query(handler)
-
-    def on_update(self, handler: Handler) -> None:
-        self.handlers.on_update(handler)
-
-    def handlers_at_work(self, apart_from: object) -> list[str]:
-        return self.handlers.at_work(apart_from)
+    def callback(self, wish: CallbackWish) -> Future[Any]:
+        return open_callback(self, wish)
 
     # -- other runs ---------------------------------------------------------------------------------------------
 
@@ -275,7 +267,7 @@ class Commands(Ledger):
 
     def held_by(self) -> list[str]:
         """What is open that a run may not leave behind when it goes on in a new instance, in words."""
-        return [f"step {call.title or call.name}" for call in self.calls.values()] + self.links.held()
+        return [call.words for call in self.calls.values()] + self.links.held()
 
     # -- markers, values, words ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dwf.core.deadlines import earliest
+from dwf.core.duration import stamp
 
 if TYPE_CHECKING:
     from dwf.core.state import RunState
@@ -15,6 +16,7 @@ def due_times(state: RunState) -> list[str]:
     due = [timer.fire_at for timer in state.timers.values()]
     due += [step.retry_at for step in state.steps.values() if step.retry_at and step.started is None]
     due += [a.requested.deadline for a in state.approvals.values() if a.requested.deadline]
+    due += [stamp(c.due_us) for c in state.callbacks.values() if c.due_us is not None]
     deadline = next_deadline(state)
     due += [deadline] if deadline else []
     if state.starts_later:

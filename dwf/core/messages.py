@@ -19,13 +19,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _CATALOGUED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.py(:[A-Za-z_][A-Za-z0-9_]{0,63})?")
 
 SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT = "signal", "cancel", "terminate", "approve", "reject"
-STEP, UNBLOCK, START, UPDATE, TIMER = "step", "unblock", "start", "update", "timer"
-KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDATE, TIMER)
-# Kinds that may reach a run whatever instance of it is open: a start knows none yet.
-NO_INSTANCE = (SIGNAL, START)
+STEP, UNBLOCK, START, UPDATE, TIMER, CALLBACK = "step", "unblock", "start", "update", "timer", "callback"
+KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDATE, TIMER, CALLBACK)
+# Kinds that may reach a run whatever instance of it is open: a start knows none yet, a token names its own.
+NO_INSTANCE = (SIGNAL, START, CALLBACK)
 # What a person may decide about a step: the `name` of a STEP message.
 COMPLETE, RETRY, FAIL = "complete", "retry", "fail"
-# And about a timer: the `name` of a TIMER message. The payload of a move is the time, as a timestamp.
+# What may come with the token of a callback besides COMPLETE and FAIL; the token is the `key` of the message.
+HEARTBEAT = "heartbeat"
+# What a person may decide about a timer: the `name` of a TIMER message. The payload of a move is the timestamp.
 FIRE, MOVE = "fire", "move"
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from dwf.core import events as ev
+from dwf.core.duration import unstamp
 
 
 @dataclass
@@ -21,3 +24,56 @@ class Updates:
 
     def end(self, event: ev.UpdateCompleted | ev.UpdateFailed) -> None:
         self.open.pop(event.update, None)
+
+
+@dataclass(slots=True)
+class OpenCallback:
+    """beat_us: when it was last heard of, at first when it was opened."""
+
+    opened: ev.CallbackOpened
+    beat_us: int
+
+    @property
+    def due_us(self) -> int | None:
+        """When it has waited for too long; None: never."""
+        limits = [unstamp(self.opened.deadline)] if self.opened.deadline else []
+        if self.opened.heartbeat:
+            limits.append(self.beat_us + self.opened.heartbeat)
+        return min(limits, default=None)
+
+    @property
+    def is_silent_first(self) -> bool:
+        """Whether it is the heartbeat that is missed first."""
+        return not self.opened.deadline or self.due_us != unstamp(self.opened.deadline)
+
+
+class Callbacks(dict[int, OpenCallback]):
+    """The open ones, by command."""
+
+    def begin(self, event: ev.CallbackOpened) -> None:
+        self[event.command] = OpenCallback(event, unstamp(event.ts))
+
+
+def heard_of_callback(state: Any, event: ev.CallbackHeartbeat | ev.CallbackCompleted | ev.CallbackFailed) -> None:
+    """A letter with a token has counted: the callback is over, or it is still worked on."""
+    decided = event.decided
+    if decided is not None and decided.message:
+        state.messages.add(decided.message)
+    if not isinstance(event, ev.CallbackHeartbeat):
+        state.callbacks.pop(event.command, None)
+    elif event.command in state.callbacks:
+        found = state.callbacks[event.command]
+        found.beat_us = max(unstamp(event.decided.posted or event.ts), found.beat_us)
+
+
+# What a state has to do with these events.
+OUTSIDE: dict[type[ev.Event], Callable[[Any, Any], None]] = {
+    ev.UpdateCompleted: lambda state, event: state.updates.end(event),
+    ev.UpdateFailed: lambda state, event: state.updates.end(event),
+    ev.CallbackOpened: lambda state, event: state.callbacks.begin(event),
+    ev.CallbackWithdrawn: lambda state, event: state.callbacks.pop(event.callback, None),
+    ev.CallbackHeartbeat: heard_of_callback,
+    ev.CallbackCompleted: heard_of_callback,
+    ev.CallbackFailed: heard_of_callback,
+    ev.CallbackTimedOut: lambda state, event: state.callbacks.pop(event.command, None),
+}

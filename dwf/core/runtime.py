@@ -53,6 +53,11 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     instead: Callable[[ActivityError], Any] | None = None
     part_of: int = 0
 
+    @property
+    def words(self) -> str:
+        """It, as one speaks of it: `step drain`."""
+        return f"{'callback' if self.kind == 'callback' else 'step'} {self.title or self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -101,6 +106,16 @@ class ContinueAsNew:
     """What a workflow returns to go on in a new instance, with these arguments."""
 
     values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackWish:
+    """A callback, as the script asks for it. timeout_us, heartbeat_us: 0 for none."""
+
+    name: str
+    result_type: Any = None
+    timeout_us: int = 0
+    heartbeat_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +192,25 @@ class Scopes(Protocol):
     def is_failure(self, error: BaseException) -> bool: ...
 
 
+class HandlerHost(Protocol):
+    """Where a runbook registers its handlers, and asks which of them are at work."""
+
+    def on_signal(self, handler: Handler) -> None: ...
+
+    def on_unknown_signal(self, handler: Handler) -> None: ...
+
+    def on_query(self, handler: Handler) -> None: ...
+
+    def on_update(self, handler: Handler) -> None: ...
+
+    def at_work(self, apart_from: object = None) -> list[str]: ...
+
+
 class Runtime(Protocol):
     """What a runbook may ask for. Every method that issues a command may raise NondeterminismError."""
+
+    @property
+    def handlers(self) -> HandlerHost: ...
 
     @property
     def scopes(self) -> Scopes: ...
@@ -197,15 +229,7 @@ class Runtime(Protocol):
 
     def take_signals(self, name: str) -> list[Signal]: ...
 
-    def on_signal(self, handler: Handler) -> None: ...
-
-    def on_unknown_signal(self, handler: Handler) -> None: ...
-
-    def on_query(self, handler: Handler) -> None: ...
-
-    def on_update(self, handler: Handler) -> None: ...
-
-    def handlers_at_work(self, apart_from: object) -> list[str]: ...
+    def callback(self, wish: CallbackWish) -> Future[Any]: ...
 
     def holds(self, predicate: Callable[[], Any]) -> bool: ...
 

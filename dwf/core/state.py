@@ -13,7 +13,7 @@ from dwf.core import events as ev
 from dwf.core.due import due_times
 from dwf.core.duration import unstamp
 from dwf.core.fanouts import FanOut
-from dwf.core.outside import Updates
+from dwf.core.outside import OUTSIDE, Callbacks, Updates
 from dwf.core.standing import DoneStep as DoneStep
 from dwf.core.standing import OpenApproval as OpenApproval
 from dwf.core.standing import OpenChild as OpenChild
@@ -63,6 +63,7 @@ class RunState:
         self.messages: set[str] = set()
         self.keys: dict[str, ev.SignalReceived] = {}
         self.updates = Updates()
+        self.callbacks = Callbacks()
         self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
         self.steps_done = 0
 
@@ -97,7 +98,7 @@ class RunState:
 
     @property
     def _others_open(self) -> bool:
-        return bool(self.timers or self.signal_waits or self.approvals or self.children)
+        return bool(self.timers or self.signal_waits or self.approvals or self.children or self.callbacks)
 
     @property
     def lone_step(self) -> OpenStep | None:
@@ -232,9 +233,6 @@ class RunState:
         for signal in event.got:
             self.unconsumed.pop(signal, None)
 
-    def _handlers(self, event: ev.HandlersRegistered) -> None:
-        self.takes = event
-
     def _wait_closed(self, event: ev.SignalWaitClosed) -> None:
         self.signal_waits.pop(event.wait, None)
 
@@ -368,11 +366,10 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.SignalWaitOpened: RunState._wait,
     ev.SignalWaitClosed: RunState._wait_closed,
     ev.SignalsTaken: RunState._taken,
-    ev.HandlersRegistered: RunState._handlers,
+    ev.HandlersRegistered: lambda state, event: setattr(state, "takes", event),
     ev.SignalReceived: RunState._signal,
     ev.UpdateAccepted: RunState._update,
-    ev.UpdateCompleted: lambda state, event: state.updates.end(event),
-    ev.UpdateFailed: lambda state, event: state.updates.end(event),
+    **OUTSIDE,
     ev.CancelRequested: RunState._cancel,
     ev.DeadlinePassed: lambda state, event: setattr(state, "overdue", event),
     ev.ApprovalRequested: RunState._ask,

@@ -68,7 +68,22 @@ def from_time(state: RunState, now_us: int) -> list[Arrival]:
         deadline = approval.requested.deadline
         if deadline and unstamp(deadline) <= now_us:
             found.append(Arrival(unstamp(deadline), TIMER, (command, ""), _expires(command)))
+    found += [
+        Arrival(callback.due_us, TIMER, (command, ""), _falls_silent(command, callback.due_us))
+        for command, callback in state.callbacks.items()
+        if callback.due_us is not None and callback.due_us <= now_us
+    ]
     return found
+
+
+def _falls_silent(command: int, at_us: int) -> Make:
+    def make(state: RunState) -> list[ev.Event]:
+        callback = state.callbacks.get(command)
+        if callback is None or callback.due_us is None or callback.due_us > at_us:
+            return []  # it has ended, or was heard of in time
+        return [ev.CallbackTimedOut(command=command, heartbeat=callback.is_silent_first)]
+
+    return make
 
 
 def _fires(command: int, due: str) -> Make:

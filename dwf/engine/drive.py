@@ -16,6 +16,7 @@ from dwf.core.due import is_cut_short
 from dwf.core.duration import SECOND, stamp
 from dwf.core.state import OpenStep, Status
 from dwf.engine.arrivals import CLOSING, TIMER, Arrival, decided, from_time
+from dwf.engine.callbacks import asked
 from dwf.engine.context import Engine
 from dwf.engine.ending import (
     Driven,
@@ -35,7 +36,6 @@ from dwf.engine.lanes import Ended, played
 from dwf.engine.requests import take_up
 from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
-from dwf.engine.updates import accepted
 from dwf.errors import DiskError, DwfError, HistoryCorrupt, NewerFormat, ScriptError, StepStillRuns
 from dwf.store.locks import RunLock
 
@@ -76,9 +76,7 @@ class _Drive:
         self._lock = lock
         self._store = engine.store
         self._run, self._link = run, link
-        self._mail = Incoming(
-            engine.store, run, self._misfit, lambda letter: accepted(self.journal, letter), engine.clock
-        )
+        self._mail = Incoming(engine.store, run, self._misfit, lambda letter: asked(self.journal, letter), engine.clock)
         self._ready: list[Arrival] = []
         self._batch: list[Arrival] = []
         self._waits_for_lane = self._let_go = False

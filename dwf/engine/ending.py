@@ -110,8 +110,9 @@ def forced(state: RunState, letter: Letter | None) -> ev.Lifecycle | None:
 
 def _left(state: RunState) -> dict[str, Any]:
     """What an end without cleanup leaves as it is."""
+    waits = [*state.timers, *state.signal_waits, *state.approvals, *state.children, *state.callbacks]
     return {
-        "open": sorted([*state.steps, *state.timers, *state.signal_waits, *state.approvals, *state.children]),
+        "open": sorted([*state.steps, *waits]),
         "undone": [entry.of for entry in state.undos.that_are(Stand.UNDONE)],
         "not_undone": [entry.told for entry in state.undos.left()],
     }

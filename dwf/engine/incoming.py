@@ -38,14 +38,14 @@ class Incoming:
         store: Store,
         run: str,
         misfit: Callable[[int, bytes], str | None],
-        update: Callable[[Letter], list[ev.Event] | None],
+        ask: Callable[[Letter], list[ev.Event] | None],
         clock: Callable[[], int],
     ) -> None:
         """misfit: why a result given by hand does not fit a step, or None. clock: microseconds since the epoch.
 
-        update: what comes of a letter that the script is to be asked about; None: it cannot be asked, the letter stays.
+        ask: what comes of a letter that the script is to be asked about; None: it cannot be asked, the letter stays.
         """
-        self._misfit, self._update, self._clock = misfit, update, clock
+        self._misfit, self._ask, self._clock = misfit, ask, clock
         self._store = store
         self._mailbox, self._directory, self._run = store.mailbox, store.layout.mail_new, run
         self.terminated: Letter | None = None
@@ -131,11 +131,12 @@ class Incoming:
     def _making(self, letter: Letter, make: Callable[[RunState], list[ev.Event]]) -> Callable[..., list[ev.Event]]:
         if letter.message.kind == mail.TERMINATE:
             return self._termination(letter)
-        return self._asking(letter) if letter.message.kind == mail.UPDATE else self._taking(letter, make)
+        asks = letter.message.kind in (mail.UPDATE, mail.CALLBACK)
+        return self._asking(letter) if asks else self._taking(letter, make)
 
     def _asking(self, letter: Letter) -> Callable[[RunState], list[ev.Event]]:
         def asking(_: RunState) -> list[ev.Event]:
-            events = self._update(letter)
+            events = self._ask(letter)
             if events is None:
                 return []
             self._taken.append(letter.name)

@@ -26,6 +26,7 @@ from dwf.engine.arrivals import Arrival
 from dwf.engine.context import Engine, Loaded, Unwatched
 from dwf.engine.family import Family
 from dwf.engine.runs import folded
+from dwf.engine.tokens import sealed
 from dwf.engine.watchdog import OutOfTime
 from dwf.errors import (
     DiskError,
@@ -200,7 +201,7 @@ class Journal:
                     why="this state directory belongs to one user, who is one person",
                     hint="use need=1 here",
                 )
-        return openings
+        return [sealed(opening, self._engine.store, self.state) for opening in openings]
 
     # -- the file -----------------------------------------------------------------------------------------------
 

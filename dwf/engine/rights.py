@@ -3,6 +3,7 @@
     [allow]                    # user names, "@group" names, "#uid" numbers; "*" is every member, [] nobody
     signal    = ["*"]
     update    = ["*"]
+    callback  = ["*"]          # with its token
     approve   = ["@oncall"]    # and reject
     cancel    = ["*"]
     unblock   = ["@oncall"]
@@ -32,7 +33,17 @@ from dwf.errors import BadConfiguration, NotPermitted, UsageError
 from dwf.store.files import WRITABLE_BY_OTHERS, read_regular
 from dwf.store.room import Store
 
-ACTS = (mail.SIGNAL, mail.UPDATE, mail.APPROVE, mail.CANCEL, mail.UNBLOCK, mail.TERMINATE, mail.STEP, mail.TIMER)
+ACTS = (
+    mail.SIGNAL,
+    mail.UPDATE,
+    mail.CALLBACK,
+    mail.APPROVE,
+    mail.CANCEL,
+    mail.UNBLOCK,
+    mail.TERMINATE,
+    mail.STEP,
+    mail.TIMER,
+)
 ANYBODY = "*"
 _FOR_ENGINE = (mail.STEP, mail.TERMINATE, mail.TIMER)
 _ANSWERS = (mail.APPROVE, mail.REJECT)

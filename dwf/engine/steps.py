@@ -17,6 +17,7 @@ from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, 
 from dwf.activities.waited import Waited
 from dwf.core import events as ev
 from dwf.core.duration import stamp, unstamp
+from dwf.core.parts import Payload
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import OpenStep
 from dwf.core.values import decode
@@ -25,6 +26,7 @@ from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
 from dwf.engine.outcomes import ended, interrupted, probed
+from dwf.engine.tokens import with_tokens
 from dwf.errors import DiskError, StepStillRuns
 from dwf.host import Process, same_process_alive, start_thread
 from dwf.scripts.perform import PERFORMER, packed
@@ -197,7 +199,9 @@ class Steps:
         return f"{run}:{command}" if link == 1 else f"{run}~{link}:{command}"
 
     def _performance(self, call: ActivityCall, attempt: Attempt) -> Performance:
-        given = bytes(call.input)
+        given = with_tokens(bytes(call.input), self._engine.store, self.journal.state)
+        if given != call.input:
+            call = replace(call, input=Payload(given))
         kept = call.orphan == ADOPT
         if call.kind == "shell":
             return (prepare_kept if kept else prepare_shell)(decode(given, ShellSpec), attempt)

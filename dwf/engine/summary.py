@@ -30,7 +30,7 @@ class Wait:
 
 
 # What a person can act on comes first.
-_FIRST_FIRST = "approval decide step retry child outgoing signal timer start message".split()
+_FIRST_FIRST = "approval decide step retry child outgoing signal callback timer start message".split()
 _RANK = {kind: place for place, kind in enumerate(_FIRST_FIRST)} | {"decide": 0}
 
 _ASKS = ("approval", "decide")
@@ -46,6 +46,7 @@ def waits(state: RunState) -> list[Wait]:
     ]
     found += [Wait(c, "child", o.requested.run, unstamp(o.requested.ts)) for c, o in state.children.items()]
     found += [Wait(c, "outgoing", o.requested.run, unstamp(o.requested.ts)) for c, o in state.outgoing.items()]
+    found += [Wait(c, "callback", b.opened.name, unstamp(b.opened.ts), b.due_us) for c, b in state.callbacks.items()]
     if state.takes.wakes:
         found.append(Wait(0, "message", taken(state.takes), unstamp(state.takes.ts)))
     if state.starts_later:
@@ -112,7 +113,9 @@ def addressees(approval: ev.ApprovalRequested) -> str:
     return ", ".join(approval.by) or "anyone"
 
 
-_STEPS = {"approval": "approve"} | {kind: kind for kind in ("decide", "signal", "child", "start", "message")}
+_STEPS = {"approval": "approve"} | {
+    kind: kind for kind in ("decide", "signal", "callback", "child", "start", "message")
+}
 
 
 def step_of(state: RunState) -> str:
@@ -136,8 +139,8 @@ def waiting_for(state: RunState) -> str:
         return "-"
     if first.kind == "approval":
         return addressees(state.approvals[first.command].requested)
-    if first.kind == "signal":
-        return f"signal {first.what}"
+    if first.kind in ("signal", "callback"):
+        return f"{first.kind} {first.what}"
     if first.kind == "child":
         more = len(state.children) - 1
         return f"run {first.what}" + (f" and {more} more" if more else "")

@@ -12,6 +12,7 @@ in here knows what is in the files.
     index.sqlite                             derived; may be deleted at any time
     audit.jsonl, audit.<time>.jsonl          commands that were refused
     shared                                   there if other users may post and look; see sharing.py
+    callback.key                             what the tokens of callbacks are made from; see tokens.py
     policy.toml                              then: who of them may do what
     machine                                  the machine this directory is bound to; written last when it is made
 """
@@ -52,8 +53,8 @@ class Layout:
     """The paths of one state directory, as text. Building it touches nothing."""
 
     __slots__ = (
-        "archive", "audit", "blobs", "code", "home", "index", "intents", "locks", "machine", "mail", "mail_bad",
-        "mail_late", "mail_new", "mail_tmp", "out", "policy", "runs", "shared", "sharing",
+        "archive", "audit", "blobs", "callback_key", "code", "home", "index", "intents", "locks", "machine", "mail",
+        "mail_bad", "mail_late", "mail_new", "mail_tmp", "out", "policy", "runs", "shared", "sharing",
     )  # fmt: skip
 
     def __init__(self, home: str | os.PathLike[str]) -> None:
@@ -75,6 +76,7 @@ class Layout:
         self.machine: str = f"{self.home}/machine"
         self.shared: str = f"{self.home}/shared"
         self.policy: str = f"{self.home}/policy.toml"
+        self.callback_key: str = f"{self.home}/callback.key"
         # Known once the directory was opened; None: it is its owner's alone.
         self.sharing: Sharing | None = None
 

@@ -14,6 +14,10 @@ from dwf.store.outputs import Outputs
 from dwf.store.sharing import Sharing
 from dwf.store.unseen import Unseen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dwf.store.tokens import Tokens
+
 
 class Store:
     """One state directory, open.
@@ -54,6 +58,13 @@ class Store:
             # It may have been moved, or mounted over, since it was made.
             refuse_network(layout.home)
         return cls(disk, layout)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Makes the tokens of callbacks. Loaded when needed: an idle tick has no time for cryptography."""
+        from dwf.store.tokens import Tokens
+
+        return Tokens(self.disk, self.layout)
 
     def adopt(self) -> None:
         """Bind the state directory to this machine. Right only if nothing uses it elsewhere. Raises NotPermitted."""

@@ -46,6 +46,17 @@ async def sagas() -> None:
     async with dwf.saga() as saga:
         await saga.step(off(), undo=off())
 
+@dwf.activity
+def hand_out(token: str, where: str) -> None:
+    with open(where, "w") as file:
+        file.write(token)
+
+@dwf.workflow
+async def calls(where: str) -> None:
+    job = dwf.callback("job")
+    await hand_out(job.token, where)
+    await job
+
 @dwf.workflow
 async def listens() -> None:
     dwf.on_update("limit", lambda to=0: to)
@@ -120,13 +131,23 @@ REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "repair": lambda dwf: ((dwf.driven("waits"), "--truncate-at", "2", "--i-know"), 7),
     "upgrade": lambda dwf: (stumbled(dwf, mended=False), 65),
     "update": lambda dwf: ((dwf.driven("quick"), "limit", "to=1"), 7),
+    "complete": lambda dwf: ((used_token(dwf),), 7),
     "export": lambda dwf: ((dwf.driven("quick"), str(dwf.directory / "run.dwf"), "--move"), 7),
     "import": lambda dwf: ((copied(dwf, dwf.driven("waits")),), 9),
     "archive": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
     "undo": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
 }
-# An update is answered by a tick beside it: tests/engine/test_updates.py.
-DONE_ELSEWHERE = {"update"}
+# An update is answered by a tick beside it: tests/engine/test_updates.py. What completes a callback is a token, which
+# is known to a step only: tests/engine/test_callbacks.py.
+DONE_ELSEWHERE = {"update", "complete"}
+
+
+def used_token(dwf: Terminal) -> str:
+    """The token of a callback that is over; the run has told it to a file."""
+    run, file = "calls", dwf.directory / "token"
+    assert dwf("start", f"{dwf.script}:calls", f"where={file}", "--id", run, "--tick").code == 0
+    assert dwf("cancel", run, "--tick").code == 0
+    return file.read_text()
 
 
 def copied(dwf: Terminal, run: str) -> str:
@@ -158,11 +179,11 @@ def test_what_was_done_is_recorded_with_who_and_why(book: Terminal, verb: str) -
 @pytest.mark.parametrize("verb", sorted(REFUSED))
 def test_what_was_refused_is_written_down_with_who_and_why(book: Terminal, verb: str) -> None:
     words, code = REFUSED[verb](book)
-    told = book(verb, *words, *(("-m", WHY) if verb != "update" else ()))
+    told = book(verb, *words, *(("-m", WHY) if verb not in DONE_ELSEWHERE else ()))
     assert told.code == code, told.err
     (act,) = [act for act in acts(book) if act["outcome"] == "refused"]
     assert (act["what"], act["by"]["uid"]) == (verb, os.geteuid()) and f"({code})" in act["why"]
-    assert act["reason"] == (WHY if verb != "update" else "")
+    assert act["reason"] == (WHY if verb not in DONE_ELSEWHERE else "")
 
 
 def test_a_copy_of_a_run_that_is_refused_is_nobody_s_business(book: Terminal) -> None:

@@ -20,6 +20,7 @@ TOPICS = [
     "approvals",
     "archiving",
     "auditing",
+    "callbacks",
     "children",
     "cleanup",
     "cron",

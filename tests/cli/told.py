@@ -129,6 +129,17 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.UpdateCompleted(command=31, update=44, result=raw(5)),
     ev.UpdateAccepted(name="limit", input=raw({"to": -1}), by=BELA),
     ev.UpdateFailed(command=32, update=46, error=ev.ErrorInfo(type="Failure", message="not\nnow")),
+    ev.CallbackOpened(command=40, name="restore", deadline=stamp(BEGAN + 600 * SECOND), heartbeat=60 * SECOND),
+    ev.CallbackHeartbeat(command=40, decided=ev.Decision(by=ANNA, reason="half way")),
+    ev.CallbackCompleted(command=40, result=raw(5), decided=ev.Decision(by=ANNA)),
+    ev.CallbackOpened(command=41, name="restore"),
+    ev.CallbackFailed(
+        command=41, error=ev.ErrorInfo(type="Failed", message="disk\nfull"), decided=ev.Decision(by=BELA)
+    ),
+    ev.CallbackOpened(command=42, name="restore"),
+    ev.CallbackTimedOut(command=42, heartbeat=True),
+    ev.CallbackOpened(command=43, name="restore"),
+    ev.CallbackWithdrawn(command=44, callback=43),
     ev.RunBlocked(code="script-bug", message="KeyError: 'x' at book.py:3"),
     ev.CodeUpgraded(code="77" * 32, script="/srv/books/cert_rotation.py", by=ANNA, reason="bug 4711"),
     ev.RunUnblocked(),

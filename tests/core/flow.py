@@ -19,6 +19,7 @@ _LEAVES = (
     lambda m: ["add", 1 + m.chance.below(3)],
     lambda m: ["signals", m.chance.pick(SIGNALS), m.chance.pick((None, 0, 1))],
     lambda m: ["on_plain_signal", m.chance.pick(SIGNALS)],
+    lambda m: ["callback"],
     lambda m: ["handlers_finished", m.chance.pick((None, 1, 30))],
 )
 _BRANCHES = (
@@ -82,6 +83,9 @@ class Flow(scopes.Scopes):
 
         dwf.on_update(name, react)
         dwf.on_query(name, lambda: self.count)
+
+    async def do_callback(self) -> None:
+        self.saw("called back", await dwf.callback("job", timeout=60))
 
     async def do_handlers_finished(self, timeout: float | None) -> None:
         await dwf.handlers_finished(timeout=timeout)

@@ -70,7 +70,7 @@ class Game:
             fake.now_us += self.chance.below(3 * SECOND)
         fake.deliver(event)
         state = fake.state()
-        opened = [*state.steps, *state.timers, *state.signal_waits, *state.approvals]
+        opened = [*state.steps, *state.timers, *state.signal_waits, *state.approvals, *state.callbacks]
         assert sorted(opened) == sorted(fake.replay.commands.open_numbers()), "people are told of something else"
 
     def _batch(self) -> list[Event]:
@@ -81,6 +81,7 @@ class Game:
         if chance.happens(0.25 if ready else 0.9):
             name = chance.pick(SIGNALS)
             ready.append(ev.SignalReceived(name=name, payload=Payload(encode(len(self.fake.events)))))
+        ready += [self._call_back(n) for n in state.callbacks if chance.happens(0.6)]
         updates = list(self.fake.replay.commands.handlers.updates)
         if updates and chance.happens(0.5):
             given = Payload(encode({"number": len(self.fake.events)}))
@@ -102,6 +103,12 @@ class Game:
 
     def _answer(self, number: int) -> Event:
         return ev.ApprovalResolved(command=number, outcome=self.chance.pick(("approved", "rejected", "failed")))
+
+    def _call_back(self, number: int) -> Event:
+        error = ev.ErrorInfo(type="Failed", message="no")
+        completed = ev.CallbackCompleted(command=number, result=Payload(encode(self.chance.below(100))))
+        failed = ev.CallbackFailed(command=number, error=error)
+        return self.chance.pick((completed, completed, failed, ev.CallbackTimedOut(command=number)))
 
     # -- proofs -------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
         return [(f"dwf tree {run}", "where all its children are"), (f"dwf show {wait.what}", "this one")]
     if wait.kind == "signal":
         return [(f"dwf signal {run} {wait.what} [K=V ...]", "send what it waits for")]
+    if wait.kind == "callback":
+        return [("dwf complete - --result JSON", "by whoever has its token, on stdin")]
     if wait.kind == "message":
         word = next((word for word in wait.what.split(", ") if not word.startswith("any ")), "signal NAME")
         return [(f"dwf {word.replace(' ', f' {run} ', 1)} [K=V ...]", "send it something that it takes")]

@@ -249,7 +249,12 @@ class RunPage:
             return [f"{wait.what}  again {clock.point(wait.until_us or 0)}", wait.detail, span]
         if wait.kind == "timer":
             return [f"{wait.what}  {clock.until(wait.until_us or 0)}", f"since {clock.point(wait.since_us)}"]
-        words = {"signal": "signal ", "child": "child run ", "outgoing": "a message to be sent to run "}
+        words = {
+            "signal": "signal ",
+            "callback": "callback ",
+            "child": "child run ",
+            "outgoing": "a message to be sent to run ",
+        }
         return [words.get(wait.kind, "") + wait.what, span]
 
     def _answers(self, approval: OpenApproval, command: int) -> list[str]:
@@ -376,6 +381,8 @@ def _named(state: RunState, commands: Sequence[int]) -> Iterator[str]:
             yield f"timer {state.timers[number].started.purpose}"
         elif number in state.signal_waits:
             yield f"signal {state.signal_waits[number].opened.name}"
+        elif number in state.callbacks:
+            yield f"callback {state.callbacks[number].opened.name}"
         elif number in state.approvals:
             yield f'approval "{state.approvals[number].requested.prompt}"'
         else:

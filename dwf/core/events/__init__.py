@@ -22,6 +22,9 @@ from dwf.core.events.closings import ActivityCompleted as ActivityCompleted
 from dwf.core.events.closings import ActivityFailed as ActivityFailed
 from dwf.core.events.closings import ActivityTimedOut as ActivityTimedOut
 from dwf.core.events.closings import ApprovalResolved as ApprovalResolved
+from dwf.core.events.closings import CallbackCompleted as CallbackCompleted
+from dwf.core.events.closings import CallbackFailed as CallbackFailed
+from dwf.core.events.closings import CallbackTimedOut as CallbackTimedOut
 from dwf.core.events.closings import ChildWorkflowCancelled as ChildWorkflowCancelled
 from dwf.core.events.closings import ChildWorkflowCompleted as ChildWorkflowCompleted
 from dwf.core.events.closings import ChildWorkflowFailed as ChildWorkflowFailed
@@ -46,6 +49,8 @@ from dwf.core.events.openings import ActivityCancelRequested as ActivityCancelRe
 from dwf.core.events.openings import ActivityScheduled as ActivityScheduled
 from dwf.core.events.openings import ApprovalRequested as ApprovalRequested
 from dwf.core.events.openings import ApprovalWithdrawn as ApprovalWithdrawn
+from dwf.core.events.openings import CallbackOpened as CallbackOpened
+from dwf.core.events.openings import CallbackWithdrawn as CallbackWithdrawn
 from dwf.core.events.openings import ChildWorkflowRequested as ChildWorkflowRequested
 from dwf.core.events.openings import MessageRequested as MessageRequested
 from dwf.core.events.openings import Opening as Opening
@@ -65,6 +70,7 @@ from dwf.core.events.progress import ActivityRetryRequested as ActivityRetryRequ
 from dwf.core.events.progress import ActivityStarted as ActivityStarted
 from dwf.core.events.progress import ActivityUnknown as ActivityUnknown
 from dwf.core.events.progress import ApprovalAnswered as ApprovalAnswered
+from dwf.core.events.progress import CallbackHeartbeat as CallbackHeartbeat
 from dwf.core.events.progress import CodeUpgraded as CodeUpgraded
 from dwf.core.events.progress import HandlersRegistered as HandlersRegistered
 from dwf.core.events.progress import HistoryRepaired as HistoryRepaired

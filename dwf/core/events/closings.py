@@ -51,6 +51,24 @@ class TimerFired(Closing, frozen=True, kw_only=True):
     decided: Decision | None = None
 
 
+class CallbackCompleted(Closing, frozen=True, kw_only=True):
+    """`decided`: who sent it, and in which letter."""
+
+    result: Payload = NOTHING
+    decided: Decision | None = None
+
+
+class CallbackFailed(Closing, frozen=True, kw_only=True):
+    error: ErrorInfo
+    decided: Decision | None = None
+
+
+class CallbackTimedOut(Closing, frozen=True, kw_only=True):
+    """`heartbeat`: it was silent for too long; else its deadline has passed."""
+
+    heartbeat: bool = False
+
+
 class ApprovalResolved(Closing, frozen=True, kw_only=True):
     """`outcome` is approved, rejected or failed; `answers` are ids of ApprovalAnswered; `timed_out`: by deadline."""
 

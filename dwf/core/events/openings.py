@@ -115,6 +115,26 @@ class ApprovalWithdrawn(Opening, frozen=True, kw_only=True):
     approval: int
 
 
+class CallbackOpened(Opening, frozen=True, kw_only=True):
+    """The script waits for somebody outside, who has a token. Only the token's hash is recorded.
+
+    `deadline`: within which it must end; `heartbeat`: microseconds of silence that are allowed, 0 for any.
+    """
+
+    matched = ("name",)
+    name: str
+    deadline: str = ""
+    heartbeat: int = 0
+    token_hash: str = ""
+
+
+class CallbackWithdrawn(Opening, frozen=True, kw_only=True):
+    """The script stopped waiting for it (it was cancelled)."""
+
+    matched = ("callback",)
+    callback: int
+
+
 class VersionMarkerRecorded(Opening, frozen=True, kw_only=True):
     matched = ("patch",)
     patch: str

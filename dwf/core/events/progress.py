@@ -68,6 +68,13 @@ class ApprovalAnswered(Progress, frozen=True, kw_only=True):
     posted: str = ""
 
 
+class CallbackHeartbeat(Progress, frozen=True, kw_only=True):
+    """Whoever works on a callback is still there."""
+
+    command: int
+    decided: Decision
+
+
 class RunBlocked(Progress, frozen=True, kw_only=True):
     """The script cannot go on until somebody acts. Recorded once per distinct reason."""
 
