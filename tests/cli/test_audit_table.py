@@ -116,6 +116,7 @@ DONE: dict[str, Callable[[Terminal], tuple[Words, str]]] = {
     "import": lambda dwf: ((elsewhere(dwf, dwf.driven("waits")), "--resume"), "import --resume"),
     "archive": lambda dwf: ((dwf.driven("quick"), "-y"), "archive"),
     "undo": lambda dwf: ((dwf.driven("sagas"), "-y"), "start"),
+    "timer": lambda dwf: (("fire", dwf.driven("sleeps"), "--tick"), "timer fire"),
 }
 # verb -> what to type to be refused, and the exit code
 REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
@@ -136,6 +137,7 @@ REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "import": lambda dwf: ((copied(dwf, dwf.driven("waits")),), 9),
     "archive": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
     "undo": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
+    "timer": lambda dwf: (("fire", dwf.driven("waits")), 7),
 }
 # An update is answered by a tick beside it: tests/engine/test_updates.py. What completes a callback is a token, which
 # is known to a step only: tests/engine/test_callbacks.py.
