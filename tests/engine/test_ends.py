@@ -291,5 +291,5 @@ def test_a_run_that_ends_at_once_costs_one_batch(house: House) -> None:
         commit(disk, fd, path),
     )[1]
     house.tick()
-    # One when the history is opened, before it is believed; one for status and end.
-    assert house.status() is Status.COMPLETED and len(writes) == 2
+    # What was found is made durable with it: status and end.
+    assert house.status() is Status.COMPLETED and len(writes) == 1
