@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # typing costs 10 ms, which is much for an idle tick
         ChildError,
         CompensationFailed,
         DwfError,
+        Expected,
         Failure,
         MapFailed,
         NotDelivered,
@@ -92,6 +93,7 @@ __all__ = [
     "CompensationFailed",
     "Done",
     "DwfError",
+    "Expected",
     "Failure",
     "MapFailed",
     "NotDelivered",
@@ -143,7 +145,7 @@ _HOMES = {
     "activity_info": "dwf.activities.info",
     **dict.fromkeys(
         "ActivityCancelled ActivityError ActivityTimeout ApprovalRejected ChildError CompensationFailed "
-        "DwfError Failure MapFailed NotDelivered RetryAfter".split(),
+        "DwfError Expected Failure MapFailed NotDelivered RetryAfter".split(),
         "dwf.errors",
     ),
 }

@@ -4,6 +4,7 @@ This room imports nothing and decides nothing. The tree is ordered by *whose tur
 
     DwfError
     |-- Failure                 the script says: this run has failed
+    |   |-- Expected            ... of something that is no reason to alarm anybody
     |   |-- ApprovalRejected    ... because a person (or the deadline) said no
     |   |-- MapFailed           ... because more items of a dwf.map failed than are tolerated
     |   `-- CompensationFailed  ... and what was done could not all be taken back
@@ -68,6 +69,15 @@ class Failure(DwfError):
     def __init__(self, message: str = "failed", /, *, hint: str | None = None, **details: Any) -> None:
         self.details = details
         super().__init__(what=message, hint=hint)
+
+
+class Expected(Failure):
+    """Raise it for what is no reason to alarm anybody: "there is nothing to renew today".
+
+    A step that raises it is not tried again, and a run that fails of it is no news of a tick.
+    """
+
+    code = "expected"
 
 
 class ApprovalRejected(Failure):

@@ -211,7 +211,7 @@ async def take_back(calls: Sequence[tuple[ActivityCall, str]], why: str) -> list
     """
     async with Saga(False) as ledger:
         ledger._owe(calls)
-        undone, left = await ledger._work_off(why)
+        undone, left = await ledger._work_off("it was asked for")
     if left:
         raise CompensationFailed(why, undone, left)
     return undone

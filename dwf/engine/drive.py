@@ -26,6 +26,7 @@ from dwf.engine.ending import (
     ended_unbegun,
     forced,
     missing,
+    news_of,
     not_begun,
     refuse_poison,
     unreadable,
@@ -360,9 +361,7 @@ class _Drive:
         self._mail.discard(surely=True)
         end = forced(self.journal.state, self._mail.terminated) or self.journal.replay.outcome
         assert end is not None
-        parent = self.journal.state.head.parent
-        if isinstance(end, ev.WorkflowFailed) and (parent is None or parent.alone):  # else it is its parent's matter
-            self.news = f"{self._run} failed: {end.error.message}"
+        self.news = news_of(self.journal.state, end) or self.news
         return close_with(self._store, self.journal, end)
 
     def _await_ends(self) -> None:

@@ -17,12 +17,13 @@ from dwf.core import messages as mail
 from dwf.core.due import is_cut_short
 from dwf.core.state import RunState, Status
 from dwf.core.undos import Stand
+from dwf.core.values import decode
 from dwf.engine.arrivals import sender_of
 from dwf.engine.chain import continue_in_next, is_for_next, is_meant, with_leftovers
 from dwf.engine.journal import Journal
 from dwf.engine.rights import forbidden
 from dwf.engine.summary import row_of
-from dwf.errors import HistoryCorrupt, NewerFormat, Poison
+from dwf.errors import ActivityError, Expected, HistoryCorrupt, NewerFormat, Poison
 from dwf.store.archive import archived
 from dwf.store.letters import Letter
 from dwf.store.room import Store
@@ -116,6 +117,20 @@ def _left(state: RunState) -> dict[str, Any]:
         "undone": [entry.of for entry in state.undos.that_are(Stand.UNDONE)],
         "not_undone": [entry.told for entry in state.undos.left()],
     }
+
+
+def news_of(state: RunState, end: ev.Event) -> str:
+    """What people are told of an end: that it failed, if that is not its parent's matter and alarms somebody."""
+    if not isinstance(end, ev.WorkflowFailed) or _expected(end.error):
+        return ""
+    parent = state.head.parent
+    return f"{state.head.run} failed: {end.error.message}" if parent is None or parent.alone else ""
+
+
+def _expected(error: ev.ErrorInfo) -> bool:
+    """Whether the script, or the step that failed, has raised dwf.Expected."""
+    details = decode(error.details) if error.type == ActivityError.__name__ else None
+    return Expected.__name__ in (error.type, details.get("type") if isinstance(details, dict) else "")
 
 
 def ended_unbegun(store: Store, journal: Journal) -> Rest | None:

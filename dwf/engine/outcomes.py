@@ -15,7 +15,7 @@ from dwf.core.state import OpenStep
 from dwf.core.values import decode, encode
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
-from dwf.errors import ValueRefused
+from dwf.errors import Expected, ValueRefused
 
 
 def ended(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) -> ev.Event:
@@ -94,7 +94,7 @@ def _failed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) 
     retry = _policy(journal, step)
     text = f"{outcome.output.tail}\n{outcome.output.err_tail}" if outcome.output else ""
     failure = AttemptFailure(error, outcome.error_types, outcome.exit_code, text)
-    if not retry.gives_up(step.attempts, failure):
+    if Expected.__name__ not in failure.types and not retry.gives_up(step.attempts, failure):
         chance = chance_for(journal.state.head.nonce, step.command, step.attempts)
         due = retry_at(engine.clock(), retry, step.attempts, chance, outcome.retry_after_us)
         return ev.ActivityAttemptFailed(

@@ -53,8 +53,11 @@ def terminate(
         raise UsageError(
             what="terminating needs a reason", hint=f"dwf terminate {run} -m '...'; dwf cancel lets it clean up"
         )
+    stays = _stays(facts)
+    if yes and stays:
+        session.screen.say(stays.strip())
     if not yes:
-        question = f"end {run} without cleanup?{_stays(facts)}"
+        question = f"end {run} without cleanup?{stays}"
         if not session.interactive:
             raise UsageError(what=f"there is nobody to ask whether to end {run} without cleanup", hint="say so with -y")
         if not session.screen.confirm(question):
