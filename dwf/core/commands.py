@@ -380,6 +380,7 @@ class Commands(Ledger):
             continue_as_new_suggested=self.replay.last.id >= LONG,
             replaying=not self.replay.live,
             tags=dict(started.tags),
+            headers=dict(started.headers),
             cancelled=self.replay.cancellation,
             deadline=moment(unstamp(deadline)) if deadline else None,
         )

@@ -167,6 +167,7 @@ class Info:
     continue_as_new_suggested: bool
     replaying: bool
     tags: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     cancelled: Cancellation | None = None
     deadline: datetime | None = None
 

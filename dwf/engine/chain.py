@@ -62,6 +62,7 @@ def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
         by=head.by,
         reason=head.reason,
         tags=head.tags,
+        headers=head.headers,
         start_at=end.start_at,
         attempt=1 if end.error is None else head.attempt + 1,
         deadline=head.deadline,

@@ -16,6 +16,7 @@ import msgspec
 
 from dwf.core import messages as mail
 from dwf.core.events import Identity, Payload
+from dwf.core.headers import check_headers
 from dwf.core.messages import Message, check_catalogued, check_run_id
 from dwf.core.values import encode
 from dwf.engine.arrivals import sender_of
@@ -46,6 +47,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     values: dict[str, str] = {}
     input: dict[str, Any] | None = None
     tags: dict[str, str] = {}
+    headers: dict[str, str] = {}
     start_at_us: int | None = None
     deadline_us: int | None = None
     if_exists: Literal["fail", "use", "new"] = "fail"
@@ -77,11 +79,13 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
         raise NotPermitted(what=why, hint=f"who may: {store.layout.policy}")
     run = made_up_id(name.partition(":")[2] or name.removesuffix(".py")) if asked.run is None else asked.run
     check_run_id(run)
+    check_headers(asked.headers)
     _refuse_taken(store, run, asked)
     wish: dict[str, Any] = {"values": asked.values, "tags": asked.tags, "if_exists": asked.if_exists}
     wish |= {"input": asked.json_input} if asked.json_input is not None else {}
     wish |= {"start_at_us": asked.start_at_us} if asked.start_at_us is not None else {}
     wish |= {"deadline_us": asked.deadline_us} if asked.deadline_us is not None else {}
+    wish |= {"headers": asked.headers} if asked.headers else {}
     payload = Payload(encode(wish, "the parameters"))
     message = Message(id="", run=run, kind=mail.START, name=name, payload=payload, reason=asked.reason, by=asked.by)
     posted = store.mailbox.post(message)
@@ -198,6 +202,7 @@ def _make(store: Store, letter: Letter) -> None:
         json_input=wish.input,
         run=message.run,
         tags=wish.tags,
+        headers=wish.headers,
         reason=message.reason,
         start_at_us=wish.start_at_us,
         deadline_us=wish.deadline_us,

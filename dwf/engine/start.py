@@ -18,6 +18,7 @@ from dwf import __version__
 from dwf.authoring.workflow import Workflow
 from dwf.core.duration import stamp
 from dwf.core.events import TERMINAL, Identity, Payload, WorkflowStarted
+from dwf.core.headers import check_headers
 from dwf.core.messages import check_run_id
 from dwf.engine.context import wall_clock_us
 from dwf.engine.owners import require_own
@@ -56,6 +57,7 @@ class StartRequest:
     json_input: dict[str, Any] | None = None
     run: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     start_at_us: int | None = None
     deadline_us: int | None = None
@@ -110,6 +112,7 @@ def prepare(request: StartRequest, trusted: Collection[int] | None = None) -> Pr
     path, name = split_name(request.script)
     if request.run is not None:
         check_run_id(request.run)
+    check_headers(request.headers)
     sources = collect(path)
     require_own(sources, trusted)
     workflow = _loaded(sources).workflow(name)
@@ -152,6 +155,7 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         by=request.by,
         reason=request.reason,
         tags=request.tags,
+        headers=request.headers,
         start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
         **limits.at_start(begins_us),
         python=platform.python_version(),

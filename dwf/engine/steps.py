@@ -17,6 +17,7 @@ from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, 
 from dwf.activities.waited import Waited
 from dwf.core import events as ev
 from dwf.core.duration import stamp, unstamp
+from dwf.core.headers import variable
 from dwf.core.parts import Payload
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import OpenStep
@@ -191,6 +192,7 @@ class Steps:
             name=step.title,
             key=self._key(step.command),
             out_prefix=self._engine.store.outputs.prefix(head.run, step.command, number, link),
+            env={variable(name): value for name, value in head.headers.items()},
         )
 
     def _key(self, command: int) -> str:

@@ -84,6 +84,7 @@ def undo(
         by=by,
         reason=reason,
         tags=head.tags,
+        headers=head.headers,
         python=platform.python_version(),
         dwf=__version__,
         link=link,

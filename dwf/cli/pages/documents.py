@@ -62,6 +62,7 @@ def _state(state: RunState) -> dict[str, Any]:
         "code_mode": head.code_mode,
         "input": plain_value(head.input),
         "tags": dict(head.tags),
+        "headers": dict(head.headers),
         "reason": head.reason,
         "by": _identity(head.by),
         "started": head.ts,
@@ -95,7 +96,7 @@ def _state(state: RunState) -> dict[str, Any]:
 
 
 _EMPTY = (
-    "nonce workflow script code code_mode input tags reason by started start_at attempt deadline on_deadline "
+    "nonce workflow script code code_mode input tags headers reason by started start_at attempt deadline on_deadline "
     "deadline_passed updated ended events status_text degraded undos result error "
     "blocked cancel moved steps_done done signals approvals"
 ).split()

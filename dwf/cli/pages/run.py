@@ -118,6 +118,8 @@ class RunPage:
         yield from self._item("code", [f"{script_name(state.script)} @ {state.code[:7]}, {pinned}"])
         if head.tags:
             yield from self._item("tags", ["  ".join(f"{key}={value}" for key, value in head.tags.items())])
+        if head.headers:
+            yield from self._item("headers", ["  ".join(f"{key}={value}" for key, value in head.headers.items())])
         if state.status_text:
             yield from self._item("status", [state.status_text])
         if state.degraded:

@@ -32,6 +32,9 @@ InputOption = Annotated[
     str | None, Option("--input", metavar="JSON|@FILE|-", help="parameters as a JSON object; K=V words win")
 ]
 TagOption = Annotated[list[str] | None, Option("--tag", metavar="K=V", help="a label; may be repeated")]
+HeaderOption = Annotated[
+    list[str] | None, Option("--header", metavar="K=V", help="goes along to steps and children; may be repeated")
+]
 AtOption = Annotated[str | None, Option("--at", metavar="TIME", help="not before: 22:00, 'tomorrow 09:00', RFC 3339")]
 InOption = Annotated[str | None, Option("--in", metavar="DURATION", help="not before it has passed: 2h, 1h30m")]
 DeadlineOption = Annotated[
@@ -59,6 +62,7 @@ def start(
     id_: IdOption = None,
     input_: InputOption = None,
     tag: TagOption = None,
+    header: HeaderOption = None,
     at: AtOption = None,
     in_: InOption = None,
     deadline: DeadlineOption = None,
@@ -84,7 +88,9 @@ def start(
     timeout_us = None if timeout is None else parse_duration(timeout)
     if timeout is not None and not wait:
         raise UsageError(what="--timeout is for --wait", hint="give --wait too")
-    request = _request(session, script, values, id_, input_, tag, deadline, if_exists, _is_live(code, live), reason)
+    request = _request(
+        session, script, values, id_, input_, tag, header, deadline, if_exists, _is_live(code, live), reason
+    )
     request = dataclasses.replace(request, start_at_us=_when(session, at, in_))
     if each is not None:
         return _each(session, request, each, alone=not (tick or wait) and if_exists == "fail")
@@ -118,6 +124,7 @@ def run(
     id_: IdOption = None,
     input_: InputOption = None,
     tag: TagOption = None,
+    header: HeaderOption = None,
     deadline: DeadlineOption = None,
     if_exists: IfExistsOption = "fail",
     code: CodeOption = None,
@@ -134,7 +141,9 @@ def run(
     session = session_of(context)
     if help_:
         return _explain(context, session, script)
-    request = _request(session, script, values, id_, input_, tag, deadline, if_exists, _is_live(code, live), reason)
+    request = _request(
+        session, script, values, id_, input_, tag, header, deadline, if_exists, _is_live(code, live), reason
+    )
     if session.is_operator:
         from dwf.cli import requesting
 
@@ -207,6 +216,7 @@ def _request(
     id_: str | None,
     input_: str | None,
     tag: list[str] | None,
+    header: list[str] | None,
     deadline: str | None,
     if_exists: Any,
     live: bool,
@@ -228,6 +238,7 @@ def _request(
         json_input=json_input,
         run=id_,
         tags=pairs(tag or [], "a tag"),
+        headers=pairs(header or [], "a header"),
         reason=reason,
         deadline_us=None if deadline is None else _length(deadline),
         live=live,

@@ -34,6 +34,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     by: Identity | None = None
     reason: str = ""
     tags: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    """words that go along to its steps, its children and its next instances"""
     start_at: str = ""
     deadline: str = ""
     """when the run has to be over, all its instances together"""
