@@ -62,6 +62,7 @@ def test_a_token_is_handed_out_by_a_step_and_completes_its_callback(house: House
 
 
 def test_the_token_stands_nowhere_and_its_hash_in_the_history(house: House) -> None:
+    """Fails when the token itself is recorded in place of its hash."""
     house.go(BOOK)
     secret = token_of(house).rpartition(".")[2].encode()
     assert len(secret) == 40

@@ -8,7 +8,6 @@ ABSENT = (
     Absent("P10", "A signal with start is one message, and the run is made with it as line 2.",
            "dwf/cli/verbs/answering.py", '"--start"'),
     Absent("THR-22", "A configuration file of a hostile directory is not used.", "dwf/cli/session.py", "dwf.toml"),
-    Absent("THR-23", "Of a callback token a history holds only the hash.", "dwf/core/events/openings.py", "token"),
     Absent("THR-24", "The console answers only who has this user's token, and only its own pages.", "dwf/web", ""),
     Absent("BAD-62", "What is removed is closed, asked for, and never half there.", "dwf/cli/catalog.py", '"prune"'),
     Absent("BAD-58, prune", "A run that is locked is not removed.", "dwf/cli/catalog.py", '"prune"'),

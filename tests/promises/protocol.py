@@ -159,7 +159,7 @@ PROTOCOL = (
              "            self._mailbox.sync_new()"),
         Held("engine/test_instances.py::test_a_new_instance_is_made_under_the_lock_of_its_id",
              "dwf/engine/start.py",
-             "            with _lock(store, event.run) if link > 1 and not locked else nullcontext():",
+             "            with lock_on(store, event.run) if link > 1 and not locked else nullcontext():",
              "            with nullcontext():"),
         Held("core/test_duration.py::test_what_is_no_run_id_is_refused_before_a_path_is_made_of_it",
              "dwf/core/messages.py",

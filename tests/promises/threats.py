@@ -270,4 +270,11 @@ THREATS = (
              "    return _HOME if path == layout.home else DIR_MODE",
              "    return _POST if path == layout.locks else _HOME if path == layout.home else DIR_MODE"),
     ),
+    promise(
+        "THR-23", "Of a callback's token a history holds only the hash.",
+        Held("engine/test_callbacks.py::test_the_token_stands_nowhere_and_its_hash_in_the_history",
+             "dwf/engine/tokens.py",
+             "    return replace(opening, token_hash=hash_of(_token(opening.command, store, state)))",
+             "    return replace(opening, token_hash=_token(opening.command, store, state))"),
+    ),
 )
