@@ -15,6 +15,7 @@ import traceback
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from errno import ENOMEM
 from difflib import get_close_matches
 from typing import Any
 
@@ -100,6 +101,8 @@ def _loaded(room: _Room, main: str, path: str, limit: float) -> types.ModuleType
         raise ScriptRefused(path=f"{path}{at}", why=f"its top level still runs after {limit:g} s", hint=_LATER)
     if isinstance(loading.error, DiskError):
         raise loading.error
+    if isinstance(loading.error, MemoryError) or "failed to map segment" in str(loading.error):
+        raise DiskError(operation="load", path=path, why="out of memory", errno=ENOMEM)  # no fault of the script
     if isinstance(loading.error, DwfError):
         raise ScriptRefused(path=path, why=loading.error.message, hint=loading.error.hint)
     raise _refused(loading.error or InternalError(what="it was not loaded"), path, room.mark)

@@ -13,6 +13,7 @@ Floors inside, from the ground; each imports only what stands before it:
     mounts     which file system a path lies on
     sharing    a directory that a group may post to: its marker and its modes
     layout     where things lie; where the state directory is; whether it may be used
+    tokens     one-time tokens of callbacks, from a key of the directory
     archive    closed runs out of the way, and where a history lies
     record     one line of a history: its form, its hash, its chain
     verify     which damage it is; what stands there that should not
@@ -32,6 +33,7 @@ Floors inside, from the ground; each imports only what stands before it:
     index      what `list` shows, and which runs are due; derived, may be deleted at any time
     unseen     the same for those who may not see it
     creation   a run is there for good, or not at all
+    longer     a moved run comes back, longer than it went
     auditlog   commands that were refused
     heads      lines that a witness keeps
     survey     who owns what in a state directory, and how much room is left

@@ -138,10 +138,11 @@ REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "archive": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
     "undo": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
     "timer": lambda dwf: (("fire", dwf.driven("waits")), 7),
+    "retry": lambda dwf: ((dwf.driven("waits"), "--failed-items"), 7),
 }
 # An update is answered by a tick beside it: tests/engine/test_updates.py. What completes a callback is a token, which
-# is known to a step only: tests/engine/test_callbacks.py.
-DONE_ELSEWHERE = {"update", "complete"}
+# is known to a step only: tests/engine/test_callbacks.py. A retry starts a run, with who and why: test_again.py there.
+DONE_ELSEWHERE = {"update", "complete", "retry"}
 
 
 def used_token(dwf: Terminal) -> str:

@@ -76,4 +76,6 @@ def test_every_verb_that_takes_a_run_takes_it_and_no_other() -> None:
     for verb in VERBS:
         command = load(verb)
         takes = any("RUN" in (p.metavar or "") and p.param_type_name == "argument" for p in command.params)
+        if verb.name == "archive":
+            continue  # what was started last is not what is put away
         assert ("--last" in {name for p in command.params for name in p.opts}) is takes, verb.name

@@ -43,8 +43,11 @@ def test_a_copy_is_open_where_it_was_taken_up_and_nowhere_else(bodies: tuple[ev.
 @pytest.mark.parametrize("kind", STANDING, ids=lambda kind: kind.__name__)
 def test_what_decides_whether_a_history_is_open_can_be_folded_alone(kind: type[ev.Event]) -> None:
     """Both ends of a file are enough to tell."""
-    given = {"error": ev.ErrorInfo(type="E", message="m")} if kind is ev.WorkflowFailed else {}
-    event = kind(**given)
+    needed = {
+        ev.WorkflowFailed: {"error": ev.ErrorInfo(type="E", message="m")},
+        ev.WorkflowTimedOut: {"due": "2026-01-01T00:00:00.000000Z"},
+    }
+    event = kind(**needed.get(kind, {}))
 
     assert fold(folded(TIMER, event)).status.closed == fold([STARTED, event]).status.closed
 

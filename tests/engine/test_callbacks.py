@@ -15,7 +15,8 @@ from dwf.core.messages import Message
 from dwf.core.state import Status
 from dwf.engine import callbacks
 from dwf.errors import NotFound, SecretUnavailable, WrongState
-from dwf.store.tokens import Address, address_in
+from dwf.store.files import Disk
+from dwf.store.tokens import Address, Tokens, address_in
 from tests.engine.house import ME, House
 
 BOOK = """
@@ -251,3 +252,30 @@ def test_a_token_names_run_instance_and_command_whatever_dots_the_run_has() -> N
     assert address_in("a.b-c.d.0123.7.ff") == Address("a.b-c.d", "0123", 7)
     for text in ("", "...", "a.b.c", "a.b.-1.c", "a.b.1e9.c", ".b.1.c", "a.b.9999999999.c"):
         assert address_in(text) is None
+
+
+class Told(Disk):
+    """Says in which order it was asked to change the disk."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def fsync(self, fd: int, path: str) -> None:
+        self.asked.append(f"content of {path.rpartition('/')[2].partition('.')[0]}")
+        super().fsync(fd, path)
+
+    def link(self, source: str, target: str) -> None:
+        self.asked.append("name")
+        super().link(source, target)
+
+    def fsync_dir(self, path: str) -> None:
+        self.asked.append(f"names in {path.rpartition('/')[2]}")
+        super().fsync_dir(path)
+
+
+def test_the_key_has_its_name_for_good_before_a_token_is_made_of_it(house: House) -> None:
+    """Fails when the key, or its name, is not synced: after a power cut another key would be made, and no token fit."""
+    disk = Told()
+    Tokens(disk, house.store.layout).of(Address("r1", "n", 1))
+    stem = Path(house.store.layout.callback_key).name.partition(".")[0]
+    assert disk.asked == [f"content of {stem}", "name", "names in home"]

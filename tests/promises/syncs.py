@@ -45,6 +45,10 @@ MISSED_BY = {
     "mend.Mend.keep": "store/test_mend.py::test_mending_survives_a_power_cut_after_any_call",
     "rebuild._fill": "store/test_index.py::test_names_are_synced_before_they_are_believed",
     "sharing.write_marker": _POWER + "a_marker_that_has_its_name_says_that_the_directory_is_shared",
+    "tokens.Tokens._made":
+        "engine/test_callbacks.py::test_the_key_has_its_name_for_good_before_a_token_is_made_of_it",
+    "tokens.Tokens._made/2":
+        "engine/test_callbacks.py::test_the_key_has_its_name_for_good_before_a_token_is_made_of_it",
     "survey.furnish": _POWER + "a_directory_that_a_doctor_has_made_is_there",
     "unbundle._Outputs.add": _POWER + "all_that_was_imported_is_there",
     "unbundle._Outputs.sync": _POWER + "all_that_was_imported_is_there",

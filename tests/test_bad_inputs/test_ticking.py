@@ -297,7 +297,7 @@ def _end_children(dwf: Terminal) -> None:
 
 
 def test_a_long_history_says_so_and_still_works(dwf: Terminal) -> None:
-    dwf.driven(
+    dwf.start(
         """
         import asyncio, dwf
 
@@ -313,10 +313,11 @@ def test_a_long_history_says_so_and_still_works(dwf: Terminal) -> None:
         """,
         "one",
     )
+    assert dwf.tick(code=None).err.startswith("one has 10,5")
     shown = dwf.typed("show", "one").out
     assert re.search(r"length +10,5\d\d events", shown)
     dwf.typed("signal", "one", "go", "1")
-    dwf.tick()
+    assert dwf.tick().err == ""
     assert dwf.typed("result", "one").out == "1\n" and dwf.typed("verify", "one").code == 0
 
 
