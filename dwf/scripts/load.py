@@ -15,8 +15,8 @@ import traceback
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from errno import ENOMEM
 from difflib import get_close_matches
+from errno import ENOMEM
 from typing import Any
 
 from dwf.authoring.workflow import Workflow
