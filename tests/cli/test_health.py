@@ -119,6 +119,20 @@ def test_a_history_that_is_gone_is_missed(dwf: Terminal, tmp_path: Path, words: 
     assert (said.code, "missing" in said.out) == (65, True)
 
 
+def test_a_witness_that_has_seen_nothing_does_not_pass_for_one(dwf: Terminal, tmp_path: Path) -> None:
+    """Fails when an emptied witness, or a file that is none, is taken for a clean bill."""
+    dwf.driven("quick")
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    other = tmp_path / "other"
+    other.write_text("no heads in here")
+
+    for path in (empty, other):
+        said = dwf("verify", "--witness", str(path))
+        assert said.code == 2
+        assert "proves nothing about 1 histor" in said.err and "hint: give the file" in said.err
+
+
 def test_a_witness_may_come_from_a_pipe(dwf: Terminal, tmp_path: Path) -> None:
     run = dwf.started("waits")
     dwf("tick", "--witness", f"|cat > {tmp_path}/w")

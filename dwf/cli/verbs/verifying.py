@@ -12,7 +12,7 @@ from dwf.cli.exits import Exit
 from dwf.cli.options import session_of
 from dwf.cli.session import Session
 from dwf.cli.verbs.shared import pick
-from dwf.errors import DwfError
+from dwf.errors import DwfError, UsageError
 
 if TYPE_CHECKING:
     from dwf.engine.witness import Kept
@@ -59,7 +59,15 @@ def verify(
     if bad:
         gone = {finding.path for finding in bad if not os.path.lexists(finding.path)}
         raise Damaged({finding.path for finding in bad}, checked + len(gone), bad[0].path)
+    if kept is not None and checked and not kept.count:
+        # An emptied file, or a wrong one, must not pass for a witness that found everything in order.
+        what = f"the witness has seen nothing, so it proves nothing about {_histories_in_words(checked)}"
+        raise UsageError(what=what, hint="give the file that dwf tick --witness has written")
     return Exit.OK
+
+
+def _histories_in_words(number: int) -> str:
+    return f"{number} {'history' if number == 1 else 'histories'}"
 
 
 class Damaged(DwfError):
@@ -82,8 +90,6 @@ def _kept(session: Session, witness: str) -> Kept:
     if witness != "-":
         return read_kept(witness)
     import sys
-
-    from dwf.errors import UsageError
 
     if sys.stdin is None or sys.stdin.isatty():
         what = "the witness is to come from stdin, and that is a terminal"
@@ -128,10 +134,9 @@ def _print_findings(session: Session, findings: list[Finding], checked: int, kep
         where = f"line {f.line}: " if f.kind in _WITNESSED else f"line {f.line}, byte {f.offset}: "
         screen.line(f"{f.path}: {where}", (f.kind, style), f": {f.why}")
     if not findings:
-        screen.line(f"{checked} {'history' if checked == 1 else 'histories'} checked, nothing is wrong")
+        screen.line(f"{_histories_in_words(checked)} checked, nothing is wrong")
     if kept is None:
         return
-    seen = len(kept.marks)
-    screen.say(f"the witness has seen {kept.count} heads of {seen} {'history' if seen == 1 else 'histories'}")
+    screen.say(f"the witness has seen {kept.count} heads of {_histories_in_words(len(kept.marks))}")
     if kept.strange:
         screen.warn(f"{kept.strange} lines in it are not of a witness")
