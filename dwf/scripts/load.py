@@ -101,7 +101,8 @@ def _loaded(room: _Room, main: str, path: str, limit: float) -> types.ModuleType
         raise ScriptRefused(path=f"{path}{at}", why=f"its top level still runs after {limit:g} s", hint=_LATER)
     if isinstance(loading.error, DiskError):
         raise loading.error
-    if isinstance(loading.error, MemoryError) or "failed to map segment" in str(loading.error):
+    error = loading.error
+    if isinstance(error, MemoryError) or (error is not None and "failed to map segment" in said(error)):
         raise DiskError(operation="load", path=path, why="out of memory", errno=ENOMEM)  # no fault of the script
     if isinstance(loading.error, DwfError):
         raise ScriptRefused(path=path, why=loading.error.message, hint=loading.error.hint)
