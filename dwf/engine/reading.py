@@ -17,8 +17,10 @@ from dwf.engine.journal import Voice
 from dwf.engine.owners import require_readers
 from dwf.engine.runs import RunView
 from dwf.engine.watchdog import OutOfTime, Watchdog
-from dwf.errors import CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused
+from dwf.errors import CannotReplay, InternalError, NotFound, NotPermitted, ScriptError, ScriptRefused
+from dwf.scripts.collect import collect
 from dwf.scripts.undoing import program_of
+from dwf.store.code import bundle_hash
 from dwf.store.room import Store
 
 
@@ -54,7 +56,18 @@ def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Lo
 
 def _code_of(store: Store, state: RunState) -> tuple[Loaded, Program]:
     try:
-        loaded = Codes(store).of(state)
+        loaded = _in_catalogue(store, state) if store.is_operator else Codes(store).of(state)
         return loaded, program_of(loaded.script, state.head)
     except (ScriptRefused, NotFound) as error:
         raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
+
+
+def _in_catalogue(store: Store, state: RunState) -> Loaded:
+    """Members cannot read the stored code of a shared directory; the catalogue they can, if it is still the same."""
+    sources = collect(state.script)
+    if bundle_hash(sources.files, sources.main) != state.code:
+        raise NotPermitted(
+            what=f"the code of {state.head.run} is not for members to read, and {state.script} is another one now",
+            hint="the user who drives the runs can ask; what needs no code: dwf show, dwf history",
+        )
+    return Codes(store).load(sources, state.code)

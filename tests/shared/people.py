@@ -43,6 +43,24 @@ async def two() -> str:
 async def waits() -> object:
     return await dwf.wait_signal("go")
 
+@dwf.activity
+def hand_out(token: str, where: str) -> None:
+    with open(where, "w") as file:
+        file.write(token)
+
+@dwf.workflow
+async def listens(where: str) -> object:
+    limit = [1]
+    dwf.on_update("limit", lambda to: limit.append(to) or len(limit), check)
+    dwf.on_query("limit", lambda: limit[-1])
+    job = dwf.callback("job")
+    await hand_out(job.token, where)
+    return await job
+
+def check(to: int) -> None:
+    if to < 0:
+        raise ValueError("must not be negative")
+
 @dwf.workflow
 async def quick(n: int = 1) -> int:
     return await double(n)

@@ -47,6 +47,30 @@ def test_a_member_signals_and_cancels(place: Place) -> None:
     assert place.status("r2") == "cancelled"
 
 
+def test_a_member_updates_asks_and_calls_back(place: Place) -> None:
+    file = place.home.parent / "token"
+    assert place.do(ALICE, "start", "book:listens", f"where={file}", "--id", "r1").code == 3
+    place.tick()
+    said = place.while_ticking(ALICE, "update", "r1", "limit", "to=5")
+    assert (said.code, said.out) == (0, "2\n"), said.err
+    refused = place.while_ticking(BOB, "update", "r1", "limit", "to=-1")
+    assert refused.code == 7 and "must not be negative" in refused.error
+    asked = place.do(BOB, "query", "r1", "limit")
+    assert asked.out == "5\n", asked.err
+    assert "book.py:" in place.do(BOB, "stack", "r1").out
+    key = place.home / "callback.key"
+    assert (key.stat().st_uid, stat.S_IMODE(key.stat().st_mode)) == (ENGINE, 0o600)
+    assert place.do(BOB, "complete", file.read_text(), "--result", "7").code == 0
+    place.tick()
+    assert place.do(ALICE, "result", "r1").out == "7\n"
+    (accepted,), (called,) = place.events("r1", "UpdateAccepted"), place.events("r1", "CallbackCompleted")
+    assert (accepted["by"]["uid"], called["decided"]["by"]["uid"]) == (ALICE, BOB)
+    assert place.do(STRANGER, "complete", file.read_text()).code == 77
+    (place.catalogue / "book.py").write_text("# another one")
+    asked = place.do(BOB, "query", "r1", "limit")
+    assert asked.code == 77 and "not for members to read" in asked.error
+
+
 def test_a_start_that_the_engine_answers_at_once_prints_the_id_alone(place: Place) -> None:
     place.do(ALICE, "start", "book:quick", "--id", "r1", "n=4")
     place.tick()
