@@ -27,7 +27,7 @@ from dwf.engine.runs import RunView, load
 from dwf.engine.start import first_line, row_of_new
 from dwf.errors import DwfError, NotFound
 from dwf.store.creation import create_runs
-from dwf.store.history import believe_history, read_history
+from dwf.store.history import believe_history
 from dwf.store.letters import name_of
 from dwf.store.row import Row
 
@@ -123,22 +123,16 @@ class Family:
         for child, event, conflict in zip(wanted, events, answers, strict=True):
             self._made.add(child.requested.command)
             self.rouse(event.run)
-            if conflict is not None and not self._is_ours(event):
+            if conflict is not None and self._view(state, child) is None:
                 refused.append(self._over(child, now, _refused(child)))
         return refused
-
-    def _is_ours(self, event: ev.WorkflowStarted) -> bool:
-        """Whether what has the id is this very child, made before."""
-        reading = read_history(self._store.history(event.run))
-        head = reading.events[0] if reading.events else None
-        return isinstance(head, ev.WorkflowStarted) and head.parent == event.parent
 
     def _is_open(self, state: RunState, child: OpenChild, rows: dict[int, bool] | None) -> bool:
         known = None if rows is None else rows.get(child.requested.command)
         if known is not None:
             return known
         view = self._view(state, child)
-        return view is not None and view.state is not None and view.state.ended is None
+        return view is not None and view.state is not None and (view.state.ended is None or view.state.continues)
 
     def _end_of(self, state: RunState, child: OpenChild, *, believed: bool) -> list[Arrival]:
         view = self._view(state, child)
