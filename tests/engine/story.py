@@ -44,7 +44,9 @@ def fails_once(word: str) -> str:
 async def main(text: str):
     print("hello")
     done = [await work("a"), await fails_once("b")]
-    sh = await dwf.sh(LEDGER, script='echo c >> "$1"; echo C', retry=dwf.Retry(max_attempts=9, initial=0))
+    # Twice, for a call that is made to fail once fails once in each process: in the script's own as well.
+    sh = await dwf.sh(LEDGER, script='c() { echo c >> "$1"; }; c "$1" || c "$1"; echo C || echo C',
+                      retry=dwf.Retry(max_attempts=9, initial=0))
     done.append(sh.out.strip())
     done += await asyncio.gather(work("d"), later("e"), work("f"))
     done.append(await dwf.wait_signal("go"))
