@@ -56,7 +56,7 @@ _dwf_verb() {
     inbox) options=''; first=-; rest=- ;;
     approve) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
     reject) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
-    signal) options='-m --reason --key --tick -l --last'; first=runs; rest=- ;;
+    signal) options='-m --reason --key --start --arg --input --tick -l --last'; first=runs; rest=- ;;
     update) options='--input --until --timeout -m --reason --key --tick -l --last'; first=runs; rest=- ;;
     complete) options='--result --fail --heartbeat --tick'; first=-; rest=- ;;
     cancel) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
@@ -93,10 +93,11 @@ _dwf_value() {
     --if-exists) kind='fail use new terminate' ;;
     --code) kind='pinned live' ;;
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
+    --start) kind=files ;;
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
+    --id|--tag|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -111,7 +111,7 @@ VERBS: tuple[Verb, ...] = (
          ("dwf reject rotate-web1 7", "a question by its number in dwf show")),
     ),
     Verb(
-        "signal", "Answer", "answering", "send a run a named message",
+        "signal", "Answer", "signalling", "send a run a named message",
         (("dwf signal rotate-web1 replaced serial=3A:91", "words become a JSON object"),
          ("jq -c . plan.json | dwf signal rotate-web1 plan -", "any JSON from a pipe")),
     ),

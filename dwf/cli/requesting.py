@@ -50,6 +50,22 @@ def start(session: Session, request: StartRequest, *, tick: bool, wait: bool, ti
     return follow_run(session, store, asked.run, until_it_waits=True) if tick else Exit.OK
 
 
+def signal_or_start(session: Session, request: StartRequest, name: str, data: bytes, key: str, *, tick: bool) -> int:
+    """`dwf signal --start`: signal the run if it is open; else ask for one that begins with the signal."""
+    from dwf.cli.verbs.answering import tell_posted
+    from dwf.engine.beginning import ask_or_signal
+    from dwf.engine.post import Posted
+
+    store = session.store(post=True)
+    done = ask_or_signal(store, request, name, data, key, _LONG_PATIENCE if tick else _PATIENCE)
+    if isinstance(done, Posted):
+        return tell_posted(session, store, done, tick)
+    _tell(session, store, done)
+    if not done.started:
+        return Exit.UNFINISHED
+    return follow_run(session, store, done.run, until_it_waits=True) if tick else Exit.OK
+
+
 def run(session: Session, request: StartRequest) -> int:
     """`dwf run`: post and watch. The exit code is the outcome."""
     store, asked = ask(session, request, follow=True)

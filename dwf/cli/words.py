@@ -118,6 +118,8 @@ def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
         words += f"  attempt {e.attempt}"
     if e.continues:
         words += f"  instance {e.link}, continued"
+    if e.signals:
+        words += f"  with {'signal ' + e.signals[0].name if len(e.signals) == 1 else f'{len(e.signals)} signals'}"
     return Told(words + _why(e.reason), person(e.by))
 
 

@@ -21,7 +21,8 @@ from dwf.core.state import OpenApproval, RunState
 from dwf.core.values import decode
 from dwf.engine.identity import may_answer
 from dwf.engine.summary import who
-from dwf.errors import ValueRefused
+from dwf.engine.wishes import Wish, wish_of
+from dwf.errors import UsageError, ValueRefused
 from dwf.store.blobs import same_payload
 from dwf.store.letters import Letter
 
@@ -133,24 +134,36 @@ def sender_of(letter: Letter) -> ev.Identity:
 
 def _signal(letter: Letter, state: RunState) -> list[ev.Event]:
     message = letter.message
-    before = state.keys.get(message.key) if message.key else None
+    return _received(_as_signal(letter, message.name, message.payload, message.key), state)
+
+
+def signal_of(wish: Wish, letter: Letter) -> ev.SignalReceived | None:
+    """The signal that a start brings along."""
+    first = wish.signal
+    return _as_signal(letter, first.name, first.payload, first.key) if first is not None else None
+
+
+def _as_signal(letter: Letter, name: str, payload: ev.Payload, key: str) -> ev.SignalReceived:
+    return ev.SignalReceived(
+        name=name,
+        payload=payload,
+        key=key,
+        message=letter.message.id,
+        by=sender_of(letter),
+        reason=letter.message.reason,
+        posted=stamp(letter.posted_us),
+    )
+
+
+def _received(signal: ev.SignalReceived, state: RunState) -> list[ev.Event]:
+    before = state.keys.get(signal.key) if signal.key else None
     if before is not None:
-        if before.name == message.name and same_payload(before.payload, message.payload):
+        if before.name == signal.name and same_payload(before.payload, signal.payload):
             return []
-        raise Unfit(f"its key {quoted(message.key)} was used before, with another signal or payload")
-    if len(state.unconsumed) >= mail.MOST_PENDING and state.keeps(message.name):
+        raise Unfit(f"its key {quoted(signal.key)} was used before, with another signal or payload")
+    if len(state.unconsumed) >= mail.MOST_PENDING and state.keeps(signal.name):
         raise Unfit(f"{len(state.unconsumed):,} signals wait in the run that its script has not taken")
-    return [
-        ev.SignalReceived(
-            name=message.name,
-            payload=message.payload,
-            key=message.key,
-            message=message.id,
-            by=sender_of(letter),
-            reason=message.reason,
-            posted=stamp(letter.posted_us),
-        )
-    ]
+    return [signal]
 
 
 def _nothing(letter: Letter, state: RunState) -> list[ev.Event]:
@@ -245,7 +258,19 @@ def _unblock(letter: Letter, state: RunState) -> list[ev.Event]:
 
 
 def _start(letter: Letter, state: RunState) -> list[ev.Event]:
-    raise Unfit(f"the id {state.head.run} is in use")
+    """A start that brings a signal along reaches the run as that signal, if it is there and runs what was meant."""
+    try:
+        signal = signal_of(wish_of(letter.message.payload), letter)
+    except UsageError as error:
+        raise Unfit(error.message) from None
+    if signal is None or not _is_of(state.head, letter.message.name):
+        raise Unfit(f"the id {state.head.run} is in use")
+    return _received(signal, state)
+
+
+def _is_of(head: ev.WorkflowStarted, catalogued: str) -> bool:
+    file, _, workflow = catalogued.partition(":")
+    return head.script.rpartition("/")[2] == file and workflow in ("", head.workflow)
 
 
 _MAKE: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {

@@ -71,13 +71,18 @@ def closed(store: Store, journal: Journal) -> Rest:
     if state.continues:
         journal.tell(continue_in_next(store, state, link))
     while True:
-        wakes = store.index.wakes_seen(run)
+        wakes, wanted = store.index.wakes_seen(run), False
         for letter in store.mailbox.pending(run):
             if _took_up(state, letter):
                 store.mailbox.discard([letter.name])
-            elif not is_for_next(letter.message, state):
+            elif is_for_next(letter.message, state):
+                continue
+            elif _wants_another(store, letter):
+                wanted = True
+            else:
                 store.mailbox.to_late(letter.name)
-        if store.index.settle(run, wakes, row_of(state, link), wake=parent.run if parent else ""):
+        row = row_of(state, link, due_now=wanted)
+        if store.index.settle(run, wakes, row, wake=parent.run if parent else ""):
             if parent is not None:
                 journal.family.rouse(parent.run)
             return Rest.CLOSED
@@ -91,6 +96,11 @@ def _took_up(state: RunState, letter: Letter) -> bool:
     message, ended = letter.message, state.ended
     by = ended.message if isinstance(ended, ev.WorkflowTerminated | ev.WorkflowCancelled) else ""
     return message.id == by or message.id in state.messages
+
+
+def _wants_another(store: Store, letter: Letter) -> bool:
+    """Whether it asks for a run, which the next drive makes, or refuses to."""
+    return store.shared and letter.message.kind == mail.START
 
 
 def termination(state: RunState, letter: Letter) -> ev.WorkflowTerminated:

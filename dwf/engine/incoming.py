@@ -163,8 +163,13 @@ class Incoming:
         return judged
 
     def _refuse_forbidden(self, letter: Letter) -> None:
-        if self._store.shared and (why := forbidden(self._store, letter.uid, letter.message.kind, letter.message.name)):
-            raise Unfit(why)
+        if not self._store.shared:
+            return
+        # A start that finds its run there comes to it as a signal.
+        kinds = (mail.START, mail.SIGNAL) if letter.message.kind == mail.START else (letter.message.kind,)
+        for kind in kinds:
+            if why := forbidden(self._store, letter.uid, kind, letter.message.name):
+                raise Unfit(why)
 
     def _refuse_misfit(self, letter: Letter) -> None:
         message = letter.message

@@ -25,13 +25,17 @@ from dwf.store.room import Store
 
 @dataclass(frozen=True)
 class Posted:
-    """What was posted: the message's id, and what it says in words. `duplicate`: it was there before."""
+    """What was posted: the message's id, and what it says in words. `duplicate`: it was there before.
+
+    `started`: it is in the first line of a run that was made for it.
+    """
 
     message: str
     run: str
     nonce: str
     what: str
     duplicate: bool = False
+    started: bool = False
 
 
 def signal(store: Store, run: str, name: str, payload: bytes, by: Identity, reason: str = "", key: str = "") -> Posted:
@@ -79,9 +83,17 @@ def _known(store: Store, view: RunView, message: Message) -> str | None:
     if not found:
         return None
     before, name, payload = found[0]
-    if name != message.name or not same_payload(payload, message.payload):
-        raise Conflict(what=f"the key {quoted(message.key)} was used before, with another signal or payload")
+    refuse_other_use(message.key, name == message.name, payload, message.payload)
     return before
+
+
+def refuse_other_use(key: str, same_name: bool, recorded: Payload, given: bytes) -> None:
+    """Raise Conflict if a key stands for another signal than that."""
+    if not same_name or not same_payload(recorded, Payload(given)):
+        raise Conflict(
+            what=f"the key {quoted(key)} was used before, with another signal or payload",
+            hint="a new signal needs a key of its own; to send the same again changes nothing",
+        )
 
 
 def cancel(store: Store, run: str, by: Identity, reason: str = "") -> Posted:

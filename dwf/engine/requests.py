@@ -10,20 +10,21 @@ from __future__ import annotations
 import os
 import time
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from dwf.core import messages as mail
-from dwf.core.events import Identity, Payload
+from dwf.core.events import TERMINAL, Payload, SignalReceived
 from dwf.core.headers import check_headers
 from dwf.core.messages import Message, check_catalogued, check_run_id
-from dwf.core.values import encode
-from dwf.engine.arrivals import sender_of
+from dwf.core.values import decode, encode
+from dwf.engine.arrivals import sender_of, signal_of
 from dwf.engine.context import wall_clock_us
 from dwf.engine.rights import forbidden
 from dwf.engine.runs import load
 from dwf.engine.start import StartRequest, made_up_id, make, prepare
+from dwf.engine.wishes import wish_of
 from dwf.errors import (
     BadConfiguration,
     Busy,
@@ -39,18 +40,6 @@ from dwf.store.letters import Letter
 from dwf.store.room import Store
 
 _LOOK_SECONDS = 0.05
-
-
-class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The payload of such a message."""
-
-    values: dict[str, str] = {}
-    input: dict[str, Any] | None = None
-    tags: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    start_at_us: int | None = None
-    deadline_us: int | None = None
-    if_exists: Literal["fail", "use", "new"] = "fail"
 
 
 class Requested(msgspec.Struct, frozen=True):
@@ -77,6 +66,8 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
         raise UsageError(what=f"{which} is not for a shared directory", hint="leave it out")
     if why := forbidden(store, os.geteuid(), mail.START, name):
         raise NotPermitted(what=why, hint=f"who may: {store.layout.policy}")
+    if asked.signal is not None and (why := forbidden(store, os.geteuid(), mail.SIGNAL)):
+        raise NotPermitted(what=why, hint=f"who may: {store.layout.policy}")
     run = made_up_id(name.partition(":")[2] or name.removesuffix(".py")) if asked.run is None else asked.run
     check_run_id(run)
     check_headers(asked.headers)
@@ -86,6 +77,7 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
     wish |= {"start_at_us": asked.start_at_us} if asked.start_at_us is not None else {}
     wish |= {"deadline_us": asked.deadline_us} if asked.deadline_us is not None else {}
     wish |= {"headers": asked.headers} if asked.headers else {}
+    wish |= {"signal": _first(asked.signal)} if asked.signal is not None else {}
     payload = Payload(encode(wish, "the parameters"))
     message = Message(id="", run=run, kind=mail.START, name=name, payload=payload, reason=asked.reason, by=asked.by)
     posted = store.mailbox.post(message)
@@ -115,6 +107,10 @@ def catalogued(store: Store, script: str) -> str:
     return found
 
 
+def _first(signal: SignalReceived) -> dict[str, Any]:
+    return {"name": signal.name, "payload": decode(signal.payload, Any), "key": signal.key}
+
+
 def _names(catalogue: str) -> str:
     try:
         names = sorted(name for name in os.listdir(catalogue) if name.endswith(".py"))  # noqa: PTH208
@@ -130,7 +126,7 @@ def _refuse_taken(store: Store, run: str, asked: StartRequest) -> None:
         return
     if asked.if_exists == "fail":
         raise Conflict(what=f"the id {run} is in use", hint=f"see it: dwf show {run}; choose another --id")
-    if asked.if_exists == "new" and view.state is not None and view.state.ended is None:
+    if asked.signal is None and asked.if_exists == "new" and view.state is not None and view.state.ended is None:
         raise Conflict(what=f"the id {run} is in use: that run is not over", hint=f"see it: dwf show {run}")
 
 
@@ -160,6 +156,8 @@ def take_up(store: Store, run: str) -> None:
         if letter.message.kind != mail.START:
             continue
         try:
+            if _is_to_be_delivered(store, letter):
+                continue
             if not _is_made(store, letter):
                 _make(store, letter)
         except (DiskError, Busy, BadConfiguration):
@@ -184,20 +182,31 @@ def _is_made(store: Store, letter: Letter) -> bool:
     return state is not None and state.head.nonce == nonce_of(letter.name)
 
 
+def _is_to_be_delivered(store: Store, letter: Letter) -> bool:
+    """Whether it brings a signal to a run that is open: then it is mail like any other, and stays."""
+    if wish_of(letter.message.payload).signal is None or _is_made(store, letter):
+        return False
+    try:
+        state = load(store, letter.message.run).state
+    except NotFound:
+        return False
+    return state is not None and not isinstance(state.ended, TERMINAL)
+
+
 def _make(store: Store, letter: Letter) -> None:
     sharing, message = store.layout.sharing, letter.message
     if sharing is None or not sharing.catalogue:
         raise NotPermitted(what="starts are not taken from the mailbox here: there is no catalogue")
     if why := forbidden(store, letter.uid, mail.START, message.name):
         raise NotPermitted(what=why)
-    try:
-        wish = msgspec.json.decode(message.payload, type=Wish)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise UsageError(what=f"what it asks for cannot be read: {error}") from None
+    wish = wish_of(message.payload)
+    if wish.signal is not None and (why := forbidden(store, letter.uid, mail.SIGNAL)):
+        raise NotPermitted(what=why)
     file, colon, workflow = message.name.partition(":")
+    by = sender_of(letter)
     asked = StartRequest(
         script=f"{sharing.catalogue}/{file}{colon}{workflow}",
-        by=sender_of(letter) or Identity(uid=letter.uid),
+        by=by,
         values=wish.values,
         json_input=wish.input,
         run=message.run,
@@ -207,6 +216,7 @@ def _make(store: Store, letter: Letter) -> None:
         start_at_us=wish.start_at_us,
         deadline_us=wish.deadline_us,
         if_exists=wish.if_exists,
+        signal=signal_of(wish, letter),
     )
     prepared = prepare(asked, {0, sharing.engine})
     make(store, prepared, wall_clock_us, nonce=nonce_of(letter.name), locked=True)

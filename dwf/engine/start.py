@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from dwf import __version__
 from dwf.authoring.workflow import Workflow
 from dwf.core.duration import stamp
-from dwf.core.events import TERMINAL, Identity, Payload, WorkflowStarted
+from dwf.core.events import TERMINAL, Identity, Payload, SignalReceived, WorkflowStarted
 from dwf.core.headers import check_headers
 from dwf.core.messages import check_run_id
 from dwf.engine.context import wall_clock_us
@@ -48,7 +48,7 @@ class StartRequest:
 
     script: a path, or path:workflow. values: words K=V; json_input: JSON values by name. run: the id, made up if None.
     start_at_us: not before then. deadline_us: how long it may take, instead of what the workflow says.
-    live: run the file as it is at each tick, instead of a stored copy.
+    live: run the file as it is at each tick, instead of a stored copy. signal: comes before it begins.
     """
 
     script: str
@@ -63,6 +63,7 @@ class StartRequest:
     deadline_us: int | None = None
     live: bool = False
     if_exists: IfExists = "fail"
+    signal: SignalReceived | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         headers=request.headers,
         start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
         **limits.at_start(begins_us),
+        signals=[] if request.signal is None else [request.signal],
         python=platform.python_version(),
         dwf=__version__,
     )
@@ -220,6 +222,8 @@ def _busy(store: Store, run: str) -> Busy:
 
 def first_line(store: Store, event: WorkflowStarted, now_us: int) -> bytes:
     """The first line of a new history."""
+    if event.signals:
+        event = replace(event, signals=[store.blobs.pack(signal) for signal in event.signals])
     _, line = Chain.begin(event.run, event.nonce).append(store.blobs.pack(event), now_us)
     return line
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from tests.promises.rows import Absent
 
 ABSENT = (
-    Absent("P10", "A signal with start is one message, and the run is made with it as line 2.",
-           "dwf/cli/verbs/answering.py", '"--start"'),
     Absent("THR-22", "A configuration file of a hostile directory is not used.", "dwf/cli/session.py", "dwf.toml"),
     Absent("THR-24", "The console answers only who has this user's token, and only its own pages.", "dwf/web", ""),
     Absent("BAD-62", "What is removed is closed, asked for, and never half there.", "dwf/cli/catalog.py", '"prune"'),
     Absent("BAD-58, prune", "A run that is locked is not removed.", "dwf/cli/catalog.py", '"prune"'),
-    Absent("BAD-42, --start", "A signal to an unknown run starts it, if that is asked for.",
-           "dwf/cli/verbs/answering.py", '"--start"'),
 )  # fmt: skip

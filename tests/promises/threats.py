@@ -105,8 +105,8 @@ THREATS = (
              "    if True:"),
         Held("shared/test_members.py::test_a_policy_is_held_against_what_was_posted_before_it",
              "dwf/engine/incoming.py",
-             "        if self._store.shared and (why := forbidden(",
-             "        if False and (why := forbidden("),
+             "            if why := forbidden(self._store, letter.uid, kind, letter.message.name):\n",
+             "            if False:\n"),
     ),
     promise(
         "THR-8", "A secret is recorded nowhere: it is named, looked up in the step, and masked in what the "

@@ -43,6 +43,10 @@ async def two() -> str:
 async def waits() -> object:
     return await dwf.wait_signal("go")
 
+@dwf.workflow
+async def twice() -> object:
+    return [await dwf.wait_signal("go"), await dwf.wait_signal("go")]
+
 @dwf.activity
 def hand_out(token: str, where: str) -> None:
     with open(where, "w") as file:

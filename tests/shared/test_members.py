@@ -317,3 +317,49 @@ def test_a_member_sees_the_parameters_of_what_is_in_the_catalogue(place: Place) 
     said = place.do(ALICE, "start", "book:quick", "--help")
     assert said.code == 0 and "n  int" in said.out
     assert place.do(ALICE, "start", "/etc/passwd", "--help").code == 2
+
+
+def test_a_signal_of_a_member_starts_its_run_by_one_message_or_the_next_one_of_that_id(place: Place) -> None:
+    """Fails when what asks for a run is late mail for the one that has just ended."""
+    said = place.do(ALICE, "signal", "r1", "go", "7", "--start", "book:waits")
+    assert (said.code, said.out) == (3, "requested r1\n"), said
+    # Before the engine has made it, another one is on its way; by then the first run is over, and it starts its own.
+    assert place.do(BOB, "signal", "r1", "go", "8", "--start", "book:twice").code == 3
+    place.tick()
+    (started,) = place.events("r1", "WorkflowStarted")
+    assert started["signals"][0]["by"]["uid"] == ALICE and started["by"]["uid"] == ALICE
+    assert place.show("r1")["workflow"] == "twice" and place.status("r1") == "waiting"
+    assert place.do(BOB, "signal", "r1", "go", "9", "--start", "book:twice").out == "signal go 9\n"
+    place.tick()
+    assert place.do(ALICE, "result", "r1").out == "[8, 9]\n" and place.new() == place.reasons() == []
+
+
+def test_a_signal_with_start_that_finds_another_workflow_at_work_is_refused(place: Place) -> None:
+    assert place.do(ALICE, "start", "book:asks", "--id", "r1").code == 3
+    assert place.do(BOB, "signal", "r1", "go", "--start", "book:waits").code == 3
+    place.tick()
+    assert place.status("r1") == "waiting" and place.new() == []
+    assert place.reasons() == ["the id r1 is in use"]
+    late = place.do(BOB, "signal", "r1", "go", "--start", "book:waits")
+    assert late.code == 9 and "another workflow: asks" in late.error
+
+
+def test_of_two_members_signals_with_start_one_makes_the_run_and_the_other_is_delivered_to_it(place: Place) -> None:
+    """Fails when a start finds its run there and is refused, signal and all."""
+    for uid, word in ((ALICE, "1"), (BOB, "2")):
+        assert place.do(uid, "signal", "r1", "go", word, "--start", "book:twice").code == 3
+    place.tick()
+    assert place.do(ALICE, "result", "r1").out == "[1, 2]\n"
+    (received,) = place.events("r1", "SignalReceived")
+    assert received["by"]["uid"] == BOB and place.new() == []
+
+
+def test_a_signal_with_start_needs_the_right_to_do_both(place: Place) -> None:
+    policy = f'[allow]\nsignal = ["#{BOB}"]\n[start]\n"book.py" = ["#{ALICE}"]\n'
+    write = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+    assert place.python(ENGINE, write, place.home / "policy.toml", policy).code == 0
+    for uid in (ALICE, BOB):
+        said = place.do(uid, "signal", "r1", "go", "--start", "book:waits")
+        assert said.code == 77 and "may not" in said.error, said
+    place.tick()  # takes up that they were refused, and nothing else
+    assert place.new() == [] and not list((place.home / "runs").glob("*.jsonl"))

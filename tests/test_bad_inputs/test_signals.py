@@ -51,6 +51,23 @@ def test_nothing_reaches_a_run_that_there_is_not(dwf: Terminal) -> None:
     assert "rotate-web1" in dwf.refuses(4, "signal", "rotate-web2", "go").hint
 
 
+def test_a_signal_that_may_start_a_run_starts_none_that_is_wrong(dwf: Terminal) -> None:
+    """Fails when anything is made before all of it is known to fit."""
+    script = dwf.script(WAITS)
+    for code, words in [
+        (2, ("../r1", "go", "--start", script)),
+        (2, ("r1", "", "--start", script)),
+        (2, ("-l", "go", "--start", script)),
+        (4, ("r1", "go", "--start", f"{script}.not")),
+        (2, ("r1", "go", "--start", script, "--arg", "nothing=1")),
+        (2, ("r1", "go", "--start", script, "--input", "[]")),
+        (2, ("r1", "go", "--start", script, "--input", "{")),
+        (2, ("r1", "go", "--arg", "a=1")),
+    ]:
+        dwf.refuses(code, "signal", *words)
+    assert dwf.typed("list", "--json").out.count('"run"') == 0
+
+
 def test_a_change_takes_no_beginning_of_an_id_where_nobody_can_confirm_it(dwf: Terminal) -> None:
     dwf.start(WAITS, "rotate-web1")
     for words in [("signal", "rotate", "go"), ("cancel", "rot"), ("terminate", "rotate-web", "-y", "-m", "x")]:

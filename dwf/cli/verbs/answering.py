@@ -1,17 +1,15 @@
-"""Answer: inbox, approve, reject, signal. They post a message and return; a tick acts on it, or `--tick` at once."""
+"""Answer: inbox, approve, reject. They post a message and return; a tick acts on it, or `--tick` at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Context, Option
+from typer import Context, Option
 
-from dwf.cli.catalog import nearest
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
-from dwf.cli.session import LAST, Session
-from dwf.cli.verbs.shared import given_json, pairs, pick, say_tick, warn_of_no_tick
-from dwf.errors import ValueRefused
+from dwf.cli.session import Session
+from dwf.cli.verbs.shared import pick, say_tick, warn_of_no_tick
 
 if TYPE_CHECKING:
     from dwf.engine.post import Posted
@@ -106,72 +104,6 @@ def _answer(
     return tell_posted(session, store, answer(store, run, yes, session.me, reason, step=step, if_hash=if_hash), tick)
 
 
-def signal(
-    context: Context,
-    run: RunArgument,
-    name: Annotated[str, Argument(metavar="NAME", help="what the script waits for", show_default=False)],
-    payload: Annotated[
-        list[str] | None,
-        Argument(
-            metavar="[K=V ... | JSON | @FILE | -]", help="words become a JSON object; - is stdin", show_default=False
-        ),
-    ] = None,
-    reason: ReasonOption = "",
-    key: Annotated[str, Option("--key", metavar="TEXT", help="the same key a second time does nothing")] = "",
-    tick: TickOption = False,
-) -> int:
-    """Send a run a named message. It is kept until the script takes it, also if nobody waits for it yet.
-
-    In K=V a value that is JSON (a number, true, [..]) becomes that; anything else is text.
-    """
-    from dwf.core.values import encode
-    from dwf.engine.post import signal as post
-
-    session = session_of(context)
-    data = encode(_payload(payload or [], f"dwf signal {'-l' if run == LAST else run} {name}"), "the payload")
-    store = session.existing_store(run, post=True)
-    run = pick(session, store, run, changes=True)
-    awaited = _awaited(store, run)
-    posted = post(store, run, name, data, session.me, reason, key)
-    if awaited and name not in awaited:
-        # No error: signals may come before the script asks for them.
-        meant = nearest(name, awaited)
-        which = f"did you mean {meant}?" if meant else f"it waits for {', '.join(awaited)}"
-        session.screen.warn(f"{run} does not wait for {name} now; it is kept. {which}")
-    return tell_posted(session, store, posted, tick)
-
-
-def _awaited(store: Store, run: str) -> list[str]:
-    from dwf.engine.runs import load
-
-    state = load(store, run).state
-    if state is None or state.takes.any_signal:
-        return []
-    return [*(wait.opened.name for wait in state.signal_waits.values()), *state.takes.signals]
-
-
-def _payload(words: list[str], lead: str) -> Any:
-    if not words:
-        return None
-    hint = f"""{lead} serial=3A:91, or one JSON value, quoted: '"text"', '{{"serial": "3A:91"}}'; or @FILE"""
-    if len(words) == 1 and ("=" not in words[0] or words[0][:1] in '{["@-'):
-        return given_json(words[0], "the payload", hint)
-    given = pairs(words, "of the form name=value, as several words of a payload must be", hint)
-    return {key: _json_or_text(value) for key, value in given.items()}
-
-
-def _json_or_text(text: str) -> Any:
-    """JSON as that; but a number only if nothing of its writing is lost: 3E91 is a serial, and 1.10 a version."""
-    from dwf.core.values import parse_json
-
-    try:
-        value = parse_json(text)
-    except ValueRefused:
-        return text
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return text if is_number and repr(value) != text else value
-
-
 def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> int:
     """What was posted, and when it will be acted on; or act on it here."""
     screen = session.screen
@@ -184,6 +116,7 @@ def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> i
                 "nonce": posted.nonce,
                 "what": posted.what,
                 "duplicate": posted.duplicate,
+                "started": posted.started,
             }
         )
     elif session.output == "name":
@@ -191,6 +124,8 @@ def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> i
     else:
         screen.line(posted.what)
     screen.flush()
+    if posted.duplicate and not tick:
+        return Exit.OK  # it is not known whether there is anything left to do for a tick
     if not tick:
         say_tick(session, store, "acted on by the next tick")
         return Exit.OK

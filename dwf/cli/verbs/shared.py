@@ -72,6 +72,14 @@ def given_json(text: str, what: str, hint: str = _JSON) -> Any:
         raise UsageError(what=error.message, hint=error.hint or hint) from None
 
 
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Parameters as a JSON object, given like any JSON. Raises UsageError."""
+    given = given_json(text, what)
+    if not isinstance(given, dict):
+        raise UsageError(what=f"{what} must be a JSON object", hint="""one value per parameter: '{"host": "web1"}'""")
+    return given
+
+
 def _raw(text: str, what: str) -> str | bytes:
     from dwf.core.values import PAYLOAD_LIMIT
 

@@ -12,7 +12,7 @@ from typer import Argument, Context, Option
 from dwf.cli.exits import Exit, of_run
 from dwf.cli.options import ReasonOption, TickOption, session_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import given_json, pairs, refuse_both, say_tick
+from dwf.cli.verbs.shared import json_object, pairs, refuse_both, say_tick
 from dwf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -228,14 +228,11 @@ def _request(
         raise UsageError(
             what="which script?", hint="dwf start SCRIPT [K=V ...]; dwf start SCRIPT --help shows its parameters"
         )
-    json_input = None if input_ is None else given_json(input_, "--input")
-    if input_ is not None and not isinstance(json_input, dict):
-        raise UsageError(what="--input must be a JSON object", hint="""one value per parameter: '{"host": "web1"}'""")
     return StartRequest(
         script=script,
         by=session.me,
         values=pairs(values or [], "a parameter"),
-        json_input=json_input,
+        json_input=None if input_ is None else json_object(input_, "--input"),
         run=id_,
         tags=pairs(tag or [], "a tag"),
         headers=pairs(header or [], "a header"),
