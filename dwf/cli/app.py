@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import typer
-from typer._click.exceptions import ClickException, NoSuchOption
+from typer._click.exceptions import ClickException, MissingParameter, NoSuchOption
 from typer._click.exceptions import UsageError as ParserError
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
@@ -229,6 +229,9 @@ def _parser_fault(error: ClickException, argv: Sequence[str]) -> Fault:
 
             given = parameter_meant(argv, error.option_name)
             hint = f"parameters of the script are given without dashes: {given}" if given else hint
+    elif isinstance(error, MissingParameter) and context is not None:
+        message = message[:1].lower() + message[1:]
+        hint = " ".join([path, *context.command.collect_usage_pieces(context)])
     elif isinstance(error, ParserError):
         message = message[:1].lower() + message[1:]
     return usage_fault(message, hint)

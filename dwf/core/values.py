@@ -61,6 +61,8 @@ def encode(value: Any, what: str = "value") -> bytes:
         data = _ascii(plain(value))
     except RecursionError:
         raise ValueRefused(what=what, why=_TOO_DEEP) from None
+    except UnicodeEncodeError:
+        raise ValueRefused(what=what, why=_NO_TEXT, hint="give bytes that are no text as bytes") from None
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueRefused(what=what, why=f"it cannot be stored as JSON: {error}", hint=_TYPES_HINT) from None
     except Exception as error:  # of the value's own code: it was asked for its items, its fields, its text
@@ -85,6 +87,7 @@ def _ascii(value: Any) -> bytes:
 
 
 _TYPES_HINT = "numbers, text, lists, dicts, dataclasses, enums, datetimes, Path, bytes and the like can be stored"
+_NO_TEXT = "it has half characters in it (lone surrogates), or bytes that are not UTF-8"
 _TOO_DEEP = f"it is nested more than {DEPTH_LIMIT} levels deep, or contains itself"
 
 
@@ -288,7 +291,9 @@ def parse_json(text: str | bytes, what: str = "input") -> Any:
     try:
         # Decoded here: the parser itself would guess UTF-16 and swallow a byte order mark.
         whole = text if isinstance(text, str) else text.decode("utf-8")
-        value = json.loads(whole, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        value = json.loads(
+            whole, object_pairs_hook=_no_duplicates, parse_constant=functools.partial(_no_constant, what)
+        )
     except RecursionError:
         raise ValueRefused(what=what, why=_TOO_DEEP) from None
     except ValueError as error:
@@ -306,8 +311,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _no_constants(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _no_constant(what: str, name: str) -> Any:
+    raise ValueRefused(what=what, why=f"{name} is no number of JSON", hint="say it otherwise: null, or as text")
 
 
 def text(value: Any, what: str, limit: int = TEXT_LIMIT) -> str:
@@ -321,6 +326,6 @@ def text(value: Any, what: str, limit: int = TEXT_LIMIT) -> str:
         raise ValueRefused(what=what, why=f"it is {len(value):,} characters long; the limit is {limit:,}")
     try:
         value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueRefused(what=what, why=str(error)) from None
+    except UnicodeEncodeError:
+        raise ValueRefused(what=what, why=_NO_TEXT) from None
     return value

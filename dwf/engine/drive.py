@@ -100,7 +100,7 @@ class _Drive:
         try:
             while True:
                 try:
-                    driven = Driven(self._once(), self.news or self.journal.grown_long(found))
+                    driven = Driven(self._once(), self.news, self.journal.grown_long(found))
                     break
                 except _LookAgain:
                     self._begin_again()

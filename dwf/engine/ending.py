@@ -47,10 +47,14 @@ class Rest(Enum):
 
 @dataclass(frozen=True)
 class Driven:
-    """How a run was left. `news`: a line for people, if something went wrong for the first time."""
+    """How a run was left. `news`: a line for people, if something went wrong for the first time.
+
+    `remark`: a line about what is in order, but should be known.
+    """
 
     rest: Rest
     news: str = ""
+    remark: str = ""
 
 
 def close_with(store: Store, journal: Journal, end: ev.Event) -> Rest:

@@ -29,7 +29,7 @@ from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
 from dwf.store.blobs import same_payload
 from dwf.store.code import bundle_hash
-from dwf.store.creation import create_run
+from dwf.store.creation import create_run, require_room
 from dwf.store.history import believe_history
 from dwf.store.locks import RunLock
 from dwf.store.record import Chain
@@ -189,6 +189,7 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
     link = 1
     while True:
         # Before the run, which needs it; but a start that is refused leaves nothing behind.
+        require_room(store.layout)
         if not os.path.exists(store.layout.history_path(event.run, link)):  # noqa: PTH110
             store.code.save(dict(sources.files), sources.main)
         try:

@@ -38,10 +38,14 @@ _STOP_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class TickReport:
-    """What a tick did. news: a line for each run that newly failed or got stuck. errors: what kept it from a run."""
+    """What a tick did. news: a line for each run that newly failed or got stuck. errors: what kept it from a run.
+
+    remarks: what is in order, but should be known.
+    """
 
     driven: int
     news: list[str]
+    remarks: list[str]
     errors: list[DwfError]
     stopped: bool
 
@@ -110,6 +114,7 @@ class Rounds:
         self._nudged = False
         self.driven = 0
         self.news: list[str] = []
+        self.remarks: list[str] = []
         self.errors: list[DwfError] = []
 
     def run(self) -> TickReport:
@@ -149,8 +154,8 @@ class Rounds:
 
     def look_anew(self) -> TickReport:
         """What was driven and told since the last time; what was left alone since then is looked at again."""
-        report = TickReport(self.driven, self.news, self.errors, self._engine.stop.is_set())
-        self.driven, self.news, self.errors = 0, [], []
+        report = self._report()
+        self.driven, self.news, self.remarks, self.errors = 0, [], [], []
         self._broken, self._resting = set(), set()
         return report
 
@@ -162,7 +167,10 @@ class Rounds:
         if self._only is None:
             self.tidy()
         self._store.index.note_tick(self._engine.clock())
-        return TickReport(self.driven, self.news, self.errors, self._engine.stop.is_set())
+        return self._report()
+
+    def _report(self) -> TickReport:
+        return TickReport(self.driven, self.news, self.remarks, self.errors, self._engine.stop.is_set())
 
     def _over(self) -> bool:
         if self._until is not None and time.monotonic() > self._until:
@@ -320,10 +328,11 @@ class Rounds:
             self._broken.add(run)
             self.errors.append(_ours(run, result))
             return
-        if result.news:
-            self.news.append(result.news)
-            if self._tell is not None:
-                self._tell(result.news)
+        for line, told in ((result.news, self.news), (result.remark, self.remarks)):
+            if line:
+                told.append(line)
+                if self._tell is not None:
+                    self._tell(line)
         if result.rest is Rest.BUSY:
             self._elsewhere[run] = time.monotonic()
             return
@@ -345,7 +354,7 @@ class Rounds:
 
 
 def _is_news(result: Driven | BaseException) -> bool:
-    return isinstance(result, BaseException) or bool(result.news)
+    return isinstance(result, BaseException) or bool(result.news or result.remark)
 
 
 def _ours(run: str, error: BaseException) -> DwfError:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from dwf import __version__
+from dwf.core import messages as mail
 from dwf.core.events import TERMINAL, Identity, Payload, WorkflowStarted
 from dwf.core.messages import check_run_id
 from dwf.core.parts import Follows
@@ -121,6 +122,12 @@ def undo_id(run: str, link: int) -> str:
     return check_run_id(run + suffix)
 
 
+def _how_it_ends(store: Store, run: str) -> str:
+    if any(letter.message.kind in (mail.CANCEL, mail.TERMINATE) for letter in store.mailbox.pending(run)):
+        return "it is asked to end, and does with the next tick: dwf tick"
+    return f"dwf cancel {run} ends it, and takes back"
+
+
 def _planned(store: Store, run: str, unknown: bool) -> tuple[Undoing, RunState, list[Undo], int]:
     view = load(store, run)
     if view.state is None or view.problem is not None:
@@ -128,7 +135,7 @@ def _planned(store: Store, run: str, unknown: bool) -> tuple[Undoing, RunState, 
         raise view.problem
     state = view.state
     if not isinstance(state.ended, TERMINAL):
-        hint = whereabouts(state) if state.ended is not None else f"dwf cancel {run} ends it, and takes back"
+        hint = whereabouts(state) if state.ended is not None else _how_it_ends(store, run)
         raise WrongState(what=f"run {run} is {state.status.value}; only what has ended is undone", hint=hint)
     believe_history(store.disk, view.path)
     name = undo_id(run, view.link)

@@ -67,7 +67,7 @@ def _rounds(engine: Engine, rounds: Rounds, told: Callable[[TickReport], None]) 
         looked_us = engine.clock()
         busy = rounds.go_round()
         now = time.monotonic()
-        if rounds.news or rounds.errors or now - anew > _ANEW_SECONDS:
+        if rounds.news or rounds.remarks or rounds.errors or now - anew > _ANEW_SECONDS:
             anew = now
             told(rounds.look_anew())
         if busy:

@@ -16,6 +16,7 @@ No events are made in here: the first line comes as bytes.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -41,6 +42,14 @@ _BATCH = 100
 def intents_waiting(layout: Layout) -> bool:
     """Whether somebody is creating a run just now, or died doing so. The idle tick asks this."""
     return bool(_listed(layout.intents))
+
+
+def require_room(layout: Layout) -> None:
+    """Raise NotPermitted or DiskError if no run can be made: before anything is stored that only a run needs."""
+    for directory in (layout.intents, layout.runs):
+        if not os.access(directory, os.W_OK | os.X_OK):
+            code = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
+            raise disk_error("create a run in", directory, OSError(code, os.strerror(code)))
 
 
 def create_run(disk: Disk, layout: Layout, index: Index, row: Row, lines: bytes) -> str:

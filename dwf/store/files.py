@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FILE_MODE = 0o600
 DIR_MODE = 0o700
 WRITABLE_BY_OTHERS = 0o022
+# The `kind` of a refusal: a directory, a pipe, a device.
+NOT_REGULAR = "not-regular"
 # O_NONBLOCK: opening a planted FIFO must not hang. It means nothing for a regular file.
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM})
@@ -259,17 +261,17 @@ def read_all(fd: int, path: str, limit: int | None = None) -> bytes:
 
 def _require_regular(path: str, found: os.stat_result, owner: int | None, append: bool) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise _refused(path, "it is not a regular file")
+        raise _refused(path, "it is not a regular file", kind=NOT_REGULAR)
     if owner is not None and found.st_uid != owner:
         raise _refused(path, f"it belongs to uid {found.st_uid}, not to you (uid {owner})")
     if append and found.st_mode & WRITABLE_BY_OTHERS:
         raise _refused(path, f"others may write to it (mode {found.st_mode & 0o7777:04o})", f"chmod go-w {path}")
 
 
-def _refused(path: str, why: str, hint: str | None = None) -> DwfError:
+def _refused(path: str, why: str, hint: str | None = None, kind: str = "") -> DwfError:
     from dwf.errors import NotPermitted
 
-    return NotPermitted(what=f"{path} is refused: {why}", path=path, why=why, hint=hint)
+    return NotPermitted(what=f"{path} is refused: {why}", path=path, why=why, kind=kind, hint=hint)
 
 
 def disk_error(operation: str, path: str, error: OSError) -> DwfError:

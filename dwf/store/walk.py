@@ -81,6 +81,7 @@ class Walk:
         count, found.hash = record.chained(lines, found.hash)
         if count < len(lines):
             found.length += count
+            found.size += sum(len(line) + 1 for line in lines[:count])
             raise self._corrupt("it does not fit the line before it, or was changed")
         data = b"\n".join(lines) + b"\n"
         self._fold(self._decoded(lines, data))

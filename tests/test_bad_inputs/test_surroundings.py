@@ -200,8 +200,7 @@ def test_a_directory_that_may_not_be_written_is_refused_by_name(dwf: Terminal) -
         ("locks", ("tick",)),
     ]:
         (dwf.home / name).chmod(0o500)
-        # A start has stored its script by then, under the hash of it, where no run speaks of it.
-        answer = dwf.process(*words, **powerless()).is_refusal(77)
+        answer = dwf.refuses_process(77, *words, **powerless())
         assert str(dwf.home / name.partition("/")[0]) in answer.error
         (dwf.home / name).chmod(0o700)
     assert dwf.typed("list", "-o", "name").out == "one\n"

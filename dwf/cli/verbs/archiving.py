@@ -58,9 +58,12 @@ def archive(
         else:
             stayed += 1
             what = f"{outcome.run} stays: {outcome.why}"
-            session.screen.say(what)
             if run:
-                note(session, Fault("wrong-state", Exit.WRONG_STATE, what, ""))
+                fault = Fault("wrong-state", Exit.WRONG_STATE, what, f"dwf show {outcome.run}")
+                note(session, fault)
+                fault.tell(session.screen, session.is_json)
+            else:
+                session.screen.say(what)
     session.screen.flush()
     session.screen.say(f"{moved:,} archived" + (f", {stayed:,} not" if stayed else "") + "; dwf list --archived")
     return Exit.WRONG_STATE if run and stayed else Exit.OK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dwf.cli.exits import Exit
@@ -61,9 +60,12 @@ def given_json(text: str, what: str, hint: str = _JSON) -> Any:
 
     `hint`: how it is written, for text that is no JSON.
     """
-    from dwf.core.values import parse_json
+    from dwf.core.values import PAYLOAD_LIMIT, parse_json
 
     raw = _raw(text, what)
+    if len(raw) > PAYLOAD_LIMIT:
+        hint = "keep large data in a file and pass its path"
+        raise UsageError(what=f"{what} is larger than the limit of {PAYLOAD_LIMIT:,} bytes", hint=hint)
     if not raw.strip():
         raise UsageError(what=f"{what} is empty", hint="give a JSON value, @file, or - with something on stdin")
     try:
@@ -96,15 +98,16 @@ def _raw(text: str, what: str) -> str | bytes:
 
 def _file(path: str, what: str, limit: int) -> bytes:
     from dwf.errors import DwfError
-    from dwf.store.files import read_regular
+    from dwf.store.files import NOT_REGULAR, read_regular
 
     try:
         return read_regular(path, limit)
     except FileNotFoundError:
         raise NotFound(what=f"there is no file {path} for {what}", hint="name an existing file after the @") from None
-    except NotPermitted:
-        why = "it is not a regular file" if Path(path).exists() and not Path(path).is_file() else "it cannot be read"
-        raise NotPermitted(what=f"{path}: {why}", hint="use - to read from a pipe") from None
+    except NotPermitted as error:
+        if error.facts.get("kind") == NOT_REGULAR:
+            raise UsageError(what=f"{path} is not a regular file", hint="use - to read from a pipe") from None
+        raise NotPermitted(what=f"{path} for {what} cannot be read", hint=f"ls -l {path}") from None
     except DwfError as error:
         raise UsageError(what=error.message, hint="name a readable file after the @") from None
 

@@ -350,7 +350,15 @@ def _tell_report(session: Session, report: Any, signalled: int) -> int:
     screen = session.screen
     if session.is_json:
         errors = [fault_of(error).message for error in report.errors]
-        screen.document({"schema": "dwf.tick/1", "driven": report.driven, "news": report.news, "errors": errors})
+        screen.document(
+            {
+                "schema": "dwf.tick/1",
+                "driven": report.driven,
+                "news": report.news,
+                "remarks": report.remarks,
+                "errors": errors,
+            }
+        )
     else:
         for error in report.errors:
             fault_of(error).tell(screen, as_json=False)

@@ -51,7 +51,7 @@ class _News:
         self._wrong: set[str] = set()
 
     def tell(self, report: TickReport) -> None:
-        for line in report.news:
+        for line in (*report.news, *report.remarks):
             self._screen.tell(" ".join(line.split()))
         wrong = {fault_of(error).message: error for error in report.errors}
         for message, error in wrong.items():
