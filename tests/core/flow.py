@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import dwf
-from tests.core import programs, scopes
+from tests.core import kin, programs, scopes
 from tests.core.programs import SIGNALS, Grammar, Node
 
 UPDATES = ("set", "move")
@@ -31,12 +31,12 @@ _BRANCHES = (
     lambda m, d: ["on_update", m.chance.pick(UPDATES), m.body(d)],
 )
 GRAMMAR: Grammar = (
-    programs.PLAIN[0] + _LEAVES * 2 + scopes.LEAVES,
+    programs.PLAIN[0] + _LEAVES * 2 + kin.LEAVES * 2 + scopes.LEAVES,
     programs.PLAIN[1] + _BRANCHES + scopes.BRANCHES * 2,
 )
 
 
-class Flow(scopes.Scopes):
+class Flow(scopes.Scopes, kin.Kin):
     """A machine whose parts add to a common count, and wait for it."""
 
     def __init__(self, node: Node) -> None:

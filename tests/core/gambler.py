@@ -8,16 +8,17 @@ from typing import Any
 import msgspec
 
 from dwf.core import events as ev
-from dwf.core.duration import SECOND, unstamp
+from dwf.core.duration import SECOND, stamp, unstamp
 from dwf.core.events import Event, Opening, Payload
 from dwf.core.replay import Program, Replay
 from dwf.core.values import encode
 from dwf.errors import DwfError
-from tests.core import flow, programs, scopes
+from tests.core import flow, kin, programs, scopes
 from tests.core.driver import Fake, bare, following_openings, started
 from tests.core.programs import SIGNALS, Chance
 
 _ENOUGH = 70
+_SCRIPTS = tuple(module.__file__ for module in (programs, flow, kin, scopes))
 
 
 class Game:
@@ -27,12 +28,11 @@ class Game:
     """
 
     def __init__(self, seed: object, *, plain: bool = False) -> None:
+        self._plain = plain
         self.node = programs.make(seed, programs.PLAIN if plain else flow.GRAMMAR)
         self.chance = Chance(f"events {seed}")
         self.machines: list[flow.Flow] = []
-        self.fake = Fake(
-            Program(self._begin, is_script=lambda file: file in (programs.__file__, flow.__file__, scopes.__file__))
-        )
+        self.fake = Fake(Program(self._begin, is_script=lambda file: file in _SCRIPTS))
         self.trace: list[str] = []
 
     def _begin(self, _: bytes) -> Any:
@@ -71,6 +71,7 @@ class Game:
         fake.deliver(event)
         state = fake.state()
         opened = [*state.steps, *state.timers, *state.signal_waits, *state.approvals, *state.callbacks]
+        opened += [*state.children, *state.outgoing]
         assert sorted(opened) == sorted(fake.replay.commands.open_numbers()), "people are told of something else"
 
     def _batch(self) -> list[Event]:
@@ -82,12 +83,16 @@ class Game:
             name = chance.pick(SIGNALS)
             ready.append(ev.SignalReceived(name=name, payload=Payload(encode(len(self.fake.events)))))
         ready += [self._call_back(n) for n in state.callbacks if chance.happens(0.6)]
+        ready += [self._end_of_child(n) for n in state.children if chance.happens(0.6)]
+        ready += [self._fate_of(n) for n in state.outgoing if chance.happens(0.7)]
         updates = list(self.fake.replay.commands.handlers.updates)
         if updates and chance.happens(0.5):
             given = Payload(encode({"number": len(self.fake.events)}))
             ready.append(ev.UpdateAccepted(name=chance.pick(updates), input=given))
         if chance.happens(0.04):
             ready.append(ev.CancelRequested(reason="enough"))
+        if not self._plain and chance.happens(0.02):
+            ready.append(ev.DeadlinePassed(due=stamp(self.fake.now_us)))
         return chance.shuffled(ready)[: 1 + chance.below(5)]
 
     def _end_of(self, step: Any) -> Event:
@@ -109,6 +114,21 @@ class Game:
         completed = ev.CallbackCompleted(command=number, result=Payload(encode(self.chance.below(100))))
         failed = ev.CallbackFailed(command=number, error=error)
         return self.chance.pick((completed, completed, failed, ev.CallbackTimedOut(command=number)))
+
+    def _end_of_child(self, number: int) -> Event:
+        chance = self.chance
+        if chance.happens(0.6):
+            return ev.ChildWorkflowCompleted(command=number, result=Payload(encode(chance.below(100))))
+        if chance.happens(0.4):
+            return ev.ChildWorkflowCancelled(command=number, reason="asked to")
+        error = ev.ErrorInfo(type="Failure", message="no")
+        outcome = chance.pick(("failed", "terminated", "timed-out", "moved", "refused"))
+        return ev.ChildWorkflowFailed(command=number, error=error, outcome=outcome)
+
+    def _fate_of(self, number: int) -> Event:
+        if self.chance.happens(0.8):
+            return ev.MessageSent(command=number, message=f"m{number}")
+        return ev.MessageRefused(command=number, why="it is over")
 
     # -- proofs -------------------------------------------------------------------------------------------------
 

@@ -345,8 +345,10 @@ class Machine:
         finally:
             await self.run(last)
 
+    failures: tuple[type[BaseException], ...] = (dwf.ActivityError, dwf.Failure, TimeoutError)
+
     async def do_catch(self, body: Node, handler: Node, what: str) -> None:
-        caught: tuple[type[BaseException], ...] = (dwf.ActivityError, dwf.Failure, TimeoutError)
+        caught = self.failures
         if what == "cancel":
             caught = (*caught, asyncio.CancelledError)
         if what in ("group", "cancel"):
