@@ -40,8 +40,8 @@ _dwf() {
 }
 _dwf_verb() {
   case $1 in
-    start) options='--id --input --tag --header --at --in --deadline --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
-    run) options='--id --input --tag --header --deadline --if-exists --code --live -m --reason'; first=files; rest=- ;;
+    start) options='--id --input --tag --memo --header --at --in --deadline --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
+    run) options='--id --input --tag --memo --header --deadline --if-exists --code --live -m --reason'; first=files; rest=- ;;
     tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
     worker) options='--jobs'; first=-; rest=- ;;
     list|ls) options='--open --workflow --status --archived -n --limit'; first=-; rest=- ;;
@@ -97,7 +97,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

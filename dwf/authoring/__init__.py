@@ -14,6 +14,7 @@ from dwf.authoring.poll import poll
 from dwf.authoring.references import Secret, secret
 from dwf.authoring.saga import saga
 from dwf.authoring.shell import Shell, sh
+from dwf.authoring.tags import memo, tag
 from dwf.authoring.waits import (
     Approval,
     approve,
@@ -56,6 +57,7 @@ __all__ = [
     "info",
     "log",
     "map",
+    "memo",
     "now",
     "on_query",
     "on_signal",
@@ -75,6 +77,7 @@ __all__ = [
     "start_child",
     "status",
     "step",
+    "tag",
     "uuid4",
     "wait_signal",
     "wait_signals",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import cached_property, update_wrapper
 from typing import Any, Literal, overload
@@ -16,6 +16,7 @@ from dwf.core.events import Payload
 from dwf.core.replay import Program
 from dwf.core.retry import Duration, Retry
 from dwf.core.runtime import ChildCall, current, in_workflow
+from dwf.core.tags import Tag, tag_changes, tags_after
 from dwf.core.values import decode, encode, text
 from dwf.errors import ScriptRefused, ValueRefused
 
@@ -44,7 +45,7 @@ class Workflow:
                 raise ScriptRefused(path=name, why=f"{what} is not a dwf.Retry")
         self._step_retry, self._retry = step_retry, retry
         self.limits = limits
-        self._child_options: dict[str, str] = {}
+        self._child_options: dict[str, Any] = {}
         update_wrapper(self, function)
         _check_shape(function, name)
 
@@ -65,20 +66,23 @@ class Workflow:
         deadline: Duration | None = None,
         run_timeout: Duration | None = None,
         on_deadline: OnDeadline | None = None,
+        tags: Mapping[str, Tag] | None = None,
     ) -> Workflow:
         """The same workflow with options for a child run.
 
         id: made of this run's id if empty. on_close: what becomes of it when this run ends first. cancel: what
         cancelling the code that awaits it does: ask it to end and wait for its end ("wait") or until it was asked
         ("requested"), only ask ("try"), or leave it alone ("abandon"). deadline, run_timeout, on_deadline: instead of
-        what its decorator says. Raises ValueRefused.
+        what its decorator says. tags: what it is found by, as for `dwf.tag()`; it has none of this run's.
+        Raises ValueRefused.
         """
         if on_close not in ("terminate", "cancel", "abandon"):
             raise ValueRefused(what="on_close", why=f"{on_close!r} is not terminate, cancel or abandon")
         if cancel not in ("wait", "requested", "try", "abandon"):
             raise ValueRefused(what="cancel", why=f"{cancel!r} is not wait, requested, try or abandon")
         changed = copy(self)
-        changed._child_options = {"run": id, "on_close": on_close, "cancel": cancel}
+        given = tags_after({}, tag_changes(tags or {}))
+        changed._child_options = {"run": id, "on_close": on_close, "cancel": cancel, "tags": given}
         changed.limits = _limits(deadline, run_timeout, on_deadline, self.limits)
         return changed
 

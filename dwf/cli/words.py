@@ -6,7 +6,7 @@ kept in a Thread, so events are told in file order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from dwf.cli.payloads import arguments, brief, call, result
@@ -14,6 +14,7 @@ from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
 from dwf.core.duration import spoken, unstamp
+from dwf.core.tags import words
 from dwf.core.values import decode
 from dwf.engine.summary import taken
 
@@ -336,6 +337,8 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.VersionMarkerRecorded: lambda e, t: Told(e.patch),
     ev.SideEffectRecorded: _side_effect,
     ev.StatusChanged: lambda e, t: Told(e.text),
+    ev.TagsChanged: lambda e, t: Told("  ".join(_noted(e.tags, words))),
+    ev.MemoChanged: lambda e, t: Told("  ".join(_noted(e.memo, brief))),
     ev.FanOutStarted: _fan_out,
     ev.ItemCarried: lambda e, t: Told(f"{e.name}  done before"),
     ev.UndoRecorded: _undo_recorded,
@@ -359,6 +362,10 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.RunAdopted: _moving,
     ev.RunImported: _moving,
 }
+
+
+def _noted(changes: Mapping[str, ev.Payload], said: Callable[[ev.Payload], str]) -> list[str]:
+    return [f"{name} taken away" if to == ev.NOTHING else f"{name}={said(to)}" for name, to in changes.items()]
 
 
 def script_name(path: str) -> str:

@@ -53,6 +53,7 @@ from dwf.core.retry import AFTER_CRASH, USUAL
 from dwf.core.runtime import ActivityCall, CallbackWish, ChildCall, Info, Outgoing, Question, Signal
 from dwf.core.scopes import Scopes
 from dwf.core.signals import Signals
+from dwf.core.tags import Tagging
 from dwf.core.values import canonical, encode, text
 from dwf.errors import DwfError, InternalError, NondeterminismError, ScriptBug, ScriptError, ValueRefused
 
@@ -79,6 +80,7 @@ class Commands(Ledger):
         self.handlers = Handlers(self)
         self.scopes = Scopes(self, replay)
         self.links = Links(self, replay.started)
+        self.tagging = Tagging(self, replay.started)
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
@@ -379,10 +381,10 @@ class Commands(Ledger):
             history_length=self.replay.last.id,
             continue_as_new_suggested=self.replay.last.id >= LONG,
             replaying=not self.replay.live,
-            tags=dict(started.tags),
             headers=dict(started.headers),
             cancelled=self.replay.cancellation,
             deadline=moment(unstamp(deadline)) if deadline else None,
+            **self.tagging.known(),
         )
 
 

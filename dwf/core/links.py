@@ -73,6 +73,7 @@ class Links:
                 workflow=call.workflow,
                 run=run,
                 input=call.input,
+                tags=call.tags,
                 on_close=call.on_close,
                 deadline=call.limits.deadline_us,
                 run_timeout=call.limits.run_timeout_us,

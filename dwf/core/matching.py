@@ -44,8 +44,14 @@ def described(opening: Opening) -> str:
     words = [type(opening).__name__]
     for name in opening.matched:
         value = getattr(opening, name)
-        words.append(_short(bytes(value).decode("ascii", "replace") if isinstance(value, Payload) else str(value)))
+        words.append(_short(_said(value)))
     return " ".join(words) + f" (command {opening.command})"
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_said(one)}" for name, one in value.items())
+    return bytes(value).decode("ascii", "replace") if isinstance(value, Payload) else str(value)
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -87,6 +87,7 @@ class ChildCall:
     cancel: str = "wait"
     result_type: Any = None
     limits: Limits = UNLIMITED
+    tags: dict[str, Payload] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,8 @@ class Info:
     history_length: int
     continue_as_new_suggested: bool
     replaying: bool
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str | int | float | bool | datetime] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     cancelled: Cancellation | None = None
     deadline: datetime | None = None
@@ -207,6 +209,14 @@ class HandlerHost(Protocol):
     def at_work(self, apart_from: object = None) -> list[str]: ...
 
 
+class TagHost(Protocol):
+    """Where a runbook changes what its run is found by, and what is noted of it; core/tags.py says more."""
+
+    def tag(self, changes: Mapping[str, Payload]) -> None: ...
+
+    def memo(self, changes: Mapping[str, Payload]) -> None: ...
+
+
 class Runtime(Protocol):
     """What a runbook may ask for. Every method that issues a command may raise NondeterminismError."""
 
@@ -215,6 +225,9 @@ class Runtime(Protocol):
 
     @property
     def scopes(self) -> Scopes: ...
+
+    @property
+    def tagging(self) -> TagHost: ...
 
     def activity(self, call: ActivityCall) -> Future[Any]: ...
 

@@ -7,7 +7,7 @@ ask the same object. It keeps what is open and a short tail of what is done, so 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from dwf.core import events as ev
 from dwf.core.due import due_times
@@ -22,6 +22,7 @@ from dwf.core.standing import OpenSignalWait as OpenSignalWait
 from dwf.core.standing import OpenStep as OpenStep
 from dwf.core.standing import OpenTimer as OpenTimer
 from dwf.core.status import Status as Status
+from dwf.core.tags import NOTED
 from dwf.core.undos import Undos
 
 DONE_KEPT = 24
@@ -44,6 +45,8 @@ class RunState:
         self.script = ""
         self.code_owner = -1
         self.status_text = ""
+        self.tags: Mapping[str, ev.Payload] = {}
+        self.memo: Mapping[str, ev.Payload] = {}
         self.undos = Undos()
         self.fan_outs: dict[int, FanOut] = {}
         self.degraded: list[str] = []
@@ -147,7 +150,7 @@ class RunState:
     # -- changes, one per event that matters --------------------------------------------------------------------
 
     def _start(self, event: ev.WorkflowStarted) -> None:
-        self.started = event
+        self.started, self.tags, self.memo = event, event.tags, event.memo
         for signal in event.keyed:
             self._know_signal(signal)
         for number, signal in enumerate(event.signals, 1):
@@ -291,9 +294,6 @@ class RunState:
         if decided.message:
             self.messages.add(decided.message)
 
-    def _status(self, event: ev.StatusChanged) -> None:
-        self.status_text = event.text
-
     def _whole(self, number: int) -> FanOut | Undos:
         """What a step belongs to that is part of command `number`."""
         return self.fan_outs.get(number) or self.undos
@@ -376,7 +376,8 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.ApprovalAnswered: RunState._answer,
     ev.ApprovalResolved: RunState._resolved,
     ev.ApprovalWithdrawn: RunState._withdrawn,
-    ev.StatusChanged: RunState._status,
+    ev.StatusChanged: lambda state, event: setattr(state, "status_text", event.text),
+    **NOTED,
     ev.RunDegraded: RunState._degrade,
     ev.UndoRecorded: lambda state, event: state.undos.record(event),
     ev.UndoSettled: lambda state, event: state.undos.settle(event),

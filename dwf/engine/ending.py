@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from msgspec.structs import replace
+
 from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.due import is_cut_short
@@ -57,10 +59,12 @@ class Driven:
     remark: str = ""
 
 
-def close_with(store: Store, journal: Journal, end: ev.Event) -> Rest:
+def close_with(store: Store, journal: Journal, end: ev.Lifecycle) -> Rest:
     """Record the end of a run, and leave it."""
     if isinstance(end, ev.WorkflowContinuedAsNew):
         end = with_leftovers(end, journal.state)
+    if journal.state.tags != journal.state.head.tags:
+        end = replace(end, tags=dict(journal.state.tags))
     journal.record(end)
     journal.commit()
     return closed(store, journal)
@@ -170,7 +174,7 @@ def not_begun(store: Store, journal: Journal) -> Rest:
         store.index.mark_due(journal.run)
 
 
-def _ended_before(state: RunState, letters: Iterable[Letter]) -> ev.Event | None:
+def _ended_before(state: RunState, letters: Iterable[Letter]) -> ev.Lifecycle | None:
     for letter in letters:
         message = letter.message
         if not message.nonce or not is_meant(message, state.head):

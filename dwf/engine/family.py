@@ -235,7 +235,7 @@ def _first_event(state: RunState, child: OpenChild, now_us: int) -> ev.WorkflowS
         code_owner=state.code_owner,
         input=asked.input,
         by=head.by,
-        tags=head.tags,
+        tags=asked.tags,
         headers=head.headers,
         parent=_origin(state, child),
         **limits.at_start(now_us),

@@ -18,6 +18,7 @@ from dwf.core import messages as mail
 from dwf.core.events import TERMINAL, Payload, SignalReceived
 from dwf.core.headers import check_headers
 from dwf.core.messages import Message, check_catalogued, check_run_id
+from dwf.core.tags import check_noted
 from dwf.core.values import decode, encode
 from dwf.engine.arrivals import sender_of, signal_of
 from dwf.engine.context import wall_clock_us
@@ -71,11 +72,13 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
     run = made_up_id(name.partition(":")[2] or name.removesuffix(".py")) if asked.run is None else asked.run
     check_run_id(run)
     check_headers(asked.headers)
+    check_noted(asked.tags, asked.memo)
     _refuse_taken(store, run, asked)
     wish: dict[str, Any] = {"values": asked.values, "tags": asked.tags, "if_exists": asked.if_exists}
     wish |= {"input": asked.json_input} if asked.json_input is not None else {}
     wish |= {"start_at_us": asked.start_at_us} if asked.start_at_us is not None else {}
     wish |= {"deadline_us": asked.deadline_us} if asked.deadline_us is not None else {}
+    wish |= {"memo": asked.memo} if asked.memo else {}
     wish |= {"headers": asked.headers} if asked.headers else {}
     wish |= {"signal": _first(asked.signal)} if asked.signal is not None else {}
     payload = Payload(encode(wish, "the parameters"))
@@ -211,6 +214,7 @@ def _make(store: Store, letter: Letter) -> None:
         json_input=wish.input,
         run=message.run,
         tags=wish.tags,
+        memo=wish.memo,
         headers=wish.headers,
         reason=message.reason,
         start_at_us=wish.start_at_us,

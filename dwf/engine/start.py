@@ -20,6 +20,7 @@ from dwf.core.duration import stamp
 from dwf.core.events import TERMINAL, Identity, Payload, SignalReceived, WorkflowStarted
 from dwf.core.headers import check_headers
 from dwf.core.messages import check_run_id
+from dwf.core.tags import check_noted
 from dwf.engine.context import wall_clock_us
 from dwf.engine.owners import require_own
 from dwf.engine.runs import folded
@@ -56,7 +57,8 @@ class StartRequest:
     values: dict[str, str] = field(default_factory=dict)
     json_input: dict[str, Any] | None = None
     run: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, Payload] = field(default_factory=dict)
+    memo: dict[str, Payload] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     start_at_us: int | None = None
@@ -114,6 +116,7 @@ def prepare(request: StartRequest, trusted: Collection[int] | None = None) -> Pr
     if request.run is not None:
         check_run_id(request.run)
     check_headers(request.headers)
+    check_noted(request.tags, request.memo)
     sources = collect(path)
     require_own(sources, trusted)
     workflow = _loaded(sources).workflow(name)
@@ -156,6 +159,7 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         by=request.by,
         reason=request.reason,
         tags=request.tags,
+        memo=request.memo,
         headers=request.headers,
         start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
         **limits.at_start(begins_us),

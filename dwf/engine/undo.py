@@ -84,7 +84,7 @@ def undo(
         input=Payload(encode(ledger, "the undo ledger")),
         by=by,
         reason=reason,
-        tags=head.tags,
+        tags=dict(state.tags),
         headers=head.headers,
         python=platform.python_version(),
         dwf=__version__,

@@ -27,7 +27,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     values: dict[str, str] = {}
     input: dict[str, Any] | None = None
-    tags: dict[str, str] = {}
+    tags: dict[str, msgspec.Raw] = {}
+    memo: dict[str, msgspec.Raw] = {}
     headers: dict[str, str] = {}
     start_at_us: int | None = None
     deadline_us: int | None = None

@@ -57,6 +57,12 @@ async def sleeps() -> None:
     await dwf.sleep("1h", "let it settle")
 
 @dwf.workflow
+async def marks() -> None:
+    dwf.tag(env="prod", hosts=3, old=None)
+    dwf.memo(plan=[1, 2])
+    await dwf.wait_signal("go")
+
+@dwf.workflow
 async def fails() -> None:
     await broken()
 

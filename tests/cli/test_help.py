@@ -37,6 +37,7 @@ TOPICS = [
     "security",
     "signals",
     "stuck",
+    "tags",
     "time",
     "writing",
 ]

@@ -177,7 +177,12 @@ def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
     """Fails when text is shown as it is."""
     nasty = "a\x1b]52;c;aGk=\x07b\r\u202ec"
     events = history(
-        started(reason=nasty, tags={nasty: nasty}, by=ev.Identity(uid=1, login=nasty, ssh_client=nasty)),
+        started(
+            reason=nasty,
+            tags={nasty: raw(nasty)},
+            memo={nasty: raw(nasty)},
+            by=ev.Identity(uid=1, login=nasty, ssh_client=nasty),
+        ),
         ev.StatusChanged(command=1, text=nasty),
         step(2, nasty, nasty),
         ev.ActivityAttemptFailed(
@@ -202,7 +207,7 @@ def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
 KEYS = {
     "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "stuck", "undriven",
     "nonce", "workflow", "script", "code",
-    "code_mode", "input", "tags", "headers", "reason", "by", "started", "start_at", "attempt", "deadline",
+    "code_mode", "input", "tags", "memo", "headers", "reason", "by", "started", "start_at", "attempt", "deadline",
     "on_deadline", "deadline_passed",
     "updated", "ended", "events", "status_text", "degraded", "undos",
     "result", "error", "blocked", "cancel", "moved", "steps_done", "done", "signals", "approvals", "waits", "mail",

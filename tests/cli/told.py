@@ -117,6 +117,8 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.VersionMarkerRecorded(command=15, patch="verify-first"),
     ev.SideEffectRecorded(command=16, name="pick", result=raw("web9")),
     ev.StatusChanged(command=17, text="draining 3/9"),
+    ev.TagsChanged(command=45, tags={"env": raw("prod"), "hosts": raw(9), "old": raw(None)}),
+    ev.MemoChanged(command=46, memo={"plan": raw({"a": 1})}),
     ev.RunDegraded(command=18, why="no mail was sent"),
     ev.SignalsTaken(command=30, name="vote", got=[40, 41]),
     ev.UndoRecorded(command=19, of="switch", name="switch", kind="function", input=raw({"args": ["old"]})),

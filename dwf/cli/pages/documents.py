@@ -12,6 +12,7 @@ from dwf.cli.times import iso
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
 from dwf.core.state import DoneStep, RunState
+from dwf.core.tags import plain_tags
 from dwf.errors import DwfError
 
 
@@ -61,7 +62,8 @@ def _state(state: RunState) -> dict[str, Any]:
         "code": state.code,
         "code_mode": head.code_mode,
         "input": plain_value(head.input),
-        "tags": dict(head.tags),
+        "tags": plain_tags(state.tags),
+        "memo": {name: plain_value(value) for name, value in state.memo.items()},
         "headers": dict(head.headers),
         "reason": head.reason,
         "by": _identity(head.by),
@@ -96,8 +98,8 @@ def _state(state: RunState) -> dict[str, Any]:
 
 
 _EMPTY = (
-    "nonce workflow script code code_mode input tags headers reason by started start_at attempt deadline on_deadline "
-    "deadline_passed updated ended events status_text degraded undos result error "
+    "nonce workflow script code code_mode input tags memo headers reason by started start_at attempt deadline "
+    "on_deadline deadline_passed updated ended events status_text degraded undos result error "
     "blocked cancel moved steps_done done signals approvals"
 ).split()
 

@@ -19,6 +19,7 @@ from dwf.core.duration import spoken, unstamp
 from dwf.core.fanouts import FanOut
 from dwf.core.length import CURE, measure
 from dwf.core.state import DEGRADED_KEPT, OpenApproval, RunState, Status
+from dwf.core.tags import words as words_of
 from dwf.core.undos import Stand
 from dwf.errors import DwfError
 
@@ -116,8 +117,10 @@ class RunPage:
             yield from self._item("reason", [f'"{head.reason}"'])
         pinned = "pinned" if head.code_mode == "pinned" else "live: the file as it is at each tick"
         yield from self._item("code", [f"{script_name(state.script)} @ {state.code[:7]}, {pinned}"])
-        if head.tags:
-            yield from self._item("tags", ["  ".join(f"{key}={value}" for key, value in head.tags.items())])
+        if state.tags:
+            yield from self._item("tags", ["  ".join(f"{name}={words_of(tag)}" for name, tag in state.tags.items())])
+        if state.memo:
+            yield from self._item("memo", [f"{name}: {brief(note, 300)}" for name, note in state.memo.items()])
         if head.headers:
             yield from self._item("headers", ["  ".join(f"{key}={value}" for key, value in head.headers.items())])
         if state.status_text:

@@ -11,6 +11,7 @@ from dwf.cli.session import LAST, Session
 from dwf.errors import NotFound, NotPermitted, UsageError, ValueRefused
 
 if TYPE_CHECKING:
+    from dwf.core.events import Payload
     from dwf.errors import DwfError
     from dwf.store.room import Store
 
@@ -53,6 +54,36 @@ def pairs(words: list[str], what: str, hint: str | None = None) -> dict[str, str
             raise UsageError(what=f"{key} is given twice", hint="give every name once")
         found[key] = value
     return found
+
+
+def json_or_text(text: str) -> Any:
+    """JSON as that; but a number only if nothing of its writing is lost: 3E91 is a serial, and 1.10 a version."""
+    from dwf.core.values import parse_json
+
+    try:
+        value = parse_json(text)
+    except ValueRefused:
+        return text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text if is_number and repr(value) != text else value
+
+
+def noted(tags: list[str] | None, memo: list[str] | None) -> tuple[dict[str, Payload], dict[str, Payload]]:
+    """The words of --tag and --memo as a run has them. Raises UsageError."""
+    from dwf.core.tags import check_noted, memo_changes, tag_changes
+
+    found = [
+        {name: json_or_text(value) for name, value in pairs(words or [], what).items()}
+        for words, what in ((tags, "a tag"), (memo, "a note"))
+    ]
+    # There is nothing yet that null could take away.
+    texts = [{name: "null" if value is None else value for name, value in values.items()} for values in found]
+    try:
+        both = tag_changes(texts[0]), memo_changes(texts[1])
+        check_noted(*both)
+    except ValueRefused as error:
+        raise UsageError(what=error.message, hint=error.hint) from None
+    return both
 
 
 def given_json(text: str, what: str, hint: str = _JSON) -> Any:

@@ -10,8 +10,8 @@ from dwf.cli.catalog import nearest
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
 from dwf.cli.session import LAST, Session
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import given_json, json_object, pairs, pick
-from dwf.errors import UsageError, ValueRefused
+from dwf.cli.verbs.shared import given_json, json_object, json_or_text, pairs, pick
+from dwf.errors import UsageError
 
 if TYPE_CHECKING:
     from dwf.engine.start import StartRequest
@@ -117,16 +117,4 @@ def _payload(words: list[str], lead: str) -> Any:
     if len(words) == 1 and ("=" not in words[0] or words[0][:1] in '{["@-'):
         return given_json(words[0], "the payload", hint)
     given = pairs(words, "of the form name=value, as several words of a payload must be", hint)
-    return {key: _json_or_text(value) for key, value in given.items()}
-
-
-def _json_or_text(text: str) -> Any:
-    """JSON as that; but a number only if nothing of its writing is lost: 3E91 is a serial, and 1.10 a version."""
-    from dwf.core.values import parse_json
-
-    try:
-        value = parse_json(text)
-    except ValueRefused:
-        return text
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return text if is_number and repr(value) != text else value
+    return {key: json_or_text(value) for key, value in given.items()}

@@ -12,7 +12,7 @@ from typer import Argument, Context, Option
 from dwf.cli.exits import Exit, of_run
 from dwf.cli.options import ReasonOption, TickOption, session_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import json_object, pairs, refuse_both, say_tick
+from dwf.cli.verbs.shared import json_object, noted, pairs, refuse_both, say_tick
 from dwf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ IdOption = Annotated[str | None, Option("--id", metavar="ID", help="the run id; 
 InputOption = Annotated[
     str | None, Option("--input", metavar="JSON|@FILE|-", help="parameters as a JSON object; K=V words win")
 ]
-TagOption = Annotated[list[str] | None, Option("--tag", metavar="K=V", help="a label; may be repeated")]
+TagOption = Annotated[list[str] | None, Option("--tag", metavar="K=V", help="what it is found by; may be repeated")]
+MemoOption = Annotated[list[str] | None, Option("--memo", metavar="K=V", help="a note that goes with it, text or JSON")]
 HeaderOption = Annotated[
     list[str] | None, Option("--header", metavar="K=V", help="goes along to steps and children; may be repeated")
 ]
@@ -62,6 +63,7 @@ def start(
     id_: IdOption = None,
     input_: InputOption = None,
     tag: TagOption = None,
+    memo: MemoOption = None,
     header: HeaderOption = None,
     at: AtOption = None,
     in_: InOption = None,
@@ -89,7 +91,7 @@ def start(
     if timeout is not None and not wait:
         raise UsageError(what="--timeout is for --wait", hint="give --wait too")
     request = _request(
-        session, script, values, id_, input_, tag, header, deadline, if_exists, _is_live(code, live), reason
+        session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _is_live(code, live), reason
     )
     request = dataclasses.replace(request, start_at_us=_when(session, at, in_))
     if each is not None:
@@ -124,6 +126,7 @@ def run(
     id_: IdOption = None,
     input_: InputOption = None,
     tag: TagOption = None,
+    memo: MemoOption = None,
     header: HeaderOption = None,
     deadline: DeadlineOption = None,
     if_exists: IfExistsOption = "fail",
@@ -142,7 +145,7 @@ def run(
     if help_:
         return _explain(context, session, script)
     request = _request(
-        session, script, values, id_, input_, tag, header, deadline, if_exists, _is_live(code, live), reason
+        session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _is_live(code, live), reason
     )
     if session.is_operator:
         from dwf.cli import requesting
@@ -216,6 +219,7 @@ def _request(
     id_: str | None,
     input_: str | None,
     tag: list[str] | None,
+    memo: list[str] | None,
     header: list[str] | None,
     deadline: str | None,
     if_exists: Any,
@@ -228,13 +232,15 @@ def _request(
         raise UsageError(
             what="which script?", hint="dwf start SCRIPT [K=V ...]; dwf start SCRIPT --help shows its parameters"
         )
+    tags, notes = noted(tag, memo)
     return StartRequest(
         script=script,
         by=session.me,
         values=pairs(values or [], "a parameter"),
         json_input=None if input_ is None else json_object(input_, "--input"),
         run=id_,
-        tags=pairs(tag or [], "a tag"),
+        tags=tags,
+        memo=notes,
         headers=pairs(header or [], "a header"),
         reason=reason,
         deadline_us=None if deadline is None else _length(deadline),

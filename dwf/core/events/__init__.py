@@ -52,6 +52,7 @@ from dwf.core.events.openings import ApprovalWithdrawn as ApprovalWithdrawn
 from dwf.core.events.openings import CallbackOpened as CallbackOpened
 from dwf.core.events.openings import CallbackWithdrawn as CallbackWithdrawn
 from dwf.core.events.openings import ChildWorkflowRequested as ChildWorkflowRequested
+from dwf.core.events.openings import MemoChanged as MemoChanged
 from dwf.core.events.openings import MessageRequested as MessageRequested
 from dwf.core.events.openings import Opening as Opening
 from dwf.core.events.openings import RunDegraded as RunDegraded
@@ -60,6 +61,7 @@ from dwf.core.events.openings import SignalsTaken as SignalsTaken
 from dwf.core.events.openings import SignalWaitClosed as SignalWaitClosed
 from dwf.core.events.openings import SignalWaitOpened as SignalWaitOpened
 from dwf.core.events.openings import StatusChanged as StatusChanged
+from dwf.core.events.openings import TagsChanged as TagsChanged
 from dwf.core.events.openings import TimerCancelled as TimerCancelled
 from dwf.core.events.openings import TimerStarted as TimerStarted
 from dwf.core.events.openings import UpdateCompleted as UpdateCompleted

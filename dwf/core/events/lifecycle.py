@@ -33,7 +33,10 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     input: Payload = NOTHING
     by: Identity | None = None
     reason: str = ""
-    tags: dict[str, str] = {}
+    tags: dict[str, Payload] = {}
+    """what it is found by: text, numbers, true and false; a time as {"time": RFC 3339}"""
+    memo: dict[str, Payload] = {}
+    """notes that go with it"""
     headers: dict[str, str] = {}
     """words that go along to its steps, its children and its next instances"""
     start_at: str = ""
@@ -74,6 +77,8 @@ class _Ended(Lifecycle, frozen=True, kw_only=True):
 
     open: list[int] = []
     notes: list[str] = []
+    tags: dict[str, Payload] | None = None
+    """as they are at the end, if that is not as they were in line 1: who reads no more than both ends has to know"""
     undone: list[str] = []
     not_undone: list[str] = []
 

@@ -153,6 +153,20 @@ class StatusChanged(Opening, frozen=True, kw_only=True):
     text: str
 
 
+class TagsChanged(Opening, frozen=True, kw_only=True):
+    """`tags` that are other than they were: by name, as WorkflowStarted has them; null is taken away."""
+
+    matched = ("tags",)
+    tags: dict[str, Payload] = {}
+
+
+class MemoChanged(Opening, frozen=True, kw_only=True):
+    """The same for what is noted of the run."""
+
+    matched = ("memo",)
+    memo: dict[str, Payload] = {}
+
+
 class RunDegraded(Opening, frozen=True, kw_only=True):
     """Something went wrong that does not end the run: if it completes, then as `degraded`."""
 
@@ -171,6 +185,7 @@ class ChildWorkflowRequested(Opening, frozen=True, kw_only=True):
     run: str
     input: Payload = NOTHING
     on_close: str = "terminate"
+    tags: dict[str, Payload] = {}
     deadline: int = 0
     """how long it may take, as WorkflowStarted has it, in microseconds; 0 is without a limit"""
     run_timeout: int = 0

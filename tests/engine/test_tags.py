@@ -1,0 +1,88 @@
+"""Tags and memo of real runs: where they go along, and what they cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dwf.core import events as ev
+from dwf.core.tags import plain_tags, tag_changes
+from dwf.store.history import Tail, tail
+from tests.engine.house import House
+from tests.faults.disk import FaultyDisk
+
+BOOK = """
+@dwf.activity
+def step(n: int) -> int:
+    return n
+
+@dwf.workflow
+async def marks(n: int = 0):
+    if n:
+        dwf.tag(env="prod", n=n)
+        dwf.memo(plan=[n])
+    await step(n)
+
+@dwf.workflow
+async def rounds(n: int = 0):
+    if n == 0:
+        dwf.tag(env="prod", old=None)
+        dwf.memo(plan=[1])
+        return dwf.continue_as_new(n=1)
+    return [dwf.info().tags, dwf.info().memo]
+
+@dwf.workflow
+async def child():
+    return [dwf.info().tags, dwf.info().memo]
+
+@dwf.workflow
+async def parent():
+    return [await child(), await child.options(tags={"part": 1})()]
+
+@dwf.workflow
+async def waits():
+    dwf.tag(env="prod")
+    await dwf.wait_signal("go")
+"""
+
+
+def test_they_go_on_to_the_next_instance(house: House) -> None:
+    house.start(f"{house.script(BOOK)}:rounds", tags=tag_changes({"old": 1, "team": "web"}))
+    house.tick()
+    assert house.result() == [{"team": "web", "env": "prod"}, {"plan": [1]}]
+    house.check()
+
+
+def test_a_child_has_none_but_those_that_it_is_given(house: House) -> None:
+    house.start(f"{house.script(BOOK)}:parent", tags=tag_changes({"env": "prod"}))
+    house.tick()
+    assert house.result() == [[{}, {}], [{"part": 1}, {}]]
+
+
+def test_they_cost_no_sync_of_their_own(house: House) -> None:
+    syncs = []
+    for n in (0, 1):
+        house.start(f"{house.script(BOOK)}:marks", f"r{n}", json_input={"n": n})
+        disk = FaultyDisk()
+        house.reopen(disk)
+        house.tick()
+        names = Counter(call.operation for call in disk.calls if call.path.endswith(f"r{n}.jsonl"))
+        syncs.append(names["fdatasync"])
+    assert "TagsChanged" in house.kinds("r1") and "MemoChanged" in house.kinds("r1")
+    assert syncs[0] == syncs[1]
+
+
+def test_the_end_of_a_history_says_what_its_tags_are(house: House) -> None:
+    """Fails when a reader of both ends has to believe the first line."""
+    for end in (house.terminate, house.cancel):
+        run = end.__name__
+        house.start(f"{house.script(BOOK)}:waits", run)
+        house.tick()
+        end(run)
+        house.tick()
+        ends = tail(house.store.layout.history_path(run))
+        assert isinstance(ends, Tail) and isinstance(ends.last[-1], ev.WorkflowTerminated | ev.WorkflowCancelled)
+        assert ends.started.tags == {}
+        assert plain_tags(ends.last[-1].tags or {}) == {"env": "prod"}
+    house.start(f"{house.script(BOOK)}:marks", "plain", tags=tag_changes({"env": "prod"}))
+    house.tick()
+    assert house.the(ev.WorkflowCompleted, "plain").tags is None
