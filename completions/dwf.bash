@@ -44,8 +44,8 @@ _dwf_verb() {
     run) options='--id --input --tag --memo --header --deadline --if-exists --code --live -m --reason'; first=files; rest=- ;;
     tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
     worker) options='--jobs'; first=-; rest=- ;;
-    list|ls) options='--open --workflow --status --archived -n --limit'; first=-; rest=- ;;
-    count) options='--open --workflow --status'; first=-; rest=- ;;
+    list|ls) options='--open --workflow --status --tag --where --archived -n --limit --csv'; first=-; rest=- ;;
+    count) options='--open --workflow --status --tag --where --by'; first=-; rest=- ;;
     show|status) options='--exit-status -l --last'; first=runs; rest=- ;;
     history) options='-f --follow -n --limit -r --reverse --type --detailed --instance -l --last'; first=runs; rest=- ;;
     logs) options='--attempt --tail -l --last'; first=runs; rest=- ;;
@@ -97,7 +97,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|-n|--limit|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
   esac
 }
 complete -F _dwf dwf

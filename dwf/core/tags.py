@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dwf.core.duration import moment, moment_micros, stamp, unstamp
 from dwf.core.events import NOTHING, MemoChanged, Payload, TagsChanged, WorkflowStarted
 from dwf.core.messages import quoted
@@ -31,13 +33,14 @@ MEMO_BYTES = 16 * 1024
 """How much JSON the notes of a run may be together."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _NAME_HINT = "letters, digits, '_', '.' and '-', beginning with a letter or '_', 64 characters at most"
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,20})?")
 _INT64 = 1 << 63
 _TIME = "time"
 
 
 def tag_changes(values: Mapping[str, Any]) -> dict[str, Payload]:
     """What `dwf.tag()` was given, as it is stored. Raises ValueRefused."""
-    return {_name(name, "a tag"): _stored_tag(name, value) for name, value in values.items()}
+    return {check_tag_name(name): _stored_tag(name, value) for name, value in values.items()}
 
 
 def memo_changes(values: Mapping[str, Any]) -> dict[str, Payload]:
@@ -74,6 +77,29 @@ def check_noted(tags: Noted, memo: Noted) -> None:
 def read_tags(tags: Noted) -> dict[str, Tag]:
     """Stored tags as values. Raises ValueRefused for what is none."""
     return {name: _read(name, value) for name, value in tags.items()}
+
+
+def packed(tags: Noted) -> str:
+    """Stored tags as one text of ASCII JSON, for the index."""
+    return msgspec.json.encode(dict(tags)).decode() if tags else "{}"
+
+
+def unpacked(text: str) -> dict[str, Payload]:
+    """The inverse."""
+    return msgspec.json.decode(text, type=dict[str, Payload]) if text != "{}" else {}
+
+
+def is_worded(value: Payload, said: str) -> bool:
+    """Whether a tag is what somebody has typed: `80` is the number and the text."""
+    found = decode(value)
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return found == number(said)
+    return words(value) == said
+
+
+def number(said: str) -> int | float | None:
+    """What was typed, if it is a number as JSON has it."""
+    return msgspec.json.decode(said) if _NUMBER.fullmatch(said) else None
 
 
 def plain_tags(tags: Noted) -> dict[str, str | int | float | bool]:
@@ -146,6 +172,11 @@ def _after(before: Noted, changes: Noted, what: str) -> dict[str, Payload]:
     if len(after) > MOST:
         raise ValueRefused(what=f"{len(after)} {what}", why=f"a run has {MOST} at most", hint="None takes one away")
     return after
+
+
+def check_tag_name(name: Any) -> str:
+    """The name of a tag. Raises ValueRefused."""
+    return _name(name, "a tag")
 
 
 def _name(name: Any, what: str) -> str:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from heapq import nsmallest
+from dataclasses import dataclass, field, replace
+from heapq import merge, nsmallest
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from dwf.core.duration import unstamp
 from dwf.core.state import RunState, Status
+from dwf.core.tags import Noted, unpacked
 from dwf.engine.runs import RunView, all_ids, is_undriven, load, refused_to
 from dwf.engine.stuck import stuck_at
 from dwf.engine.summary import Wait, addressees, row_of, waits
@@ -23,6 +26,9 @@ from dwf.store.choice import EVERY, Choice
 from dwf.store.rebuild import glance
 from dwf.store.room import Store
 from dwf.store.row import DUE_NOW, Row
+
+if TYPE_CHECKING:
+    from dwf.store.where import Expression
 
 Progress = Callable[[int, int], None]
 _LOOKED_INTO = 200
@@ -49,6 +55,7 @@ class Summary:
     started_us: int
     updated_us: int
     by: str
+    tags: Noted = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,10 @@ def summaries(
     store: Store, choice: Choice = EVERY, limit: int | None = None, progress: Progress | None = None
 ) -> list[Summary]:
     """Runs, the last started first: from the index if it can be believed, else from the files."""
-    rows = store.index.rows(choice, limit=-1 if limit is None else limit)
+    if choice.refined:
+        rows: list[Row] | None = list(islice(refined(store, choice, progress), limit))
+    else:
+        rows = store.index.rows(choice, limit=-1 if limit is None else limit)
     if rows is None:
         rows = _newest(scanned(store, choice, progress), limit)
     return _looked_at(store, rows)
@@ -93,13 +103,38 @@ def summaries(
 
 def every(store: Store, choice: Choice = EVERY, progress: Progress | None = None) -> Iterator[Summary]:
     """The same, all of them, a page at a time: of a million runs only the page is in memory."""
-    page = store.index.rows(choice, limit=_PAGE)
-    if page is None:
+    if choice.refined:
+        rows = refined(store, choice, progress)
+        while page := list(islice(rows, _PAGE)):
+            yield from _looked_at(store, page)
+        return
+    known = store.index.rows(choice, limit=_PAGE)
+    if known is None:
         yield from _looked_at(store, _newest(scanned(store, choice, progress), None))
         return
-    while page:
+    for page in _pages(store, choice, known):
         yield from _looked_at(store, page)
+
+
+def _pages(store: Store, choice: Choice, page: list[Row] | None) -> Iterator[list[Row]]:
+    while page:
+        yield page
         page = store.index.rows(choice, limit=_PAGE, after=(page[-1].started_us, page[-1].run))
+
+
+def refined(store: Store, choice: Choice, progress: Progress | None = None) -> Iterator[Row]:
+    """Rows that are meant by tags and expressions, the last started first. What is due is asked of its history.
+
+    A row is as it was when its run came to rest last, and a run that is at work may have marked itself since.
+    """
+    known = store.index.rows(choice, limit=_PAGE)
+    if known is None:
+        yield from _newest(scanned(store, choice, progress), None)
+        return
+    due = store.index.rows(_DUE, limit=_LOOKED_INTO + 1) or []
+    anew = {} if len(due) > _LOOKED_INTO else {r.run: _read_anew(store, r) for r in due if not _is_away(store, r)}
+    settled = (row for page in _pages(store, choice, known) for row in page if row.run not in anew)
+    yield from merge(settled, _newest((row for row in anew.values() if choice.fits(row)), None), key=_order)
 
 
 def archived(store: Store, limit: int | None = None) -> Iterator[Summary]:
@@ -135,6 +170,25 @@ def tally(store: Store, choice: Choice = EVERY, progress: Progress | None = None
         if not _is_away(store, row):
             counted += _one(_read_anew(store, row), choice)
     return Tally(dict(counted))
+
+
+def grouped(
+    store: Store, choice: Choice, by: Expression, progress: Progress | None = None
+) -> tuple[dict[Any, int], int]:
+    """How many runs there are of each value of a column or tag; and how many are due, and counted as they were left."""
+    known = store.index.groups(choice, by)
+    if known is None:
+        return dict(Counter(by.of(row) for row in scanned(store, choice, progress))), 0
+    counted = Counter(dict(known))
+    due = store.index.rows(_DUE, limit=_LOOKED_INTO + 1) or []
+    if len(due) > _LOOKED_INTO:
+        return dict(counted), sum(number for *_, number in store.index.counts(_DUE) or [])
+    for row in due:
+        counted.subtract([by.of(row)] if choice.fits(row) else [])
+        if not _is_away(store, row):
+            anew = _read_anew(store, row)
+            counted.update([by.of(anew)] if choice.fits(anew) else [])
+    return {value: number for value, number in counted.items() if number > 0}, 0
 
 
 def _one(row: Row, choice: Choice) -> Counter[tuple[str, str]]:
@@ -281,17 +335,20 @@ def scanned(store: Store, choice: Choice = EVERY, progress: Progress | None = No
 
 
 def _newest(rows: Iterator[Row], limit: int | None) -> list[Row]:
-    def order(row: Row) -> tuple[int, str]:
-        return -row.started_us, row.run
+    return sorted(rows, key=_order) if limit is None else nsmallest(limit, rows, key=_order)
 
-    return sorted(rows, key=order) if limit is None else nsmallest(limit, rows, key=order)
+
+def _order(row: Row) -> tuple[int, str]:
+    return -row.started_us, row.run
 
 
 def _read_anew(store: Store, row: Row) -> Row:
     if _is_longer(store, row, _LONG_BYTES):
         ends = glance(row.run, row.link, store.layout.history_path(row.run, row.link))
         # Where it is and what it waits for stays as it was told last: its ends do not say.
-        return replace(ends, step=row.step, waiting=row.waiting, needs=row.needs and ends.open, due_at=row.due_at)
+        tags = row.tags if ends.open and row.nonce else ends.tags
+        needs = row.needs and ends.open
+        return replace(ends, step=row.step, waiting=row.waiting, needs=needs, due_at=row.due_at, tags=tags)
     try:
         view = load(store, row.run)
     except DwfError as error:
@@ -322,4 +379,5 @@ def _summary(row: Row) -> Summary:
         started_us=row.started_us,
         updated_us=row.updated_us,
         by=row.by,
+        tags=unpacked(row.tags),
     )

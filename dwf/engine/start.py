@@ -20,7 +20,7 @@ from dwf.core.duration import stamp
 from dwf.core.events import TERMINAL, Identity, Payload, SignalReceived, WorkflowStarted
 from dwf.core.headers import check_headers
 from dwf.core.messages import check_run_id
-from dwf.core.tags import check_noted
+from dwf.core.tags import check_noted, packed
 from dwf.engine.context import wall_clock_us
 from dwf.engine.owners import require_own
 from dwf.engine.runs import folded
@@ -246,6 +246,8 @@ def row_of_new(event: WorkflowStarted, link: int, now_us: int) -> Row:
         updated_us=now_us,
         by=who(event.by),
         parent=event.parent.mark if event.parent else "",
+        parent_run=event.parent.run if event.parent else "",
+        tags=packed(event.tags),
     )
 
 

@@ -8,6 +8,7 @@ from dwf.core import events as ev
 from dwf.core.due import next_deadline
 from dwf.core.duration import unstamp
 from dwf.core.state import OpenApproval, OpenStep, RunState, Status
+from dwf.core.tags import packed
 from dwf.errors import StepStillRuns
 from dwf.store.row import DUE_NOW, Row
 
@@ -170,6 +171,8 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
         by=who(state.head.by) if state.head.by else "",
         needs=state.ended is None and (state.blocked is not None or (first is not None and first.kind in _ASKS)),
         parent=state.head.parent.mark if state.head.parent else "",
+        parent_run=state.head.parent.run if state.head.parent else "",
+        tags=packed(state.tags),
     )
 
 

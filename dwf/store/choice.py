@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from dwf.store.row import Row
+    from dwf.store.where import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Choice:
 
     open_only: it has not ended. status: one of these words. prefix: of the run id. by: who started it.
     closed_before_us: it has ended, before then. needs: a person must act. due_now: a tick has to look at it, whatever
-    the clock says.
+    the clock says. tags: names, each with what somebody has typed for it. where: an expression that holds.
     """
 
     open_only: bool = False
@@ -33,6 +34,13 @@ class Choice:
     needs: bool = False
     due_now: bool = False
     closed_before_us: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    where: Expression | None = None
+
+    @property
+    def refined(self) -> bool:
+        """Whether it asks for more than an index can seek: what its rows say has to be as it is now."""
+        return bool(self.tags) or self.where is not None
 
     def fits(self, row: Row) -> bool:
         """Whether a row is meant."""
@@ -45,6 +53,8 @@ class Choice:
             and (row.needs or not self.needs)
             and (row.due_at == DUE_NOW or not self.due_now)
             and (self.closed_before_us is None or (not row.open and row.updated_us < self.closed_before_us))
+            and (not self.tags or self._is_tagged(row))
+            and (self.where is None or self.where.holds(row))
         )
 
     def clause(self, *more: tuple[str, tuple[object, ...]]) -> tuple[str, tuple[object, ...]]:
@@ -61,7 +71,16 @@ class Choice:
             found.append(("NOT open AND updated_us < ?", (self.closed_before_us,)))
         if self.due_now:
             found.append(("due_at = ?", (DUE_NOW,)))
+        found += [_tag_is(*tag) for tag in self.tags]
+        if self.where is not None:
+            found.append((self.where.code, ()))
         return _where(found)
+
+    def _is_tagged(self, row: Row) -> bool:
+        from dwf.core.tags import is_worded, unpacked
+
+        tags = unpacked(row.tags)
+        return all(name in tags and is_worded(tags[name], said) for name, said in self.tags)
 
     def kinds(self) -> tuple[str, tuple[object, ...]]:
         """What of it speaks of status and workflow, as a clause; "" if nothing does."""
@@ -88,6 +107,19 @@ class Choice:
         refused = closed if self.open_only else set()
         # SQLite has no plan for IN () by an index that it is told to use.
         return sorted(w for w in words if w not in refused and (w in closed or not closed_only)) or [""]
+
+
+def _tag_is(name: str, said: str) -> tuple[str, tuple[object, ...]]:
+    """The rule of `is_worded` for SQLite. A time is an object of one field."""
+    from dwf.core.tags import number
+
+    path = f'$."{name}"'
+    clause = (
+        "CASE json_type(tags, ?) WHEN 'text' THEN json_extract(tags, ?) = ? "
+        "WHEN 'object' THEN json_extract(tags, ?) = ? "
+        "WHEN 'true' THEN ? WHEN 'false' THEN ? ELSE json_extract(tags, ?) = ? END"
+    )
+    return clause, (path, path, said, f"{path}.time", said, said == "true", said == "false", path, number(said))
 
 
 def _where(conditions: list[tuple[str, tuple[object, ...]]]) -> tuple[str, tuple[object, ...]]:

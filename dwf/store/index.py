@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dwf.store.layout import Layout
     from dwf.store.rebuild import Derive, Progress
     from dwf.store.row import Row
+    from dwf.store.where import Expression
 
     T = TypeVar("T")
 
@@ -127,13 +128,20 @@ class Index:
             question = f"{sql.SELECT} {way} {where} {sql.NEWEST_FIRST} LIMIT {limit:d}"
             return [sql.row_of(fields) for fields in sql.answer(connection, question, values)]
 
-        return self._believed(ask)
+        return self._chosen(choice, ask)
 
     def counts(self, choice: Choice | None = None) -> list[tuple[str, str, int]] | None:
         """How many runs there are of each workflow and status; None if the index is not trusted: then scan."""
         choice = choice or _every()
         where, values = choice.clause()
-        return self._answer(sql.COUNTS.format(sql.short_way(choice), where), values)
+        question = sql.COUNTS.format(sql.short_way(choice), where)
+        return self._chosen(choice, lambda connection: sql.answer(connection, question, values))
+
+    def groups(self, choice: Choice, by: Expression) -> list[tuple[Any, int]] | None:
+        """How many runs there are of each value of an expression; None if the index is not trusted: then scan."""
+        where, values = choice.clause()
+        question = sql.GROUPS.format(by.code, sql.short_way(choice), where)
+        return self._chosen(choice, lambda connection: sql.answer(connection, question, values))
 
     def ids(self, prefix: str, limit: int) -> list[str] | None:
         """The first ids that begin so, in order; None if the index is not trusted. On the path of a TAB: no rows."""
@@ -279,6 +287,14 @@ class Index:
 
     def _believed(self, ask: Callable[[Connection], T]) -> T | None:
         return self._read_or_none(lambda connection: ask(connection) if self._idle(connection, 0)[0] else None)
+
+    def _chosen(self, choice: Choice, ask: Callable[[Connection], list[T]]) -> list[T] | None:
+        """The same, where an expression may be worked out on the way. Raises UsageError."""
+        if choice.where is None:
+            return self._believed(ask)
+        from dwf.store.where import asked
+
+        return self._believed(lambda connection: asked(connection, ask))
 
     def _number(self, question: str, values: tuple[object, ...]) -> int | None:
         found = self._read_or_none(lambda connection: sql.answer(connection, question, values))

@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from dwf.store.choice import Choice
     from dwf.store.row import Row
 
-SCHEMA = 2
+SCHEMA = 3
 BUSY_SECONDS = 5.0
 LAST_TICK = "tick"
 NOTHING = (0, 0)
 _LONGEST_TEXT = 1000
 
 COLUMNS = (
-    "run nonce link workflow status open due_at step waiting since_us started_us updated_us by needs parent".split()
+    *"run nonce link workflow status open due_at step waiting since_us started_us updated_us by needs parent".split(),
+    *"parent_run tags".split(),
 )
-_TEXTS = frozenset("run nonce workflow status step waiting by parent".split())
+_TEXTS = frozenset("run nonce workflow status step waiting by parent parent_run tags".split())
 _NUMBERS = frozenset(COLUMNS) - _TEXTS
 # `base`: where the wake counts of this file start. A count of another file must never fit.
 CREATE = """
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), schema, boot, inode, base);
 CREATE TABLE run(run TEXT PRIMARY KEY, nonce TEXT, link INTEGER, workflow TEXT, status TEXT, open INTEGER,
     due_at INTEGER, step TEXT, waiting TEXT, since_us INTEGER, started_us INTEGER, updated_us INTEGER, by TEXT,
-    needs INTEGER, parent TEXT, wake INTEGER) WITHOUT ROWID;
+    needs INTEGER, parent TEXT, parent_run TEXT, tags TEXT, wake INTEGER) WITHOUT ROWID;
 CREATE TABLE mark(kind TEXT, key TEXT, at INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE INDEX run_due ON run(due_at, updated_us) WHERE due_at IS NOT NULL;
 CREATE INDEX run_newest ON run(started_us DESC, run);
@@ -61,6 +62,7 @@ NEWEST_FIRST = "ORDER BY started_us DESC, run"
 BEHIND = "started_us <= ? AND (started_us < ? OR run > ?)"
 # By the index on both alone: no row is looked at.
 COUNTS = "SELECT workflow, status, count(*) FROM run {} {} GROUP BY status, workflow"
+GROUPS = "SELECT {}, count(*) FROM run {} {} GROUP BY 1"
 FEW = 10_000
 ARE_FEW = f"SELECT count(*) <= {FEW} FROM (SELECT 1 FROM run INDEXED BY run_kind {{}} LIMIT {FEW + 1})"
 IDS = "SELECT run FROM run WHERE run >= ? AND run < ? ORDER BY run LIMIT ?"
@@ -208,7 +210,7 @@ def values_of(row: Row) -> tuple[object, ...]:
     return (
         row.run, row.nonce, row.link, _storable(row.workflow), row.status, row.open, row.due_at, _storable(row.step),
         _storable(row.waiting), row.since_us, row.started_us, row.updated_us, _storable(row.by),
-        row.needs, row.parent,
+        row.needs, row.parent, row.parent_run, row.tags,
     )  # fmt: skip
 
 

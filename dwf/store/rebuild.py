@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from dwf.core.duration import unstamp
 from dwf.core.state import STANDING, fold
+from dwf.core.tags import Noted, packed
 from dwf.errors import DiskError, DwfError
 from dwf.store import indexfile as sql
 from dwf.store.files import Disk, disk_error
@@ -34,6 +35,8 @@ from dwf.store.row import DUE_NOW, Row
 if TYPE_CHECKING:
     from _sqlite3 import Connection
     from collections.abc import Iterator
+
+    from dwf.core.events import Event, WorkflowStarted
 
 Progress = Callable[[int, int], None]
 # derive(run, link, path of the history): the row, or None for "due". Called while the run's lock is held.
@@ -308,4 +311,12 @@ def glance(run: str, link: int, path: str) -> Row:
         updated_us=unstamp(last.ts),
         by=ends.started.by.login if ends.started.by else "",
         parent=ends.started.parent.mark if ends.started.parent else "",
+        parent_run=ends.started.parent.run if ends.started.parent else "",
+        tags=packed(_tags_at(standing.ended, ends.started)),
     )
+
+
+def _tags_at(ended: Event | None, started: WorkflowStarted) -> Noted:
+    """As the end says, if it has anything to say; those of an open run its tick will tell."""
+    at_the_end = getattr(ended, "tags", None)
+    return started.tags if at_the_end is None else at_the_end

@@ -17,7 +17,8 @@ class Row:
     due_at: DUE_NOW, the time that the run waits for, or None (closed, or it waits for mail only).
     step, waiting, since_us: where it is, what it waits for, since when. by: who started it.
     needs: it does not go on before a person acts.
-    parent: `<nonce>.<command>` of the run that made it; empty if no run did.
+    parent: `<nonce>.<command>` of the run that made it; empty if no run did. parent_run: its id.
+    tags: what it is found by, as JSON.
     """
 
     run: str
@@ -35,3 +36,5 @@ class Row:
     by: str = ""
     needs: bool = False
     parent: str = ""
+    parent_run: str = ""
+    tags: str = "{}"

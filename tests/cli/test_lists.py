@@ -27,6 +27,7 @@ def summary(run: str, status: Status, **changes: Any) -> Summary:
         "started_us": BEGAN,
         "updated_us": BEGAN,
         "by": "anna",
+        "tags": {},
     }
     return Summary(run=run, status=status, **{**fields, **changes})
 
@@ -92,6 +93,7 @@ def test_a_list_for_programs_has_stable_keys_and_utc_times() -> None:
         "started": "2026-11-22T15:02:11.000000Z",
         "updated": "2026-11-22T15:02:11.000000Z",
         "by": "anna",
+        "tags": {},
     }
 
 

@@ -86,3 +86,23 @@ def test_the_end_of_a_history_says_what_its_tags_are(house: House) -> None:
     house.start(f"{house.script(BOOK)}:marks", "plain", tags=tag_changes({"env": "prod"}))
     house.tick()
     assert house.the(ev.WorkflowCompleted, "plain").tags is None
+
+
+def test_a_rebuilt_index_has_the_tags_of_closed_runs(house: House) -> None:
+    """Fails when a rebuild believes the first line of a history."""
+    house.start(f"{house.script(BOOK)}:marks", json_input={"n": 7}, tags=tag_changes({"team": "web"}))
+    house.tick()
+    before = house.store.index.row("r1")
+    assert before is not None and before.tags == '{"team":"web","env":"prod","n":7}'
+    assert house.store.index.rebuild(force=True)
+    after = house.store.index.row("r1")
+    assert after is not None and after.tags == before.tags
+
+
+def test_the_row_of_a_child_names_its_parent(house: House) -> None:
+    house.start(f"{house.script(BOOK)}:parent")
+    house.tick()
+    rows = {row.run: row.parent_run for row in house.store.index.rows() or []}
+    assert rows == {"r1": "", "r1.1": "r1", "r1.2": "r1"}
+    house.store.index.rebuild(force=True)
+    assert {row.run: row.parent_run for row in house.store.index.rows() or []} == rows

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,7 @@ def test_too_many_open_files_are_not_taken_for_damage(index: Index, monkeypatch:
 
 def test_a_row_comes_back_as_it_was_written(index: Index) -> None:
     row = Row("a", "n1", 2, "deploy", "waiting", True, 77, "approve", "@oncall", 5, 6, 7, "anna")
+    row = replace(row, parent="n0.3", parent_run="fleet", tags='{"env":"prod"}')
     settle(index, row)
     assert index.row("a") == row
     assert index.rows() == [row]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
 from dwf.cli.table import Column, table
 from dwf.cli.times import Clock, iso
+from dwf.core.tags import plain_tags, words
 
 if TYPE_CHECKING:
     from dwf.engine.lists import Need, Summary, Tally
@@ -20,7 +22,8 @@ _LIST = (
     Column("AGE", right=True),
     Column("WAITING FOR", 12),
 )
-_WIDE = (*_LIST, Column("STARTED"), Column("UPDATED"), Column("BY"))
+_CSV = "run workflow status step waiting since until started updated by tags".split()
+_WIDE = (*_LIST, Column("STARTED"), Column("UPDATED"), Column("BY"), Column("TAGS"))
 
 
 def list_lines(runs: Sequence[Summary], clock: Clock, marks: Marks, width: int, *, wide: bool) -> list[list[Piece]]:
@@ -46,6 +49,7 @@ def _more(run: Summary, clock: Clock) -> list[Piece]:
         clock.full(run.started_us) if run.started_us else "-",
         clock.full(run.updated_us) if run.updated_us else "-",
         run.by or "-",
+        " ".join(f"{name}={words(tag)}" for name, tag in run.tags.items()) or "-",
     ]
 
 
@@ -76,7 +80,22 @@ def summary_document(run: Summary) -> dict[str, Any]:
         "started": iso(run.started_us or None),
         "updated": iso(run.updated_us or None),
         "by": run.by,
+        "tags": plain_tags(run.tags),
     }
+
+
+def csv_lines(runs: Iterable[Summary]) -> Iterator[tuple[Summary | None, str]]:
+    """The list as comma-separated values, the names first; tags as JSON. Times are UTC, RFC 3339."""
+    yield None, ",".join(_CSV)
+    for run in runs:
+        document = summary_document(run)
+        document["tags"] = json.dumps(document["tags"]) if document["tags"] else ""
+        yield run, ",".join(_csv_field(document[name]) for name in _CSV)
+
+
+def _csv_field(value: str | None) -> str:
+    text = " ".join((value or "").splitlines())
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(c in text for c in ',"') else text
 
 
 # -- count ------------------------------------------------------------------------------------------------------
@@ -103,6 +122,29 @@ def count_document(tally: Tally) -> dict[str, Any]:
 
 def _most_first(tally: Tally) -> list[tuple[tuple[str, str], int]]:
     return sorted(tally.runs.items(), key=lambda item: (-item[1], item[0]))
+
+
+def groups_lines(by: str, groups: dict[Any, int], marks: Marks, width: int) -> list[list[Piece]]:
+    """How many of each value of a column or tag, the most first, and all together."""
+    columns = (Column(by.upper(), 8), Column("RUNS", right=True))
+    rows: list[list[Piece]] = [[_group(value), f"{number:,}"] for value, number in _largest_first(groups)]
+    if len(rows) != 1:
+        rows.append(["all", f"{sum(groups.values()):,}"])
+    return table(columns, rows, width, marks.cut)
+
+
+def groups_document(by: str, groups: dict[Any, int], unsure: int) -> dict[str, Any]:
+    """The same for programs; null is for runs that have no such thing."""
+    counts = [{"value": value, "runs": number} for value, number in _largest_first(groups)]
+    return {"schema": "dwf.count/1", "total": sum(groups.values()), "unsure": unsure, "by": by, "counts": counts}
+
+
+def _group(value: Any) -> str:
+    return "-" if value in (None, "") else str(value)
+
+
+def _largest_first(groups: dict[Any, int]) -> list[tuple[Any, int]]:
+    return sorted(groups.items(), key=lambda item: (-item[1], str(item[0])))
 
 
 # -- inbox ------------------------------------------------------------------------------------------------------

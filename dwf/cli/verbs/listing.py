@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from dwf.cli.catalog import nearest
 from dwf.cli.exits import Exit
 from dwf.cli.options import session_of
+from dwf.cli.selecting import OpenOption, StatusOption, TaggedOption, WhereOption, WorkflowOption, choice_of
 from dwf.cli.session import Session
+from dwf.cli.verbs.shared import refuse_both
 from dwf.errors import UsageError
 from dwf.store.choice import EVERY, Choice
 
@@ -18,11 +20,6 @@ if TYPE_CHECKING:
     from dwf.store.room import Store
 
 _SHOWN = 100
-OpenOption = Annotated[bool, Option("--open", help="only runs that have not ended")]
-WorkflowOption = Annotated[str | None, Option("--workflow", metavar="NAME", help="only runs of this workflow")]
-StatusOption = Annotated[
-    list[str] | None, Option("--status", metavar="STATUS", help="only these: waiting, failed ...; may be repeated")
-]
 
 
 def list_(
@@ -30,6 +27,8 @@ def list_(
     open_: OpenOption = False,
     workflow: WorkflowOption = None,
     status: StatusOption = None,
+    tag: TaggedOption = None,
+    where: WhereOption = None,
     archived: Annotated[
         bool, Option("--archived", help="what dwf archive has put away; by month, newest first")
     ] = False,
@@ -37,20 +36,24 @@ def list_(
         int | None,
         Option("-n", "--limit", metavar="N", min=1, help="at most so many, newest first; a table: 100 without it"),
     ] = None,
+    csv: Annotated[bool, Option("--csv", help="comma-separated values, names first; all of them")] = False,
 ) -> int:
     """What there is: where each run is, and what it waits for. The last started comes first.
 
-    A table shows the newest hundred and says how many more there are; name, json and jsonl give all.
+    A table shows the newest hundred and says how many more there are; name, json, jsonl and --csv give all.
     Exit 1 if a history is damaged; the others are shown all the same.
     """
     session = session_of(context)
-    choice = _choice(open_, workflow, status)
+    choice = choice_of(session, open_=open_, workflow=workflow, status=status, tag=tag, where=where)
+    refuse_both(csv, "output" in session.options, "--csv and -o")
     store = session.store_to_read()
     if archived:
-        if choice != EVERY:
-            what = "--archived goes with none of --open, --workflow, --status"
+        if choice != EVERY or csv:
+            what = "--archived goes with none of --open, --workflow, --status, --tag, --where, --csv"
             raise UsageError(what=what, hint="dwf list --archived")
         return _print_archived(session, store, limit)
+    if csv:
+        return _print_csv(session, store, choice, limit)
     if session.output in ("name", "jsonl") and limit is None:
         return _print_all(session, store, choice)
     is_table = session.output in ("table", "wide")
@@ -65,7 +68,13 @@ def list_(
 
 
 def count(
-    context: Context, open_: OpenOption = False, workflow: WorkflowOption = None, status: StatusOption = None
+    context: Context,
+    open_: OpenOption = False,
+    workflow: WorkflowOption = None,
+    status: StatusOption = None,
+    tag: TaggedOption = None,
+    where: WhereOption = None,
+    by: Annotated[str | None, Option("--by", metavar="COLUMN", help="of each value of a column or tag.NAME")] = None,
 ) -> int:
     """How many runs there are, by status and workflow. -o name prints the sum alone."""
     from dwf.cli.counting import Counting
@@ -73,7 +82,9 @@ def count(
     from dwf.engine.lists import Tally, tally
 
     session = session_of(context)
-    choice = _choice(open_, workflow, status)
+    choice = choice_of(session, open_=open_, workflow=workflow, status=status, tag=tag, where=where)
+    if by is not None:
+        return _count_by(session, choice, by)
     store, screen = session.store_to_read(), session.screen
     found = Tally({}) if store is None else tally(store, choice, Counting(session, "histories read:"))
     if session.is_json:
@@ -87,8 +98,24 @@ def count(
     return Exit.OK
 
 
-def _choice(open_: bool, workflow: str | None, status: list[str] | None) -> Choice:
-    return Choice(open_only=open_, workflow=workflow, status=_statuses(status or []))
+def _count_by(session: Session, choice: Choice, by: str) -> int:
+    from dwf.cli.counting import Counting
+    from dwf.cli.pages.runs import groups_document, groups_lines
+    from dwf.engine.lists import grouped
+    from dwf.store.where import column
+
+    wanted = column(by)
+    store, screen = session.store_to_read(), session.screen
+    found, unsure = ({}, 0) if store is None else grouped(store, choice, wanted, Counting(session, "histories read:"))
+    if session.is_json:
+        screen.document(groups_document(by, found, unsure), one_line=session.output == "jsonl")
+    elif session.output == "name":
+        screen.line(str(sum(found.values())))
+    else:
+        screen.lines(groups_lines(by, found, screen.marks, screen.width))
+        if unsure:
+            screen.say(f"{unsure:,} of them are due now, and counted as they were left")
+    return Exit.OK
 
 
 def _found(session: Session, store: Store | None, choice: Choice, limit: int | None) -> list[Summary]:
@@ -107,20 +134,6 @@ def _tell_more(session: Session, store: Store, choice: Choice, shown: int) -> No
     # Without an index counting them is reading them all once more.
     more = "more" if counted is None else f"{sum(number for *_, number in counted) - shown:,} more"
     session.screen.say(f"and {more}: -n N shows N, -o name or jsonl all; dwf count says of which kind")
-
-
-def _statuses(words: list[str]) -> tuple[str, ...]:
-    from dwf.core.state import Status
-
-    known = [status.value for status in Status]
-    for word in words:
-        if word not in known:
-            meant = nearest(word, known)
-            raise UsageError(
-                what=f"{word!r} is no status",
-                hint=f"did you mean {meant}?" if meant else f"one of {', '.join(known)}",
-            )
-    return tuple(dict.fromkeys(words))
 
 
 def _print_archived(session: Session, store: Store | None, limit: int | None) -> int:
@@ -151,6 +164,19 @@ def _print_all(session: Session, store: Store | None, choice: Choice) -> int:
         else:
             screen.line(run.run)
     return code
+
+
+def _print_csv(session: Session, store: Store | None, choice: Choice, limit: int | None) -> int:
+    from dwf.cli.counting import Counting
+    from dwf.cli.pages.runs import csv_lines
+    from dwf.engine.lists import every
+
+    runs = iter(()) if store is None else every(store, choice, Counting(session, "histories read:"))
+    bad = False
+    for run, line in csv_lines(islice(runs, limit)):
+        bad |= run is not None and _is_bad(run)
+        session.screen.line(line)
+    return Exit.FAILED if bad else Exit.OK
 
 
 def _print_list(session: Session, runs: list[Summary]) -> None:

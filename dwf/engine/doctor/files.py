@@ -90,7 +90,7 @@ def _is_stale(patient: Patient, row: Row, seen: Seen) -> bool:
     if seen.state is None:
         return False
     right = row_of(seen.state, seen.link)
-    return (right.due_at, right.open) != (row.due_at, row.open)
+    return (right.due_at, right.open, right.tags) != (row.due_at, row.open, row.tags)
 
 
 # -- what was left behind ---------------------------------------------------------------------------------------
