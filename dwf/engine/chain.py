@@ -39,7 +39,8 @@ def continue_in_next(store: Store, state: RunState, link: int) -> list[ev.Event]
     at_us = unstamp(event.ts)
     recorded, line = Chain.begin(event.run, event.nonce).append(event, at_us)
     try:
-        create_run(store.disk, store.layout, store.index, row_of_new(event, link + 1, at_us), line)
+        row = row_of_new(event, link + 1, at_us)
+        store.note_named(create_run(store.disk, store.layout, store.index, row, line))
     except Conflict:
         return []
     return [recorded]

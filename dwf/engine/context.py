@@ -127,14 +127,14 @@ class Engine:
         watch: Watch | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], int] = wall_clock_us,
-        kept: int = 0,
+        kept: Kept | None = None,
     ) -> Engine:
         """An engine for one process. jobs: how many steps may run at a time. clock: microseconds since the epoch.
 
-        kept: how many runs stay in memory while they wait.
+        kept: the runs that stay in memory while they wait; none if left out.
         """
         stop = stop or threading.Event()
-        return cls(store, Lanes(jobs), Codes(store), watch or Unwatched(), clock, stop, kept=Kept(kept))
+        return cls(store, Lanes(jobs), Codes(store), watch or Unwatched(), clock, stop, kept=kept or Kept())
 
     def close(self) -> None:
         """Close what is kept, and end the threads."""

@@ -123,7 +123,9 @@ class Family:
         for child, event, conflict in zip(wanted, events, answers, strict=True):
             self._made.add(child.requested.command)
             self.rouse(event.run)
-            if conflict is not None and self._view(state, child) is None:
+            if conflict is None:
+                self._store.note_named(self._store.layout.history_path(event.run))
+            elif self._view(state, child) is None:
                 refused.append(self._over(child, now, _refused(child)))
         return refused
 

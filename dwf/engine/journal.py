@@ -51,7 +51,8 @@ class Journal:
         self._engine = engine
         self.run, self.link = run, link
         path = engine.store.layout.history_path(run, link)
-        self.history = History.open(engine.store.disk, path, engine.clock(), lazily=True)
+        named = engine.store.was_named(path)
+        self.history = History.open(engine.store.disk, path, engine.clock(), lazily=True, named=named)
         try:
             self.state: RunState = folded(self.history.events, path)
         except BaseException:

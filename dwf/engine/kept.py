@@ -1,4 +1,6 @@
-"""Runs that a worker keeps replayed in memory between two drives, so that a signal costs no replay.
+"""Runs that are kept replayed in memory between two drives, so that a signal costs a worker no replay.
+
+A tick keeps parents whose children are open: each end of a child is a drive of them, and would be a replay and a sync.
 
 The lock is given up in between, so anybody may have driven the run meanwhile: it is taken up again only if its file is,
 to the last byte, what was left. Else, and when there are too many, the replay is closed: never merely dropped, for a
@@ -14,14 +16,18 @@ if TYPE_CHECKING:
     from dwf.engine.journal import Journal
 
 MOST_RUNS = 1000
+MOST_PARENTS = 100
 MOST_BYTES = 64 * 1024 * 1024
 
 
 class Kept:
-    """The replays of the runs that were driven last, within a budget: how many, and how long their histories are."""
+    """The replays of the runs that were driven last, within a budget: how many, and how long their histories are.
 
-    def __init__(self, runs: int = 0, history_bytes: int = MOST_BYTES) -> None:
-        self._runs, self._bytes = runs, history_bytes
+    parents: only of runs that wait for children.
+    """
+
+    def __init__(self, runs: int = 0, history_bytes: int = MOST_BYTES, *, parents: bool = False) -> None:
+        self._runs, self._bytes, self._parents = runs, history_bytes, parents
         self._guard = threading.Lock()
         self._journals: dict[str, Journal] = {}
         self._held = 0
@@ -40,7 +46,8 @@ class Kept:
 
     def keep(self, journal: Journal) -> None:
         """Take over a run that rests; everything of it is on disk. It is closed here, now or later."""
-        if not self._runs or not journal.may_be_kept():
+        unwanted = self._parents and not journal.state.children
+        if not self._runs or unwanted or not journal.may_be_kept():
             journal.close()
             return
         journal.leave()

@@ -199,7 +199,8 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
         try:
             with lock_on(store, event.run) if link > 1 and not locked else nullcontext():
                 line = first_line(store, replace(event, link=link), now_us)
-                create_run(store.disk, store.layout, store.index, row_of_new(event, link, now_us), line)
+                row = row_of_new(event, link, now_us)
+                store.note_named(create_run(store.disk, store.layout, store.index, row, line))
         except Conflict:
             found = _existing(store, event, request)
             if isinstance(found, Started):

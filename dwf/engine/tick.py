@@ -20,6 +20,7 @@ from dwf.engine.context import Engine, Watch, wall_clock_us
 from dwf.engine.drive import drive
 from dwf.engine.drivers import Drivers
 from dwf.engine.ending import Driven, Rest
+from dwf.engine.kept import MOST_PARENTS, Kept
 from dwf.engine.late import bound_late
 from dwf.errors import DiskError, DwfError, InternalError
 from dwf.store.creation import recover_intents
@@ -67,7 +68,8 @@ def tick(
     clock: microseconds since the epoch. tell: given each line of news at once,
     for the next run may end this process. Raises DiskError if the index cannot be written.
     """
-    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock)
+    kept = Kept(MOST_PARENTS, parents=True)
+    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=kept)
     # The collector must not run while a workflow's loop is set; it is asked for between runs instead.
     collecting = gc.isenabled()
     gc.disable()

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dwf.activities import capturing
 from dwf.core.duration import SECOND
 from dwf.engine.context import Engine, Watch, wall_clock_us
-from dwf.engine.kept import MOST_RUNS
+from dwf.engine.kept import MOST_RUNS, Kept
 from dwf.engine.tick import Rounds, TickReport
 from dwf.host import start_thread
 from dwf.store.room import Store
@@ -42,7 +42,7 @@ def work(
 
     told: given what is news, soon after it happened. Raises DiskError if the index cannot be written at the start.
     """
-    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=MOST_RUNS)
+    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=Kept(MOST_RUNS))
     collecting = gc.isenabled()
     gc.disable()
     rounds = Rounds(engine)

@@ -56,6 +56,7 @@ class History:
         "_fd",
         "_in_doubt",
         "_left",
+        "_named",
         "_parts",
         "_pending",
         "_usable",
@@ -73,14 +74,15 @@ class History:
         self._parts: list[bytes] = []
         self._pending = 0
         self._usable = True
-        self._in_doubt = False
+        self._in_doubt = self._named = False
         self._left: os.stat_result | None = None
 
     @classmethod
-    def open(cls, disk: Disk, path: str, now_us: int = 0, *, lazily: bool = False) -> History:
+    def open(cls, disk: Disk, path: str, now_us: int = 0, *, lazily: bool = False, named: bool = False) -> History:
         """Read, check, mend a torn tail, and make durable what is there before it is believed.
 
         lazily: the next `commit` makes it durable, also one with nothing staged; nothing may be done before that.
+        named: this process has made the name of the file durable itself.
         `now_us` is the time that a HistoryRepaired would carry. Raises NotFound, HistoryCorrupt and NewerFormat (the
         file is then untouched), NotPermitted, DiskError.
         """
@@ -98,6 +100,7 @@ class History:
             if found.finding is not None and not found.mendable:
                 raise found.finding.error()
             history = cls(disk, path, fd, found)
+            history._named = named
             if lazily and not found.tail:
                 history._in_doubt = True
             else:
@@ -257,7 +260,7 @@ class History:
 
     def _make_name_durable(self) -> None:
         """Its maker may have died before he did. Whoever recorded more than he has passed here already."""
-        if all(event.role in (Role.LIFECYCLE, Role.INPUT) for event in self.events):
+        if not self._named and all(event.role in (Role.LIFECYCLE, Role.INPUT) for event in self.events):
             self._disk.fsync_dir(directory_of(self.path))
 
     def _believe(self, found: Examined, now_us: int, decided: Decision | None = None) -> None:

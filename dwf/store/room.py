@@ -36,6 +36,7 @@ class Store:
         self.code = CodeStore(disk, layout)
         self.blobs = Blobs(disk, layout)
         self.outputs = Outputs(disk, layout)
+        self._named: set[str] = set()
 
     @classmethod
     def open(
@@ -69,6 +70,16 @@ class Store:
     def adopt(self) -> None:
         """Bind the state directory to this machine. Right only if nothing uses it elsewhere. Raises NotPermitted."""
         adopt_home(self.disk, self.layout)
+
+    def note_named(self, *paths: str) -> None:
+        """Histories that this process has just made, and whose names it has brought to disk."""
+        self._named.update(paths)
+
+    def was_named(self, path: str) -> bool:
+        """Whether that is so of a history; asked once, when it is opened to go on."""
+        known = path in self._named
+        self._named.discard(path)
+        return known
 
     def latest_link(self, run: str) -> int:
         """The number of the newest instance of a workflow id, 1 if there is none yet."""

@@ -38,6 +38,15 @@ async def fan_out(n: int):
     await asyncio.gather(*(work(i) for i in range(n)))
 
 @dwf.workflow
+async def one(n: int):
+    return await work(n)
+
+@dwf.workflow
+async def children(n: int):
+    for i in range(n):
+        await one(i)
+
+@dwf.workflow
 async def listens(n: int = 0):
     return await work(await dwf.wait_signal("go"))
 """
@@ -56,6 +65,25 @@ def syncs_of(house: House, workflow: str, number: int) -> int:
 
 def test_a_step_costs_exactly_one_sync(house: House) -> None:
     assert syncs_of(house, "sequence", 30) - syncs_of(house, "sequence", 10) == 20
+
+
+def all_syncs_of(house: House, workflow: str, number: int) -> int:
+    """Every sync, of whatever, from the start of a run to its end."""
+    disk = FaultyDisk()
+    house.reopen(disk)
+    run = f"{workflow}-{number}"
+    house.start(f"{house.script(SCRIPT)}:{workflow}", run, json_input={"n": number})
+    house.tick()
+    assert house.kinds(run)[-1] == "WorkflowCompleted"
+    return sum(call.operation in ("fdatasync", "fsync", "fsync_dir") for call in disk.calls)
+
+
+def test_a_child_costs_two_syncs_more_than_its_own_run_and_a_step_of_its_parent(house: House) -> None:
+    """Those two bring its file and its name to disk; no name is brought there twice, no file is opened in doubt."""
+    its_own = syncs_of(house, "one", 1)
+    a_step = (all_syncs_of(house, "sequence", 21) - all_syncs_of(house, "sequence", 11)) / 10
+    a_child = (all_syncs_of(house, "children", 21) - all_syncs_of(house, "children", 11)) / 10
+    assert (its_own, a_step, a_child) == (2, 1, 2 + 1 + 2)
 
 
 def test_steps_that_are_asked_for_together_share_their_syncs(house: House) -> None:

@@ -14,6 +14,7 @@ from dwf.engine.context import Engine
 from dwf.engine.drive import drive
 from dwf.engine.ending import Rest
 from dwf.engine.journal import Journal
+from dwf.engine.kept import Kept
 from dwf.engine.upgrade import upgrade
 from tests.engine.house import ME, House
 
@@ -35,7 +36,7 @@ async def main():
 
 @contextmanager
 def kept(house: House, runs: int = 10) -> Iterator[Engine]:
-    engine = Engine.open(house.store, kept=runs, clock=house.clock)
+    engine = Engine.open(house.store, kept=Kept(runs), clock=house.clock)
     try:
         yield engine
     finally:
