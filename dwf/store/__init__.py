@@ -28,8 +28,8 @@ Floors inside, from the ground; each imports only what stands before it:
     refused    what was found in the mailbox and is no message
     followed   a directory whose names are kept in memory
     mailbox    posting and reading messages
-    where      an expression over what people see of runs; stands after indexfile
     indexfile  the file of the index: tables, statements, and what SQLite's errors mean
+    where      an expression over what people see of runs
     rebuild    the index made anew from the histories
     index      what `list` shows, and which runs are due; derived, may be deleted at any time
     unseen     the same for those who may not see it

@@ -81,6 +81,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         found = {name: plain(inner) for name, inner in msgspec.structs.asdict(value).items()}
         return type(value), {name: inner for name, inner in found.items() if name not in ("id", "ts")}
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
