@@ -379,6 +379,7 @@ class Commands(Ledger):
             workflow=started.workflow,
             started_at=moment(self.replay.first_us()),
             history_length=self.replay.last.id,
+            weigh=self.replay.weigh,
             continue_as_new_suggested=self.replay.last.id >= LONG,
             replaying=not self.replay.live,
             headers=dict(started.headers),

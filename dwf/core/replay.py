@@ -88,7 +88,7 @@ class Replay:
     """One run of a script in memory.
 
     recorded: every opening of the whole file, also those behind the events given to `apply`.
-    fetch: gives the bytes of a payload that lies in a blob.
+    fetch: gives the bytes of a payload that lies in a blob. weigh: how many bytes the first so many events take.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Replay:
         started: WorkflowStarted,
         recorded: Sequence[Opening] = (),
         fetch: Fetch | None = None,
+        weigh: Callable[[int], int] | None = None,
     ) -> None:
         self.program = program
         self.started = started
@@ -116,6 +117,7 @@ class Replay:
         self.commands = Commands(self, recorded)
         self.loop = Loop(self.commands, self.commands)
         self._fetch = fetch
+        self.weigh = weigh or (lambda _: 0)
         guard.install()
         self._inside = _Inside(self)
         self._main: WorkflowTask | None = None

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dwf.core import guard
 from dwf.core.deadlines import UNLIMITED, Limits
 from dwf.core.events import NOTHING, Payload
 from dwf.core.retry import NEVER, Retry
@@ -172,6 +173,13 @@ class Info:
     headers: dict[str, str] = field(default_factory=dict)
     cancelled: Cancellation | None = None
     deadline: datetime | None = None
+    weigh: Callable[[int], int] = field(default=lambda _: 0, repr=False, compare=False)
+
+    @property
+    def history_bytes(self) -> int:
+        """How large the history is so far. Reads it: for a loop that asks now and then whether to continue as new."""
+        with guard.suspended():
+            return self.weigh(self.history_length)
 
 
 class Scopes(Protocol):

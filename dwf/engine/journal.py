@@ -112,7 +112,7 @@ class Journal:
         openings = [event for event in events if isinstance(event, Opening)]
         self.loaded = loaded
         program = program_of(loaded.script, started)
-        self._replay = Replay(program, started, openings, self._engine.store.blobs.fetch)
+        self._replay = Replay(program, started, openings, self._engine.store.blobs.fetch, self.history.bytes_until)
         self._watched = self._engine.watchdog.over(self._replay)
         told = self._told(events)
         self._voice = Voice(self._replay.commands.say)

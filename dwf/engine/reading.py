@@ -35,7 +35,7 @@ def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Lo
     require_readers(store, state, uid)
     loaded, program = _code_of(store, state)
     openings = [event for event in view.events if isinstance(event, Opening)]
-    replay = Replay(program, state.head, openings, store.blobs.fetch)
+    replay = Replay(program, state.head, openings, store.blobs.fetch, store.weight(view.run, view.link))
     watchdog = Watchdog()
     # What it prints was told when it was new.
     heard = PRINTED.set(Voice(lambda *_: None))

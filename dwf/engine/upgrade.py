@@ -96,7 +96,8 @@ def check_fits(store: Store, program: Program, state: RunState, events: list[Eve
     """Replay a history against a program, without a trace. Raises the ScriptError that it meets."""
     guard.install()
     openings = [event for event in events if isinstance(event, Opening)]
-    replay = Replay(program, state.head, openings, store.blobs.fetch)
+    weight = store.weight(state.head.run, state.head.link)
+    replay = Replay(program, state.head, openings, store.blobs.fetch, weight)
     watchdog = Watchdog()
     try:
         with watchdog.over(replay):

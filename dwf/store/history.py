@@ -30,6 +30,7 @@ from dwf.store.reading import TAIL_BYTES as TAIL_BYTES
 from dwf.store.reading import Reading as Reading
 from dwf.store.reading import Tail as Tail
 from dwf.store.reading import believe_history as believe_history
+from dwf.store.reading import bytes_until as bytes_until
 from dwf.store.reading import no_history
 from dwf.store.reading import read_history as read_history
 from dwf.store.reading import tail as tail
@@ -161,6 +162,13 @@ class History:
         self._parts.append(line)
         self._pending += len(line)
         return event
+
+    def bytes_until(self, number: int) -> int:
+        """The size of the first `number` records, staged ones included. It reads the file: not for every step."""
+        on_disk = self._committed[0]
+        if number <= on_disk:
+            return bytes_until(self.path, number)
+        return self.size + sum(map(len, self._parts[: number - on_disk]))
 
     def commit(self) -> None:
         """Write and sync what is staged; when it returns, all of it is on disk. With nothing staged it does nothing.

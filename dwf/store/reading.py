@@ -63,6 +63,18 @@ def read_history(path: str) -> Reading:
     return _reading(found)
 
 
+def bytes_until(path: str, number: int) -> int:
+    """The size of the first `number` records of a history. Raises NotFound, DiskError, NotPermitted."""
+    return _length_of(_content(path), number)
+
+
+def _length_of(data: bytes, number: int) -> int:
+    end = 0
+    for _ in range(number):
+        end = data.index(b"\n", end) + 1
+    return end
+
+
 def believe_history(disk: Disk, path: str) -> Reading:
     """`read_history` for an answer that others act upon: what is in it is on disk when this returns."""
     try:

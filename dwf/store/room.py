@@ -16,6 +16,8 @@ from dwf.store.unseen import Unseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dwf.store.tokens import Tokens
 
 
@@ -70,6 +72,12 @@ class Store:
     def adopt(self) -> None:
         """Bind the state directory to this machine. Right only if nothing uses it elsewhere. Raises NotPermitted."""
         adopt_home(self.disk, self.layout)
+
+    def weight(self, run: str, link: int) -> Callable[[int], int]:
+        """How large the first so many records of a history are, in bytes, for whoever asks."""
+        from dwf.store.reading import bytes_until
+
+        return lambda number: bytes_until(self.history(run, link), number)
 
     def note_named(self, *paths: str) -> None:
         """Histories that this process has just made, and whose names it has brought to disk."""
