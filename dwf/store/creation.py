@@ -12,7 +12,7 @@ No events are made in here: the first line comes as bytes.
 """
 
 # On the path of an idle tick: only cheap imports (see the room's rules).
-# ruff: noqa: PTH116, PTH208
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import errno
 import os
 import stat
 
-from dwf.store.files import Disk, disk_error
+from dwf.store.files import Disk, disk_error, listed
 from dwf.store.layout import run_of
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ _BATCH = 100
 
 def intents_waiting(layout: Layout) -> bool:
     """Whether somebody is creating a run just now, or died doing so. The idle tick asks this."""
-    return bool(_listed(layout.intents))
+    return bool(listed(layout.intents))
 
 
 def require_room(layout: Layout) -> None:
@@ -82,7 +82,7 @@ def recover_intents(disk: Disk, layout: Layout, index: Index) -> int:
 
     Harmless at any time, and for any number of processes at once. Raises NotPermitted, DiskError.
     """
-    names = _listed(layout.intents)
+    names = listed(layout.intents)
     found = 0
     for start in range(0, len(names), _BATCH):
         found += _recover_batch(disk, layout, index, names[start : start + _BATCH])
@@ -145,7 +145,7 @@ def sync_if_new(disk: Disk, layout: Layout, run: str, link: int = 1) -> None:
     Its maker may be between link and sync, and what the run does from now on must not go with the name at a power cut.
     """
     name = layout.history_path(run, link).rpartition("/")[2]
-    if any(intent.partition(".")[2] == name for intent in _listed(layout.intents)):
+    if any(intent.partition(".")[2] == name for intent in listed(layout.intents)):
         disk.fsync_dir(layout.runs)
 
 
@@ -311,7 +311,7 @@ def _is_needed(layout: Layout, intent: Intent, mine: list[Intent]) -> bool:
     if intent.run[1] > 1 or not intent.linked:
         return False
     nonce, known = _nonce_of(intent.path), {one.path.rpartition("/")[2] for one in mine}
-    return any(name.startswith(f"{nonce}.") and name not in known for name in _listed(layout.intents))
+    return any(name.startswith(f"{nonce}.") and name not in known for name in listed(layout.intents))
 
 
 def _nonce_of(path: str) -> str:
@@ -362,12 +362,3 @@ def _clear_away(disk: Disk, layout: Layout, name: str, uid: int) -> None:
     from dwf.store.refused import Refused
 
     Refused(disk, layout).take(name, "it lay in runs/.tmp and is not the beginning of a run", uid, layout.intents)
-
-
-def _listed(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise disk_error("list", directory, error) from error

@@ -243,6 +243,16 @@ def open_to_read(path: str) -> int:
     return fd
 
 
+def listed(directory: str) -> list[str]:
+    """What is in a directory; nothing if it is not there. Raises NotPermitted, DiskError."""
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - on the path of an idle tick
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error("list", directory, error) from error
+
+
 def read_all(fd: int, path: str, limit: int | None = None) -> bytes:
     """What a file holds from byte 0 on, wherever the descriptor stands. Raises DiskError with the byte in question."""
     parts: list[bytes] = []

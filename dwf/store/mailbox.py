@@ -18,14 +18,14 @@ Only moving and listing in here; what a message must look like is in letters.py,
 """
 
 # On the path of an idle tick: only cheap imports (see the room's rules).
-# ruff: noqa: PTH116, PTH208
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
 import os
 import time
 
-from dwf.store.files import Disk, Shared, disk_error
+from dwf.store.files import Disk, Shared, disk_error, listed
 from dwf.store.sharing import QUOTA, file_mode
 
 TYPE_CHECKING = False
@@ -124,7 +124,7 @@ class Mailbox:
     def _by_owner(self) -> dict[int, list[str]]:
         """What lies in mail/new by who put it there, each oldest first; only looked at where there is much of it."""
         found: dict[int, list[str]] = {}
-        names = _listed(self._layout.mail_new)
+        names = listed(self._layout.mail_new)
         for name in sorted(names) if len(names) >= QUOTA else ():
             try:
                 uid = os.stat(f"{self._layout.mail_new}/{name}", follow_symlinks=False).st_uid
@@ -159,7 +159,7 @@ class Mailbox:
 
     def names(self) -> list[str]:
         """What is posted, whatever it is, oldest first by name; nothing is opened. The idle tick asks this."""
-        found = _listed(self._layout.mail_new) if self._followed is None else self._followed[0].names()
+        found = listed(self._layout.mail_new) if self._followed is None else self._followed[0].names()
         return self._passable(sorted(found))
 
     def run_of(self, name: str) -> str | None:
@@ -222,7 +222,7 @@ class Mailbox:
             return self._passable(followed[0].of(run))
         # Thousands may be waiting for other runs: a look at the end of the name sorts out nearly all of them.
         ending = f".{run}"
-        given = _listed(self._layout.mail_new) if names is None else names
+        given = listed(self._layout.mail_new) if names is None else names
         return self._passable([name for name in given if name.endswith(ending) and self.run_of(name) == run])
 
     def _passable(self, names: list[str]) -> list[str]:
@@ -233,7 +233,7 @@ class Mailbox:
         followed = self._followed
         if followed is not None:
             return bool(followed[1].of(True))
-        return any(map(_is_stuck, _listed(self._layout.mail_bad)))
+        return any(map(_is_stuck, listed(self._layout.mail_bad)))
 
     # -- taking, by the holder of the run's lock ---------------------------------------------------------------
 
@@ -283,7 +283,7 @@ class Mailbox:
         from dwf.store.refused import MOST, surplus
 
         late = self._layout.mail_late
-        names = _listed(late)
+        names = listed(late)
         if len(names) <= MOST:
             return []
         known: dict[str, bool] = {}
@@ -300,7 +300,7 @@ class Mailbox:
 
     def count_late(self) -> int:
         """How many messages came late and are still there; nothing is opened."""
-        return len(_listed(self._layout.mail_late))
+        return len(listed(self._layout.mail_late))
 
     def _keep(self, source: str, target: str) -> None:
         from dwf.errors import NotPermitted
@@ -332,7 +332,7 @@ class Mailbox:
         """
         from dwf.store.letters import Letter, read_letter
 
-        names = sorted(name for name in _listed(self._layout.mail_late) if run is None or self.run_of(name) == run)
+        names = sorted(name for name in listed(self._layout.mail_late) if run is None or self.run_of(name) == run)
         twins = (self._layout.mail_new, self._layout.mail_tmp)
         found = (read_letter(self._layout.mail_late, name, self._owner(), twins) for name in names[-limit:])
         return [letter for letter in found if isinstance(letter, Letter)]
@@ -355,7 +355,7 @@ class Mailbox:
         from dwf.errors import DwfError
 
         removed = 0
-        for name in _listed(self._layout.mail_tmp):
+        for name in listed(self._layout.mail_tmp):
             path = f"{self._layout.mail_tmp}/{name}"
             try:
                 if now_us - os.stat(path, follow_symlinks=False).st_ctime_ns // 1000 > _ABANDONED_US:
@@ -368,15 +368,6 @@ class Mailbox:
 
 def _is_stuck(name: str) -> bool:
     return name.endswith(".stuck")
-
-
-def _listed(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise disk_error("list", directory, error) from error
 
 
 def _same_file(one: str, other: str) -> bool:

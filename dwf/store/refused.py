@@ -4,7 +4,7 @@ What cannot be moved (a directory of another user) is marked instead, counted on
 Nothing in here is ever taken back into the mailbox, and nothing in here is needed by any run.
 """
 
-# ruff: noqa: PTH116, PTH208
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dwf.errors import DiskError, DwfError, NotPermitted
-from dwf.store.files import Disk, disk_error, read_regular
+from dwf.store.files import Disk, listed, read_regular
 from dwf.store.sharing import file_mode
 
 if TYPE_CHECKING:
@@ -151,16 +151,6 @@ def tidy(name: str) -> str:
     if len(name) <= _LONGEST_NAME and _TIDY.issuperset(name) and not clash:
         return name
     return "odd-" + sha256(os.fsencode(name)).hexdigest()[:32]
-
-
-def listed(directory: str) -> list[str]:
-    """What is in a directory; nothing if it is not there. Raises NotPermitted, DiskError."""
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise disk_error("list", directory, error) from error
 
 
 def _owner(path: str) -> int:

@@ -51,7 +51,7 @@ PROTOCOL = (
              "            index.insert_new("),
         Held("store/test_creation.py::test_a_run_reached_by_mail_before_its_maker_synced_is_synced_first",
              "dwf/store/creation.py",
-             '    if any(intent.partition(".")[2] == name for intent in _listed(layout.intents)):\n',
+             '    if any(intent.partition(".")[2] == name for intent in listed(layout.intents)):\n',
              "    if False:\n"),
     ),
     promise(

@@ -18,8 +18,11 @@ class Opening(Event, frozen=True, kw_only=True):
     command: int = 0
 
 
-class ActivityScheduled(Opening, frozen=True, kw_only=True):
-    """`kind` is function, step or shell. `input` is {"args": [...], ...}; it is the argument fingerprint."""
+class StepCall(Opening, frozen=True, kw_only=True):
+    """A step with all that is to be known for making it. `kind` is function, step or shell.
+
+    `input` is {"args": [...], ...}; it is the argument fingerprint.
+    """
 
     matched = ("name", "kind", "input")
     name: str
@@ -30,6 +33,11 @@ class ActivityScheduled(Opening, frozen=True, kw_only=True):
     """start-to-close of one attempt, microseconds; 0 is none"""
     max_attempts: int = 0
     """0 is without limit"""
+
+
+class ActivityScheduled(StepCall, frozen=True, kw_only=True):
+    """It is to be made now."""
+
     on_crash: str = ""
     """what follows an attempt whose end nobody saw: "" it is made again, "verify" a probe is asked, "ask" a person"""
     orphan: str = ""

@@ -4,24 +4,13 @@
 
 from __future__ import annotations
 
-from dwf.core.events.openings import Opening
-from dwf.core.parts import NOTHING, Payload
+from dwf.core.events.openings import Opening, StepCall
 
 
-class UndoRecorded(Opening, frozen=True, kw_only=True):
-    """How a step can be taken back, recorded before that step begins. `of` names the step for people.
+class UndoRecorded(StepCall, frozen=True, kw_only=True):
+    """How a step can be taken back, recorded before that step begins. `of` names the step for people."""
 
-    The rest is the call that takes it back, as ActivityScheduled would have it.
-    """
-
-    matched = ("name", "kind", "input")
     of: str
-    name: str
-    kind: str
-    input: Payload = NOTHING
-    title: str = ""
-    timeout: int = 0
-    max_attempts: int = 0
 
 
 class UndoSettled(Opening, frozen=True, kw_only=True):
