@@ -56,11 +56,11 @@ _dwf_verb() {
     inbox) options=''; first=-; rest=- ;;
     approve) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
     reject) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
-    signal) options='-m --reason --key --start --arg --input --tick -l --last'; first=runs; rest=- ;;
+    signal) options='-m --reason --key --start --arg --input --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     update) options='--input --until --timeout -m --reason --key --tick -l --last'; first=runs; rest=- ;;
     complete) options='--result --fail --heartbeat --tick'; first=-; rest=- ;;
-    cancel) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
-    terminate) options='-m --reason -y --yes --tick -l --last'; first=runs; rest=- ;;
+    cancel) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
+    terminate) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     retry) options='--failed-items -m --reason --tick -l --last'; first=runs; rest=- ;;
     undo) options='-m --reason --unknown -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;

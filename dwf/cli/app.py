@@ -21,7 +21,7 @@ from typer.main import get_command
 from dwf.cli.catalog import BY_NAME, PANELS, VERBS, Verb, nearest
 from dwf.cli.exits import Exit, by_signal
 from dwf.cli.faults import Fault, fault_of, usage_fault
-from dwf.cli.options import EVERYWHERE, everywhere, last_option, put_last
+from dwf.cli.options import EVERYWHERE, everywhere, last_option, put_stand_in
 from dwf.cli.refusals import note as note_refusal
 from dwf.cli.session import FORMATS, Session
 from dwf.errors import UsageError
@@ -152,7 +152,7 @@ class VerbCommand(TyperCommand):
         parser = super().make_parser(ctx)
         place = self.place_of_run()
         if place is not None:
-            put_last(parser, place)
+            put_stand_in(parser, place, many=any(p.name == "where" for p in self.params))
         return parser
 
     def place_of_run(self) -> int | None:

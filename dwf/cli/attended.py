@@ -48,7 +48,7 @@ def attend(session: Session, store: Store, started: Started) -> int:
     elif stopper.number and not view.status.closed:
         screen.tell(f"left {started.run} where it is; the next tick goes on with it")
         screen.tell(("next: ", "cyan"), f"dwf show {started.run}", ("  where it is", "dim"))
-        screen.tell(("next: ", "cyan"), f"dwf cancel {started.run}", ("  to end it", "dim"))
+        screen.tell(("next: ", "cyan"), f"dwf cancel {started.run} -m WHY", ("  to end it", "dim"))
         return stopper.exit_code
     else:
         _advise(session, view)

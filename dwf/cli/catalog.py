@@ -128,7 +128,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "cancel", "Repair", "ending", "ask a run to end; it cleans up first",
         (("dwf cancel rotate-web1 -m 'wrong host'", "its finally: blocks run"),
-         ("dwf cancel rotate-web1 --tick", "and drive its cleanup here")),
+         ("dwf cancel --where \"tag.env = 'test'\" -m 'host is gone'", "all that fit; asks first")),
     ),
     Verb(
         "terminate", "Repair", "ending", "end a run now, without any cleanup",

@@ -8,8 +8,11 @@ from typer import Argument, Context, Option
 from typer.core import TyperOption
 
 from dwf.cli.catalog import nearest
-from dwf.cli.session import COLORS, FORMATS, LAST, Session
+from dwf.cli.session import COLORS, FORMATS, LAST, SELECTED, Session
 from dwf.errors import UsageError
+
+SELECTORS = ("where", "tag", "workflow", "status")
+"""The parameters that select runs, in place of a RUN."""
 
 EVERYWHERE = (
     "--home DIR  -o table|wide|json|jsonl|name  --json  --color auto|always|never  --utc  -q  -v  --no-input  --debug"
@@ -66,13 +69,19 @@ def last_option() -> TyperOption:
     )
 
 
-def put_last(parser: Any, place: int) -> None:
-    """Make the parser take -l for the word at that place: what stands there without it is then the next word."""
+def put_stand_in(parser: Any, place: int, many: bool) -> None:
+    """Make the parser take -l for the word at that place: what stands there without it is then the next word.
+
+    many: the same for options that select runs.
+    """
     assign = parser._process_args_for_args
 
     def assigned(state: Any) -> None:
-        if state.opts.get("last") and len(state.largs) >= place:
-            state.largs.insert(place, LAST)
+        selects = many and any(state.opts.get(name) for name in SELECTORS)
+        if selects and state.opts.get("last"):
+            raise UsageError(what="-l and --where and the like exclude each other", hint="give one of them")
+        if (selects or state.opts.get("last")) and len(state.largs) >= place:
+            state.largs.insert(place, SELECTED if selects else LAST)
         assign(state)
 
     parser._process_args_for_args = assigned
@@ -96,5 +105,15 @@ RunsArgument = Annotated[
 StepArgument = Annotated[
     str | None, Argument(metavar="[STEP]", help="a step: its number, or a part of its name", show_default=False)
 ]
-ReasonOption = Annotated[str, Option("-m", "--reason", metavar="TEXT", help="why; recorded with your name")]
+
+
+def _reason(context: Context, value: str) -> str:
+    """What was given, else what the environment says for all commands of a shell or a script."""
+    return value or _session(context).environ.get("DWF_REASON", "")
+
+
+ReasonOption = Annotated[
+    str,
+    Option("-m", "--reason", metavar="TEXT", help="why (or DWF_REASON); recorded with your name", callback=_reason),
+]
 TickOption = Annotated[bool, Option("--tick", help="drive that run here, at once, until it waits again")]

@@ -44,6 +44,7 @@ def note(session: Session, fault: Fault) -> None:
 
 
 def _write(session: Session, verb: Verb, given: dict[str, Any], fault: Fault) -> None:
+    from dwf.cli.session import LAST, SELECTED
     from dwf.cli.times import now_us
     from dwf.core.duration import stamp
     from dwf.engine.audit import Refusal, note_refusal
@@ -62,8 +63,8 @@ def _write(session: Session, verb: Verb, given: dict[str, Any], fault: Fault) ->
     refusal = Refusal(
         at=stamp(now_us()),
         verb=verb.name,
-        # What begins so stands for the last run, and was never typed; the message names the run.
-        run=" ".join("--last" if word.startswith("\0") else word for word in words),
+        # These stand for runs that were not typed; the message names them.
+        run=" ".join({LAST: "--last", SELECTED: "--where"}.get(word, word) for word in words),
         reason=str(given.get("reason") or ""),
         code=fault.code,
         exit=int(fault.exit),

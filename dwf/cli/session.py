@@ -26,6 +26,8 @@ FORMATS = ("table", "wide", "json", "jsonl", "name")
 COLORS = ("auto", "always", "never")
 # What stands in the place of RUN for -l: nothing that could come from a command line.
 LAST = "\0last"
+# And for the runs that --where and its like select.
+SELECTED = "\0selected"
 
 
 class Session:
@@ -169,11 +171,12 @@ class Session:
         """
         from dwf.core.messages import check_run_id
 
-        if run != LAST:
+        if run not in (LAST, SELECTED):
             check_run_id(run)  # what is no id is refused as such, whether there is a directory or not
         if os.path.lexists(self.home):
             return self.store(write=write, post=post)
-        which = "there is no last run" if run == LAST else f"there is no run {run!r}"
+        stand_in = {LAST: "there is no last run", SELECTED: "there are no runs"}
+        which = stand_in.get(run) or f"there is no run {run!r}"
         raise NotFound(
             what=f"{which}: nothing was started in {self.home} yet",
             hint="start one with: dwf start SCRIPT, or name another place with --home or DWF_HOME",

@@ -97,6 +97,13 @@ def retry_failed_items(
     return Again(event.run, run, len(done), left)
 
 
+def check_ended(store: Store, run: str) -> None:
+    """Raises WrongState (7) if the run is not one whose items could be done once more."""
+    state = load(store, run).state
+    if state is not None:
+        _check_ended(run, state)
+
+
 def _check_ended(run: str, state: RunState) -> None:
     if not isinstance(state.ended, TERMINAL):
         hint = f"dwf show {run}" if state.ended is None else whereabouts(state)

@@ -338,6 +338,11 @@ def _newest(rows: Iterator[Row], limit: int | None) -> list[Row]:
     return sorted(rows, key=_order) if limit is None else nsmallest(limit, rows, key=_order)
 
 
+def chosen(store: Store, choice: Choice, progress: Progress | None = None) -> list[Summary]:
+    """The open runs that are meant, the last started first, for somebody who acts on them."""
+    return [_summary(row) for row in refined(store, replace(choice, open_only=True), progress)]
+
+
 def _order(row: Row) -> tuple[int, str]:
     return -row.started_us, row.run
 

@@ -96,15 +96,17 @@ def refuse_other_use(key: str, same_name: bool, recorded: Payload, given: bytes)
         )
 
 
-def cancel(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
-    """Ask a run to end, with its cleanup. Raises NotFound (4), WrongState (7)."""
+def cancel(store: Store, run: str, by: Identity, reason: str) -> Posted:
+    """Ask a run to end, with its cleanup. Raises NotFound (4), WrongState (7), UsageError (2) without a reason."""
     view = open_run(store, run)
+    _check_reason(reason, "cancelling")
     return post(store, view, _to(view, mail.CANCEL, by, reason), f"{view.run} is asked to end, and cleans up first")
 
 
-def terminate(store: Store, run: str, by: Identity, reason: str = "") -> Posted:
-    """End a run without cleanup. Raises NotFound (4), WrongState (7)."""
+def terminate(store: Store, run: str, by: Identity, reason: str) -> Posted:
+    """End a run without cleanup. Raises NotFound (4), WrongState (7), UsageError (2) without a reason."""
     view = open_run(store, run)
+    _check_reason(reason, "terminating")
     return post(store, view, _to(view, mail.TERMINATE, by, reason), f"{view.run} is to end without cleanup")
 
 
@@ -170,6 +172,11 @@ def check_heard(store: Store, posted: Posted) -> None:
     if fate == "bad":
         why = next((bad.reason for bad in store.mailbox.bad() if bad.name == posted.message), "it is no message")
         raise WrongState(what=f"{posted.run} did not take it: {why}", hint=f"dwf show {posted.run}")
+
+
+def _check_reason(reason: str, doing: str) -> None:
+    if not reason.strip():
+        raise UsageError(what=f"{doing} needs a reason", hint="who ended it and why is recorded")
 
 
 def _to(view: RunView, kind: str, by: Identity, reason: str) -> Message:

@@ -77,7 +77,7 @@ def _chosen(state: RunState, run: str, step: str | None) -> OpenStep:
         return fitting[0]
     if step is not None and _named(list(state.steps.values()), step):
         raise WrongState(
-            what=f"an attempt of {quoted(step)} is running", hint=f"wait for its end, or: dwf cancel {run}"
+            what=f"an attempt of {quoted(step)} is running", hint=f"wait for its end, or: dwf cancel {run} -m WHY"
         )
     if not resting:
         raise WrongState(what=f"no step of run {run} waits for anybody", hint=f"dwf show {run}")

@@ -125,7 +125,7 @@ def undo_id(run: str, link: int) -> str:
 def _how_it_ends(store: Store, run: str) -> str:
     if any(letter.message.kind in (mail.CANCEL, mail.TERMINATE) for letter in store.mailbox.pending(run)):
         return "it is asked to end, and does with the next tick: dwf tick"
-    return f"dwf cancel {run} ends it, and takes back"
+    return f"dwf cancel {run} -m WHY ends it, and takes back"
 
 
 def _planned(store: Store, run: str, unknown: bool) -> tuple[Undoing, RunState, list[Undo], int]:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pexpect
 import pytest
 
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import ROOT, Terminal
 
 
 @pytest.fixture
@@ -23,3 +26,25 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture
+def spawn(dwf: Terminal) -> Iterator[Any]:
+    """A real terminal of 80 columns with a real process in it."""
+    children = []
+
+    def begin(*words: str, **environ: str) -> Any:
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "dwf", *words],
+            env={**dwf.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **environ},
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(24, 80),
+        )
+        children.append(child)
+        return child
+
+    yield begin
+    for child in children:
+        child.close(force=True)

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pexpect
@@ -23,28 +22,6 @@ async def slow() -> int:
     await dwf.sh("sleep", "60", title="a long step", retry=dwf.Retry(initial="1h"))
     return 1
 """
-
-
-@pytest.fixture
-def spawn(dwf: Terminal) -> Iterator[Any]:
-    """A real terminal of 80 columns with a real process in it."""
-    children = []
-
-    def begin(*words: str, **environ: str) -> Any:
-        child = pexpect.spawn(
-            sys.executable,
-            ["-m", "dwf", *words],
-            env={**dwf.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **environ},
-            encoding="utf-8",
-            timeout=30,
-            dimensions=(24, 80),
-        )
-        children.append(child)
-        return child
-
-    yield begin
-    for child in children:
-        child.close(force=True)
 
 
 def ended(child: Any) -> int:

@@ -192,7 +192,7 @@ def test_a_line_is_bounded_and_plain_whatever_was_typed(dwf: Terminal) -> None:
 @pytest.mark.parametrize("make", ["directory", "loose", "link"])
 def test_a_log_that_cannot_be_written_does_not_change_the_answer(dwf: Terminal, make: str) -> None:
     run = dwf.driven("quick")
-    expected = dwf("cancel", run)
+    expected = dwf("cancel", run, "-m", "why")
     path = dwf.home / "audit.jsonl"
     path.unlink()
     if make == "directory":
@@ -203,7 +203,7 @@ def test_a_log_that_cannot_be_written_does_not_change_the_answer(dwf: Terminal, 
         path.write_text("")
         path.chmod(0o666)
 
-    said = dwf("cancel", run)
+    said = dwf("cancel", run, "-m", "why")
 
     assert (said.code, said.out, said.err) == (expected.code, expected.out, expected.err)
     assert make != "loose" or path.read_text() == ""
@@ -230,7 +230,7 @@ def test_verbs_that_change_something_are_known_as_such() -> None:
 
 def test_the_audit_of_all_is_in_one_order_of_time(dwf: Terminal) -> None:
     one = dwf.driven("quick")
-    dwf("cancel", one)
+    dwf("cancel", one, "-m", "why")
     two = dwf.driven("waits")
     dwf("signal", two, "go")
 
@@ -259,7 +259,7 @@ def test_the_audit_begins_where_it_is_asked_to(dwf: Terminal) -> None:
 
 def test_the_audit_fits_a_terminal(dwf: Terminal) -> None:
     run = dwf.driven("quick", "--id", "q1", "-m", "a reason that goes on and on, " * 5)
-    dwf("cancel", run)
+    dwf("cancel", run, "-m", "why")
 
     said = dwf("audit", COLUMNS="80")
 
@@ -277,7 +277,7 @@ def test_a_run_to_which_nobody_did_anything_is_not_found(dwf: Terminal) -> None:
 
 def test_a_run_that_is_gone_is_still_in_the_audit(dwf: Terminal) -> None:
     run = dwf.driven("quick")
-    dwf("cancel", run)
+    dwf("cancel", run, "-m", "why")
     dwf.history(run).unlink()
 
     assert whats(dwf, run) == [("cancel", "refused")]

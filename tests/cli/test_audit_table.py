@@ -149,7 +149,7 @@ def used_token(dwf: Terminal) -> str:
     """The token of a callback that is over; the run has told it to a file."""
     run, file = "calls", dwf.directory / "token"
     assert dwf("start", f"{dwf.script}:calls", f"where={file}", "--id", run, "--tick").code == 0
-    assert dwf("cancel", run, "--tick").code == 0
+    assert dwf("cancel", run, "--tick", "-m", "why").code == 0
     return file.read_text()
 
 

@@ -89,13 +89,13 @@ def test_a_step_that_failed_is_taken_back_if_the_saga_says_so(place: Place, unkn
 
 @pytest.mark.parametrize(("verb", "status"), [("reject", "failed"), ("cancel", "cancelled")])
 def test_its_way_back_begins_at_a_no_and_at_a_cancel(place: Place, verb: str, status: str) -> None:
-    assert place.dwf(verb, place.asked(), "--tick").code == 0
+    assert place.dwf(verb, place.asked(), "--tick", "-m", "why").code == 0
     assert place.status() == status and place.did == [*BEFORE, *BACK]
 
 
 def test_a_way_back_that_fails_holds_up_none_of_the_others(place: Place) -> None:
     place.fails("monitor", "on")
-    place.dwf("cancel", place.asked(), "--tick")
+    place.dwf("cancel", place.asked(), "--tick", "-m", "why")
     assert place.status() == "failed" and place.did == [*BEFORE, *BACK]
     shown = " ".join(place.dwf("show", "p").out.split())
     assert "undone balancer remove web1" in shown

@@ -212,13 +212,13 @@ def test_a_cancelled_run_is_not_an_error_of_the_canceller(dwf: Terminal) -> None
 
     assert dwf("wait", run).code == 6
     assert "wrong host" in dwf("show", run).out
-    assert dwf("cancel", run).code == 7
+    assert dwf("cancel", run, "-m", "why").code == 7
 
 
 def test_it_is_said_how_a_run_is_going_to_end(dwf: Terminal) -> None:
     run = dwf.driven("sleeps")
 
-    assert dwf("cancel", run).out == f"{run} is asked to end, and cleans up first\n"
+    assert dwf("cancel", run, "-m", "why").out == f"{run} is asked to end, and cleans up first\n"
     assert dwf("terminate", run, "-m", "lost", "-y").out == f"{run} is to end without cleanup\n"
 
 

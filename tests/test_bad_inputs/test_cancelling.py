@@ -55,7 +55,9 @@ def test_a_cancel_of_a_closed_run_is_refused(dwf: Terminal) -> None:
     assert "completed" in dwf.refuses(7, "cancel", "one").error
 
 
-@pytest.mark.parametrize("verb", [("cancel",), ("terminate", "-y", "-m", "why")], ids=["cancel", "terminate"])
+@pytest.mark.parametrize(
+    "verb", [("cancel", "-m", "why"), ("terminate", "-y", "-m", "why")], ids=["cancel", "terminate"]
+)
 @pytest.mark.parametrize("ahead", [(), ("--in", "2h")], ids=["not ticked yet", "begins in 2 h"])
 def test_a_run_that_has_not_begun_is_ended_and_never_begins(
     dwf: Terminal, verb: tuple[str, ...], ahead: tuple[str, ...]
@@ -125,7 +127,7 @@ def test_a_cleanup_with_a_time_limit_keeps_it(dwf: Terminal) -> None:
                     await dwf.wait_signal("never")
     """.strip()
     dwf.driven(book(cleanup), "one")
-    dwf.typed("cancel", "one")
+    dwf.typed("cancel", "one", "-m", "why")
 
     def over() -> bool:
         dwf.tick(code=None)
@@ -135,7 +137,9 @@ def test_a_cleanup_with_a_time_limit_keeps_it(dwf: Terminal) -> None:
     assert dwf.status("one") == "failed"
 
 
-@pytest.mark.parametrize("verb", [("cancel",), ("terminate", "-y", "-m", "why")], ids=["cancel", "terminate"])
+@pytest.mark.parametrize(
+    "verb", [("cancel", "-m", "why"), ("terminate", "-y", "-m", "why")], ids=["cancel", "terminate"]
+)
 def test_a_step_that_runs_is_ended_with_its_run(dwf: Terminal, verb: tuple[str, ...]) -> None:
     dwf.start("""
         import dwf
@@ -157,7 +161,7 @@ def test_a_step_that_runs_is_ended_with_its_run(dwf: Terminal, verb: tuple[str, 
 
 def test_a_blocked_run_can_be_terminated(dwf: Terminal) -> None:
     dwf.blocked("import dwf\n@dwf.workflow\nasync def book():\n    {}['typo']\n", "one")
-    assert dwf.typed("cancel", "one").code == 0
+    assert dwf.typed("cancel", "one", "-m", "why").code == 0
     dwf.tick(code=None)
     assert dwf.typed("terminate", "one", "-y", "-m", "why").code == 0
     dwf.tick()

@@ -175,7 +175,7 @@ def test_upgrade_to_what_is_no_script_is_refused(dwf: Terminal) -> None:
     dwf.refuses(2, "upgrade", "one")
     dwf.refuses(4, "upgrade", "none", "--to", dwf.scripts / "one.py")
     before = tree(dwf.home / "runs")
-    dwf.typed("cancel", "one")
+    dwf.typed("cancel", "one", "-m", "why")
     dwf.tick()
     assert tree(dwf.home / "runs") != before
     dwf.refuses(7, "upgrade", "one", "--to", dwf.scripts / "one.py")

@@ -12,7 +12,12 @@ import pytest
 from tests.test_bad_inputs.terminal import PLAIN, WAITS, Terminal, tree
 
 READERS = [("list",), ("show", "one"), ("history", "one"), ("inbox",), ("verify",), ("result", "one"), ("wait", "one")]
-POSTERS = [("signal", "one", "go"), ("cancel", "one"), ("approve", "one"), ("terminate", "one", "-y", "-m", "why")]
+POSTERS = [
+    ("signal", "one", "go"),
+    ("cancel", "one", "-m", "why"),
+    ("approve", "one"),
+    ("terminate", "one", "-y", "-m", "why"),
+]
 
 
 def test_the_first_start_makes_the_directory_for_its_owner_alone(dwf: Terminal) -> None:

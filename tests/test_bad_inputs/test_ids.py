@@ -19,7 +19,7 @@ VERBS = [
     ("signal", "go"),
     ("approve",),
     ("reject",),
-    ("cancel",),
+    ("cancel", "-m", "why"),
     ("terminate", "-y", "-m", "why"),
     ("upgrade", "--to", "book.py"),
 ]

@@ -13,7 +13,7 @@ from tests.test_bad_inputs.terminal import PLAIN, WAITS, Terminal
 
 CHANGES = [
     ("signal", "one", "go"),
-    ("cancel", "one"),
+    ("cancel", "one", "-m", "why"),
     ("terminate", "one", "-y", "-m", "why"),
     ("approve", "one"),
     ("tick",),

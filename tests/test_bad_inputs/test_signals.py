@@ -17,7 +17,7 @@ from tests.test_bad_inputs.terminal import PLAIN, WAITS, Answer, Terminal, power
 ENDS = [
     ("completed", PLAIN, (), 0),
     ("failed", "import dwf\n@dwf.workflow\nasync def f():\n    raise dwf.Failure('no')\n", (), 1),
-    ("cancelled", WAITS, ("cancel",), 0),
+    ("cancelled", WAITS, ("cancel", "-m", "why"), 0),
     ("terminated", WAITS, ("terminate", "-y", "-m", "why"), 0),
 ]
 
@@ -34,7 +34,7 @@ def test_nothing_reaches_a_run_that_is_closed(
     for words in [
         ("signal", "one", "go"),
         ("signal", "one", "go", "--key", "k"),
-        ("cancel", "one"),
+        ("cancel", "one", "-m", "why"),
         ("terminate", "one", "-y", "-m", "why"),
         ("approve", "one"),
         ("reject", "one"),
@@ -315,7 +315,7 @@ def test_who_may_not_write_to_the_mailbox_is_told_so(dwf: Terminal) -> None:
     dwf.driven(WAITS, "one")
     for name in ("mail/tmp", "mail/new"):
         (dwf.home / name).chmod(0o500)
-        for words in [("signal", "one", "go"), ("cancel", "one")]:
+        for words in [("signal", "one", "go"), ("cancel", "one", "-m", "why")]:
             answer = dwf.refuses_process(77, *words, **powerless())
             assert str(dwf.home / "mail") in answer.error and "permission denied" in answer.error.lower()
         (dwf.home / name).chmod(0o700)

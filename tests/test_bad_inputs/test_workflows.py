@@ -203,7 +203,7 @@ def test_workflow_code_that_never_waits_is_cut_off_and_the_run_blocked(dwf: Term
     assert "is blocked" in news and "one.py:" in news, news
     assert dwf.status("one") == "blocked"
     assert [event["type"] for event in dwf.events("one")] == ["WorkflowStarted", "RunBlocked"]
-    assert dwf.typed("cancel", "one").code == 0
+    assert dwf.typed("cancel", "one", "-m", "why").code == 0
     assert dwf.typed("terminate", "one", "-y", "-m", "mended elsewhere").code == 0
     driven_with_a_short_limit(dwf, "one")
     assert dwf.status("one") == "terminated"
@@ -260,7 +260,7 @@ SWALLOWS = [
 @pytest.mark.parametrize("code", [case[1] for case in SWALLOWS], ids=[case[0] for case in SWALLOWS])
 def test_a_workflow_that_swallows_its_cancellation_ends_as_it_says(dwf: Terminal, code: str) -> None:
     dwf.driven(book(code), "one")
-    dwf.typed("cancel", "one")
+    dwf.typed("cancel", "one", "-m", "why")
     dwf.tick()
     assert dwf.status("one") == "completed"
     assert dwf.typed("result", "one").out == '"went on"\n'
@@ -270,7 +270,7 @@ def test_a_workflow_that_swallows_its_cancellation_ends_as_it_says(dwf: Terminal
 def test_a_workflow_that_swallows_everything_for_ever_holds_up_nobody(dwf: Terminal) -> None:
     code = "while True:\n    try:\n        await dwf.sleep('1h')\n    except BaseException:\n        pass"
     assert dwf.driven(book(code), "one") == "waiting"
-    dwf.typed("cancel", "one")
+    dwf.typed("cancel", "one", "-m", "why")
     began = time.monotonic()
     assert dwf.tick(code=None).err.count("\n") <= 1
     assert dwf.tick(code=None).err == ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
+from dwf.cli.bulk import posted_document
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
 from dwf.cli.session import Session
@@ -108,17 +109,7 @@ def tell_posted(session: Session, store: Store, posted: Posted, tick: bool) -> i
     """What was posted, and when it will be acted on; or act on it here."""
     screen = session.screen
     if session.is_json:
-        screen.document(
-            {
-                "schema": "dwf.posted/1",
-                "message": posted.message,
-                "run": posted.run,
-                "nonce": posted.nonce,
-                "what": posted.what,
-                "duplicate": posted.duplicate,
-                "started": posted.started,
-            }
-        )
+        screen.document(posted_document(posted))
     elif session.output == "name":
         screen.line(posted.message)
     else:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
+from dwf.cli.bulk import Bulk, DryRunOption, YesOption, for_all, is_bulk
 from dwf.cli.exits import worst
 from dwf.cli.options import ReasonOption, RunArgument, RunsArgument, TickOption, session_of
+from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption, choice_of
 from dwf.cli.session import Session
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import pick, say_tick, tell_fault
+from dwf.cli.verbs.shared import pick, reason_for, say_tick, tell_fault
 from dwf.errors import DwfError, UsageError, WrongState
 
 if TYPE_CHECKING:
@@ -19,40 +21,71 @@ if TYPE_CHECKING:
     from dwf.engine.upgrade import Upgraded
 
 
-def cancel(context: Context, run: RunArgument, reason: ReasonOption = "", tick: TickOption = False) -> int:
-    """Ask a run to end. Its script gets a CancelledError where it waits, and cleans up; only then it is cancelled."""
+def cancel(
+    context: Context,
+    run: RunArgument,
+    reason: ReasonOption = "",
+    workflow: WorkflowOption = None,
+    status: StatusOption = None,
+    tag: TaggedOption = None,
+    where: WhereOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    tick: TickOption = False,
+) -> int:
+    """Ask a run to end. Its script gets a CancelledError where it waits, and cleans up; only then it is cancelled.
+
+    A reason is needed. With --where and the like it is for all open runs that fit: they are shown, and it asks.
+    """
     from dwf.engine.post import cancel as post
+    from dwf.engine.post import open_run
 
     session = session_of(context)
+    bulk = is_bulk(run, dry_run=dry_run, tick=tick)
     store = session.existing_store(run, post=True)
+    if bulk:
+        which = Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
+        reason = reason if dry_run else reason_for(session, reason, "cancelling")
+        return for_all(session, store, which, "cancel {}", lambda one: post(store, one, session.me, reason))
     run = pick(session, store, run, changes=True)
-    return tell_posted(session, store, post(store, run, session.me, reason), tick)
+    if not reason.strip():
+        open_run(store, run)  # nobody is asked why something is to be done that cannot be done
+    return tell_posted(session, store, post(store, run, session.me, reason_for(session, reason, "cancelling")), tick)
 
 
 def terminate(
     context: Context,
     run: RunArgument,
     reason: ReasonOption = "",
-    yes: Annotated[bool, Option("-y", "--yes", help="do not ask")] = False,
+    workflow: WorkflowOption = None,
+    status: StatusOption = None,
+    tag: TaggedOption = None,
+    where: WhereOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     tick: TickOption = False,
 ) -> int:
     """End a run now, without any cleanup: nothing is undone. For runs whose script can no longer help.
 
-    A reason is needed; it asks first, and says what stays as it is.
+    A reason is needed; it asks first, and says what stays as it is. With --where and the like it is for all open runs
+    that fit: they are shown, and it asks.
     """
     from dwf.cli.verbs.watching import look
     from dwf.engine.post import terminate as post
 
     session = session_of(context)
+    bulk = is_bulk(run, dry_run=dry_run, tick=tick)
     store = session.existing_store(run, post=True)
+    if bulk:
+        which = Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
+        reason = reason if dry_run else reason_for(session, reason, "terminating")
+        doing = "end {} without cleanup"
+        return for_all(session, store, which, doing, lambda one: post(store, one, session.me, reason))
     run = pick(session, store, run, changes=True)
     _, facts = look(store, run)
     if facts.status.closed:
         raise WrongState(what=f"run {run} is {facts.status.value} already", hint=f"see how it ended: dwf show {run}")
-    if not reason:
-        raise UsageError(
-            what="terminating needs a reason", hint=f"dwf terminate {run} -m '...'; dwf cancel lets it clean up"
-        )
+    reason = reason_for(session, reason, "terminating")
     stays = _stays(facts)
     if yes and stays:
         session.screen.say(stays.strip())
@@ -61,7 +94,7 @@ def terminate(
         if not session.interactive:
             raise UsageError(what=f"there is nobody to ask whether to end {run} without cleanup", hint="say so with -y")
         if not session.screen.confirm(question):
-            raise UsageError(what="nothing was changed", hint=f"dwf cancel {run} lets it clean up")
+            raise UsageError(what="nothing was changed", hint=f"dwf cancel {run} -m WHY lets it clean up")
     return tell_posted(session, store, post(store, run, session.me, reason), tick)
 
 

@@ -9,7 +9,7 @@ from typer import Argument, Context, Option
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, session_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import pick, say_tick
+from dwf.cli.verbs.shared import pick, reason_for, say_tick
 from dwf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def export(
             what="a run is moved into a file, for a pipe cannot be made durable",
             hint=f"dwf export {run} {run}.dwf --move -m '...'",
         )
-    if not reason:
-        raise UsageError(what="moving needs a reason", hint=f"dwf export {run} {file} --move -m '...'")
+    reason = reason_for(session, reason, "moving")
     return _tell_exported(session, moving.move(store, run, file, session.me, reason), file)
 
 

@@ -8,7 +8,7 @@ from typer import Argument, Context, Option
 
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import given_json, pick
+from dwf.cli.verbs.shared import given_json, pick, reason_for
 
 ResultOption = Annotated[
     str | None, Option("--result", metavar="JSON|@FILE|-", help="what the step gives back; only with complete")
@@ -39,6 +39,7 @@ def step(
     data = b"null" if result is None else encode(given_json(result, "the result"), "the result")
     store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
+    reason = reason_for(session, reason, "a decision on a step")
     return tell_posted(session, store, decide(store, run, act, session.me, reason, step=which, result=data), tick)
 
 
@@ -52,6 +53,7 @@ def unblock(context: Context, run: RunArgument, reason: ReasonOption = "", tick:
     session = session_of(context)
     store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
+    reason = reason_for(session, reason, "to let a run go on")
     return tell_posted(session, store, let_go(store, run, session.me, reason), tick)
 
 
@@ -86,6 +88,7 @@ def repair(
                 sound = "1 line is sound" if lost.sound == 1 else f"{lost.sound} lines are sound"
                 what += f", and the damage begins in line {lost.line + lost.sound}: {sound}{steps}"
             raise UsageError(what=what, hint=f"dwf repair {run} says it; then: {command}")
+        reason = reason_for(session, reason, "to give up a part of a history")
         give_up(store, run, truncate_at, session.me, reason)
     if session.is_json:
         session.screen.document({"schema": "dwf.loss/1", "run": run, "file": lost.path, "line": lost.line,

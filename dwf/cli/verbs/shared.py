@@ -42,6 +42,21 @@ def _which(text: str) -> str:
     return "the run that you started last is" if text == LAST else f"{text} is only the beginning of"
 
 
+def reason_for(session: Session, reason: str, doing: str) -> str:
+    """The reason for what needs one: of -m or DWF_REASON, else a person is asked. Raises UsageError.
+
+    doing: what needs it, in words.
+    """
+    if reason.strip():
+        return reason
+    answer = session.screen.ask(f"{doing} needs a reason: ") if session.interactive else ""
+    if not answer:
+        raise UsageError(
+            what=f"{doing} needs a reason", hint="-m 'why', or DWF_REASON in the environment; it is recorded"
+        )
+    return answer
+
+
 def pairs(words: list[str], what: str, hint: str | None = None) -> dict[str, str]:
     """`K=V` words as a dict. Raises UsageError, with `hint` if a word is none."""
     found: dict[str, str] = {}

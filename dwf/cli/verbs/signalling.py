@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
+from dwf.cli.bulk import Bulk, DryRunOption, YesOption, for_all, is_bulk
 from dwf.cli.catalog import nearest
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
-from dwf.cli.session import LAST, Session
+from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption, choice_of
+from dwf.cli.session import LAST, SELECTED, Session
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import given_json, json_object, json_or_text, pairs, pick
 from dwf.errors import UsageError
@@ -39,32 +41,51 @@ def signal(
     input_: Annotated[
         str | None, Option("--input", metavar="JSON|@FILE|-", help="with --start: parameters as a JSON object")
     ] = None,
+    workflow: WorkflowOption = None,
+    status: StatusOption = None,
+    tag: TaggedOption = None,
+    where: WhereOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     tick: TickOption = False,
 ) -> int:
     """Send a run a named message. It is kept until the script takes it, also if nobody waits for it yet.
 
     In K=V a value that is JSON (a number, true, [..]) becomes that; anything else is text. With --start RUN is an id:
-    if that run is not there, or over, one is made that begins with the signal.
+    if that run is not there, or over, one is made that begins with the signal. With --where and the like, RUN left out,
+    it is for all open runs that fit: they are shown, and it asks. With --key it does no harm to send it to them again.
     """
+    from dwf.core.messages import check_signal_name
     from dwf.core.values import encode
     from dwf.engine.post import signal as post
 
     session = session_of(context)
-    data = encode(_payload(payload or [], f"dwf signal {'-l' if run == LAST else run} {name}"), "the payload")
+    bulk = is_bulk(run, dry_run=dry_run, tick=tick)
+    said = {LAST: "-l", SELECTED: "--where ..."}.get(run, run)
+    data = encode(_payload(payload or [], f"dwf signal {said} {name}"), "the payload")
     if start is not None:
         return _signal_or_start(session, _request(session, start, run, arg, input_, reason), name, data, key, tick)
     if arg or input_ is not None:
         raise UsageError(what="--arg and --input are for --start", hint=f"dwf signal {run} {name} --start SCRIPT ...")
     store = session.existing_store(run, post=True)
+    if bulk:
+        many = Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
+        check_signal_name(name)
+        doing = f"send signal {name} to {{}}"
+        return for_all(session, store, many, doing, lambda one: post(store, one, name, data, session.me, reason, key))
     run = pick(session, store, run, changes=True)
     awaited = _awaited(store, run)
     posted = post(store, run, name, data, session.me, reason, key)
     if awaited and name not in awaited:
-        # No error: signals may come before the script asks for them.
-        meant = nearest(name, awaited)
-        which = f"did you mean {meant}?" if meant else f"it waits for {', '.join(awaited)}"
-        session.screen.warn(f"{run} does not wait for {name} now; it is kept. {which}")
+        _warn_not_awaited(session, run, name, awaited)
     return tell_posted(session, store, posted, tick)
+
+
+def _warn_not_awaited(session: Session, run: str, name: str, awaited: list[str]) -> None:
+    # No error: signals may come before the script asks for them.
+    meant = nearest(name, awaited)
+    which = f"did you mean {meant}?" if meant else f"it waits for {', '.join(awaited)}"
+    session.screen.warn(f"{run} does not wait for {name} now; it is kept. {which}")
 
 
 def _request(
@@ -73,8 +94,9 @@ def _request(
     from dwf.core.messages import check_run_id
     from dwf.engine.start import StartRequest
 
-    if run == LAST:
-        raise UsageError(what="-l and --start exclude each other", hint="name the run that is to be there")
+    if run in (LAST, SELECTED):
+        stand_in = "-l" if run == LAST else "--where"
+        raise UsageError(what=f"{stand_in} and --start exclude each other", hint="name the run that is to be there")
     return StartRequest(
         script=script,
         by=session.me,

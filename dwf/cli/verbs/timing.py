@@ -9,7 +9,7 @@ from typer import Argument, Context, Option
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import pick, refuse_both
+from dwf.cli.verbs.shared import pick, reason_for, refuse_both
 from dwf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def timer(
     at_us = _when(session, act, at, in_)
     store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
+    reason = reason_for(session, reason, "a word on a timer")
     if at_us is None:
         posted = fire(store, run, session.me, reason, which)
     else:

@@ -9,7 +9,7 @@ from typer import Context, Option
 
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
-from dwf.cli.verbs.shared import pick, say_tick
+from dwf.cli.verbs.shared import pick, reason_for, say_tick
 from dwf.errors import UsageError
 
 
@@ -36,8 +36,7 @@ def undo(
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
     planned = plan(store, run, unknown=unknown)
-    if not reason.strip():
-        raise UsageError(what="undoing needs a reason", hint=f'dwf undo {run} -m "..."')
+    reason = reason_for(session, reason, "undoing")
     what = ", ".join(planned.of)
     if not yes:
         if not session.interactive:
@@ -74,13 +73,16 @@ def retry(
     over with their results. Steps outside of a map run again, and questions are asked again. A reason is needed (-m).
     """
     from dwf.cli.verbs.starting import drive_once
-    from dwf.engine.again import retry_failed_items
+    from dwf.engine.again import check_ended, retry_failed_items
 
     session = session_of(context)
     if not failed_items:
         raise UsageError(what="it is not said what is to be done once more", hint=f"dwf retry {run} --failed-items")
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
+    if not reason.strip():
+        check_ended(store, run)  # nobody is asked why something is to be done that cannot be done
+    reason = reason_for(session, reason, "a retry")
     again = retry_failed_items(store, run, session.me, reason)
     if session.is_json:
         session.screen.document({"schema": "dwf.retry/1", **dataclasses.asdict(again)}, one_line=True)
