@@ -8,8 +8,8 @@ from pathlib import Path
 from dwf.engine.tick import tick
 from dwf.store.room import Store
 from dwf.store.row import Row
-from tests.bench.figures import Figure, in_turns
-from tests.bench.limits import cpu_seconds_of, python_seconds, seconds_of
+from tests.bench.figures import NO_GOAL, Figure, Goal, at_most, in_turns
+from tests.bench.limits import PYTHON_MS, PYTHON_SECONDS, cpu_seconds_of, python_seconds, seconds_of
 from tests.bench.place import Place
 from tests.examples.command import dwf_command
 
@@ -46,10 +46,8 @@ def idle_tick(place: Place) -> Figure:
         lambda: seconds_of(command) * 1000,
         "ms for python -c pass",
         lambda: python_seconds() * 1000,
-        "<= 2",
-        lambda _, r: r <= 2,
+        at_most(ratio=2),
         rounds=place.count(40),
-        best=min,
     )
 
 
@@ -65,10 +63,8 @@ def idle_tick_of_many(place: Place) -> Figure:
         lambda: cpu_seconds_of(many) * 1000,
         "CPU ms with none",
         lambda: cpu_seconds_of(command) * 1000,
-        "<= 1.1",
-        lambda _, r: r <= 1.1,
+        at_most(ratio=1.1),
         rounds=place.count(40),
-        best=min,
     )
 
 
@@ -80,7 +76,7 @@ def cold_run(place: Place) -> Figure:
         home = place.where / f"cold-{next(homes)}"
         return seconds_of([dwf_command(place.where), "--home", str(home), "run", f"{place.script}:sequence"])
 
-    return _beside_python("cold run of 3 steps", value, "<= 0.2 s", 0.2, place.count(15))
+    return _beside_python("cold run of 3 steps", value, at_most(0.2, base=PYTHON_SECONDS, unit=" s"), place.count(15))
 
 
 def completion(place: Place) -> Figure:
@@ -96,10 +92,8 @@ def completion(place: Place) -> Figure:
         lambda: seconds_of(command, environ) * 1000,
         "ms for python -c pass",
         lambda: python_seconds() * 1000,
-        "<= 2.1 (30 ms)",
-        lambda _, r: r <= 2.1,
+        at_most(30, base=PYTHON_MS, unit=" ms"),
         rounds=place.count(20),
-        best=min,
     )
 
 
@@ -111,23 +105,13 @@ def _verb(name: str, *words: str) -> Callable[[Place], Figure]:
         tick(place.store)
         command = [dwf_command(place.where), "--home", str(place.home), name]
         command += [word.format(run=run, script=f"{place.script}:sequence") for word in words]
-        return _beside_python(f"dwf {name}, cold", lambda: seconds_of(command), "-", 10.0, place.count(10))
+        return _beside_python(f"dwf {name}, cold", lambda: seconds_of(command), NO_GOAL, place.count(10))
 
     return measured
 
 
-def _beside_python(name: str, value: Callable[[], float], target: str, most: float, rounds: int) -> Figure:
-    return in_turns(
-        name,
-        "s",
-        value,
-        "s for python -c pass",
-        python_seconds,
-        target,
-        lambda v, _: v <= most,
-        rounds=rounds,
-        best=min,
-    )
+def _beside_python(name: str, value: Callable[[], float], goal: Goal, rounds: int) -> Figure:
+    return in_turns(name, "s", value, "s for python -c pass", python_seconds, goal, rounds)
 
 
 COLD: dict[str, Callable[[Place], Figure]] = {

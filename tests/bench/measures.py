@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
 from tests.bench.cold import COLD
-from tests.bench.figures import Figure, in_turns
-from tests.bench.limits import appends_per_second, decodes_per_second
+from tests.bench.figures import Figure, Goal, at_least, in_turns
+from tests.bench.limits import APPENDS, DECODES, appends_per_second, decodes_per_second
 from tests.bench.place import Place
 from tests.bench.scale import SCALE
 
@@ -32,9 +32,7 @@ def sequential_steps(place: Place) -> Figure:
     def limit() -> float:
         return appends_per_second(place.where, size, steps)
 
-    return in_turns(
-        "sequential steps", "steps/s", value, "fdatasync appends/s", limit, ">= 0.70", lambda _, r: r >= 0.7
-    )
+    return in_turns("sequential steps", "steps/s", value, "fdatasync appends/s", limit, at_least(ratio=0.7))
 
 
 def cost_of_length(place: Place) -> Figure:
@@ -48,7 +46,8 @@ def cost_of_length(place: Place) -> Figure:
         return place.seconds_to_the_end("sequence", few)[0]
 
     name = f"{many} steps to {few}"
-    return in_turns(name, "s", value, f"s for {few}", limit, "8 to 12", lambda _, r: 8 <= r <= 12, 3, min)
+    goal = Goal("8 to 12 times as long", ratio=(8, 12), more_is_better=False)
+    return in_turns(name, "s", value, f"s for {few}", limit, goal, 3)
 
 
 def parallel_activities(place: Place) -> Figure:
@@ -61,8 +60,8 @@ def parallel_activities(place: Place) -> Figure:
     def limit() -> float:
         return appends_per_second(place.where, 500, steps)
 
-    target = ">= 10 000/s"
-    return in_turns("parallel steps", "steps/s", value, "fdatasync appends/s", limit, target, lambda v, _: v >= 10_000)
+    goal = at_least(10_000, base=APPENDS, unit="/s")
+    return in_turns("parallel steps", "steps/s", value, "fdatasync appends/s", limit, goal)
 
 
 def replay(place: Place) -> Figure:
@@ -95,8 +94,7 @@ def replay(place: Place) -> Figure:
             value,
             "bare decodes/CPU s",
             lambda: decodes_per_second(history),
-            ">= 150 000/s",
-            lambda v, _: v >= 150_000,
+            at_least(150_000, base=DECODES, unit="/s"),
         )
     finally:
         engine.close()
