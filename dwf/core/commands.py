@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +85,16 @@ class Commands(Ledger):
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
-        seed = f"{replay.started.run}:{replay.started.nonce}"
-        self._random = Random(seed)
-        self._uuids = Random(seed + ":uuid")
+        self._seed = f"{replay.started.run}:{replay.started.nonce}"
+
+    # Made when first asked for: to seed them costs as much as a step, and most scripts ask for no chance.
+    @cached_property
+    def _random(self) -> Random:
+        return Random(self._seed)
+
+    @cached_property
+    def _uuids(self) -> Random:
+        return Random(f"{self._seed}:uuid")
 
     def resolve(self, event: Closing) -> None:
         """End a command. Raises NondeterminismError if it is not open."""

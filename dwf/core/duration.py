@@ -112,7 +112,8 @@ def spoken(us: int) -> str:
 
 def stamp(us: int) -> str:
     """Microseconds since the epoch as UTC RFC 3339 text of fixed width."""
-    return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    # Not strftime, which takes ten times as long: each event and each row has some.
+    return (_EPOCH_AS_NAIVE + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
 
 
 def unstamp(text: str) -> int:

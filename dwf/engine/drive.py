@@ -59,8 +59,8 @@ def drive(engine: Engine, run: str) -> Driven:
         if not os.path.lexists(store.layout.history_path(run, link)):
             return missing(store, run)
         # Rows are written under the lock only; if this one cannot be, no work begins.
-        store.index.mark_due(run)
-        return _Drive(engine, run, link, lock).to_rest()
+        wakes = store.index.mark_due(run)
+        return _Drive(engine, run, link, lock, wakes).to_rest()
     finally:
         lock.release()
 
@@ -70,13 +70,16 @@ class _LookAgain(Exception):
 
 
 class _Drive:
-    """ready: what has happened and was not delivered yet. batch: what was delivered and is not on disk yet."""
+    """ready: what has happened and was not delivered yet. batch: what was delivered and is not on disk yet.
 
-    def __init__(self, engine: Engine, run: str, link: int, lock: RunLock) -> None:
+    wakes: how often the run had been woken when it was marked due; all that came before is seen by the first look.
+    """
+
+    def __init__(self, engine: Engine, run: str, link: int, lock: RunLock, wakes: int) -> None:
         self._engine = engine
         self._lock = lock
         self._store = engine.store
-        self._run, self._link = run, link
+        self._run, self._link, self._wakes = run, link, wakes
         self._mail = Incoming(engine.store, run, self._misfit, lambda letter: asked(self.journal, letter), engine.clock)
         self._ready: list[Arrival] = []
         self._batch: list[Arrival] = []
@@ -117,10 +120,13 @@ class _Drive:
     def _once(self) -> Rest:
         state = self.journal.state
         if state.ended is not None:
-            return closed(self._store, self.journal)
+            return closed(self._store, self.journal, self._wakes)
         if state.starts_later and stamp(self._engine.clock()) < state.head.start_at:
-            return not_begun(self._store, self.journal)
-        if self.journal.history.length == 1 and (ended := ended_unbegun(self._store, self.journal)) is not None:
+            return not_begun(self._store, self.journal, self._wakes)
+        if (
+            self.journal.history.length == 1
+            and (ended := ended_unbegun(self._store, self.journal, self._wakes)) is not None
+        ):
             return ended
         self._replay()
         while True:
@@ -310,7 +316,6 @@ class _Drive:
         if self.steps.in_flight:
             self._await_report()
             return None
-        wakes = self._store.index.wakes_seen(self._run)
         self._ready += self._mail.fresh(surely=True)
         self._ready += self.journal.heard_of_family()
         if self._ready or from_time(self.journal.state, self._engine.clock()) or not self.steps.reports.empty():
@@ -321,7 +326,7 @@ class _Drive:
             self._is_stuck()
             if self.journal.dirty:
                 return None
-        return self._settle(wakes)
+        return self._settle()
 
     def _await_report(self) -> None:
         timeout = _LANE_SECONDS if self._waits_for_lane else _LOOK_SECONDS
@@ -334,10 +339,10 @@ class _Drive:
             self._mail.look_anew()
         self._ready += self.journal.heard_of_family()
 
-    def _settle(self, wakes: int) -> Rest | None:
+    def _settle(self) -> Rest | None:
         row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane)
-        if not self._store.index.settle(self._run, wakes, row):
-            self._store.index.mark_due(self._run)
+        if not self._store.index.settle(self._run, self._wakes, row):
+            self._wakes = self._store.index.mark_due(self._run)
             return None
         # Until the row is written, the letters are what makes the run due.
         self._mail.discard()
@@ -362,7 +367,7 @@ class _Drive:
         end = forced(self.journal.state, self._mail.terminated) or self.journal.replay.outcome
         assert end is not None
         self.news = news_of(self.journal.state, end) or self.news
-        return close_with(self._store, self.journal, end)
+        return close_with(self._store, self.journal, end, self._wakes)
 
     def _await_ends(self) -> None:
         while self.steps.in_flight:
@@ -382,7 +387,6 @@ class _Drive:
         if self._done() and not self.steps.in_flight:
             return self._end()
         self._commit()
-        wakes = self._store.index.wakes_seen(self._run)
-        if self._store.index.settle(self._run, wakes, row_of(self.journal.state, self._link, due_now=True)):
+        if self._store.index.settle(self._run, self._wakes, row_of(self.journal.state, self._link, due_now=True)):
             self._mail.discard()
         return Rest.STOPPED

@@ -59,19 +59,19 @@ class Driven:
     remark: str = ""
 
 
-def close_with(store: Store, journal: Journal, end: ev.Lifecycle) -> Rest:
-    """Record the end of a run, and leave it."""
+def close_with(store: Store, journal: Journal, end: ev.Lifecycle, wakes: int) -> Rest:
+    """Record the end of a run, and leave it. wakes: see `Index.settle`."""
     if isinstance(end, ev.WorkflowContinuedAsNew):
         end = with_leftovers(end, journal.state)
     if journal.state.tags != journal.state.head.tags:
         end = replace(end, tags=dict(journal.state.tags))
     journal.record(end)
     journal.commit()
-    return closed(store, journal)
+    return closed(store, journal, wakes)
 
 
-def closed(store: Store, journal: Journal) -> Rest:
-    """Settle a run that is over; what else came for it came too late, and is kept as that."""
+def closed(store: Store, journal: Journal, wakes: int) -> Rest:
+    """Settle a run that is over; what else came came too late, and is kept as that. wakes: see `Index.settle`."""
     journal.commit()
     run, link = journal.run, journal.link
     state, parent = journal.state, journal.state.head.parent
@@ -79,7 +79,7 @@ def closed(store: Store, journal: Journal) -> Rest:
     if state.continues:
         journal.tell(continue_in_next(store, state, link))
     while True:
-        wakes, wanted = store.index.wakes_seen(run), False
+        wanted = False
         for letter in store.mailbox.pending(run):
             if _took_up(state, letter):
                 store.mailbox.discard([letter.name])
@@ -96,7 +96,7 @@ def closed(store: Store, journal: Journal) -> Rest:
             return Rest.CLOSED
         if store.latest_link(run) > link:
             return Rest.CLOSED  # the row is its successor's now
-        store.index.mark_due(run)
+        wakes = store.index.mark_due(run)
 
 
 def _took_up(state: RunState, letter: Letter) -> bool:
@@ -151,27 +151,26 @@ def _expected(error: ev.ErrorInfo) -> bool:
     return Expected.__name__ in (error.type, details.get("type") if isinstance(details, dict) else "")
 
 
-def ended_unbegun(store: Store, journal: Journal) -> Rest | None:
+def ended_unbegun(store: Store, journal: Journal, wakes: int) -> Rest | None:
     """End a run of which nothing has happened yet, if its mail asks for that: its script never begins."""
     letters = store.mailbox.pending(journal.run)
     if store.shared:
         # What may not be is refused once the run has begun, with everything else that does not count.
         letters = [letter for letter in letters if forbidden(store, letter.uid, letter.message.kind) is None]
     end = _ended_before(journal.state, letters)
-    return None if end is None else close_with(store, journal, end)
+    return None if end is None else close_with(store, journal, end, wakes)
 
 
-def not_begun(store: Store, journal: Journal) -> Rest:
+def not_begun(store: Store, journal: Journal, wakes: int) -> Rest:
     """Leave a run whose start lies ahead: mail is kept for the script; only an end is taken up now."""
     journal.commit()
     while True:
-        wakes = store.index.wakes_seen(journal.run)
-        ended = ended_unbegun(store, journal)
+        ended = ended_unbegun(store, journal, wakes)
         if ended is not None:
             return ended
         if store.index.settle(journal.run, wakes, row_of(journal.state, journal.link)):
             return Rest.WAITING
-        store.index.mark_due(journal.run)
+        wakes = store.index.mark_due(journal.run)
 
 
 def _ended_before(state: RunState, letters: Iterable[Letter]) -> ev.Lifecycle | None:

@@ -51,6 +51,7 @@ class Incoming:
         self.terminated: Letter | None = None
         self._seen: set[str] = set()
         self._taken: list[str] = []
+        self._on_disk = 0
         self._aside: dict[str, Callable[[], None]] = {}
         self._offered: set[str] = set()
         self._timers: list[int] = []
@@ -62,9 +63,14 @@ class Incoming:
         """Letters that were not read yet. Looks only if the directory has changed, unless `surely`."""
         if not self._moved() and not surely:
             return []
-        found = [letter for letter in self._mailbox.pending(self._run) if letter.name not in self._seen]
+        return [self._arrival(letter) for letter in self._read(self._mailbox.waiting(self._run))]
+
+    def _read(self, names: Iterable[str]) -> list[Letter]:
+        """Those that were not read yet."""
+        new = [name for name in names if name not in self._seen]
+        found = self._mailbox.pending(self._run, new) if new else []
         self._seen.update(letter.name for letter in found)
-        return [self._arrival(letter) for letter in found]
+        return found
 
     def look_anew(self) -> None:
         """What was posted within the same tick of the file clock as the last look has left no trace: look surely."""
@@ -72,7 +78,11 @@ class Incoming:
 
     def came_in_time(self) -> bool:
         """Whether there are letters that this run has not been offered yet, now that it would end. Offers them."""
-        waiting = {letter.name for letter in self._mailbox.pending(self._run)}.difference(self._taken, self._aside)
+        names = set(self._mailbox.waiting(self._run))
+        known = names & self._seen
+        # What is no letter does not count; what is one is read again when it is delivered.
+        new = {letter.name for letter in self._mailbox.pending(self._run, names - known)} if names - known else set()
+        waiting = (known | new).difference(self._taken, self._aside)
         unoffered = waiting - self._offered
         self._offered |= waiting
         return bool(unoffered)
@@ -82,17 +92,18 @@ class Incoming:
 
         They go before whatever steps did in that batch, but not before `timers` that were due when they were posted.
         """
-        self._seen, self._taken, self._aside = set(), [], {}
+        self._seen, self._taken, self._on_disk, self._aside = set(), [], 0, {}
         self._timers, self._again = sorted(timers), True
         self.look_anew()
 
     @property
     def unsettled(self) -> bool:
-        """Whether anything was taken up, or found not to count, that still lies in the mailbox."""
-        return bool(self._taken or self._aside)
+        """Whether anything was taken up, or found not to count, since the history was last put on disk."""
+        return len(self._taken) > self._on_disk or bool(self._aside)
 
     def put_aside(self) -> None:
-        """Move away what cannot count; the history is on disk."""
+        """The history is on disk: move away what cannot count."""
+        self._on_disk = len(self._taken)
         if not self._aside:
             return
         aside, self._aside = self._aside, {}
@@ -104,7 +115,7 @@ class Incoming:
         if not self._taken:
             return
         self._mailbox.discard(self._taken)
-        self._taken = []
+        self._taken, self._on_disk = [], 0
         if surely:
             self._mailbox.sync_new()
 

@@ -121,9 +121,16 @@ _STEPS = {"approval": "approve"} | {
 
 def step_of(state: RunState) -> str:
     """Where a run is, in one or two words."""
+    return _step_of(state, _first(state))
+
+
+def _first(state: RunState) -> Wait | None:
+    return next(iter(waits(state)), None)
+
+
+def _step_of(state: RunState, first: Wait | None) -> str:
     if state.ended is not None:
         return "-"
-    first = next(iter(waits(state)), None)
     if first is None:
         return state.status_text or "-"
     return _STEPS.get(first.kind, first.what)
@@ -131,11 +138,14 @@ def step_of(state: RunState) -> str:
 
 def waiting_for(state: RunState) -> str:
     """What a run waits for, in a few words and without times."""
+    return _waiting_for(state, _first(state))
+
+
+def _waiting_for(state: RunState, first: Wait | None) -> str:
     if state.upgraded:
         return "the next tick: it was upgraded"
     if state.blocked is not None:
         return f"you: {state.blocked.message}"
-    first = next(iter(waits(state)), None)
     if first is None or state.ended is not None:
         return "-"
     if first.kind == "approval":
@@ -154,7 +164,7 @@ def waiting_for(state: RunState) -> str:
 
 def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
     """The index row of a run that rests. `due_now`: it has something to do whatever the clock says."""
-    status, first = state.status, next(iter(waits(state)), None)
+    status, first = state.status, _first(state)
     return Row(
         run=state.head.run,
         nonce=state.head.nonce,
@@ -163,8 +173,8 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
         status=status.value,
         open=state.ended is None or state.continues,
         due_at=DUE_NOW if due_now or state.continues else _due(state, status),
-        step=step_of(state),
-        waiting=waiting_for(state),
+        step=_step_of(state, first),
+        waiting=_waiting_for(state, first),
         since_us=first.since_us if first else unstamp(state.last_ts),
         started_us=unstamp(state.head.ts),
         updated_us=unstamp(state.last_ts),

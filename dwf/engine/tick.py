@@ -11,6 +11,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOMEM
 
@@ -80,6 +81,7 @@ def tick(
         if collecting:
             gc.enable()
         engine.close()
+        store.locks.drop_spares()
 
 
 class Rounds:
@@ -135,11 +137,23 @@ class Rounds:
     def go_round(self) -> bool:
         """One round; waits for a moment if something is being driven. False: nothing is, and nothing is due."""
         idle = not self._active
-        started = [self._drive(run) for run in self._one_suspect(self._due())]
+        due = self._one_suspect(self._due())
+        self._mark(due)
+        started = [self._drive(run) for run in due]
         if idle and not started:
             return False
         self._take_ended()
         return True
+
+    def _mark(self, due: list[str]) -> None:
+        """Mark those due at once that have mail: under its lock each is marked again only if it is not any more."""
+        posted = [run for run in due if run in self._names]
+        if len(due) > 1:
+            self._store.locks.keep_spares()
+        if len(posted) < 2:
+            return
+        with suppress(DiskError):  # each says so for itself
+            self._store.index.wake_each(posted)
 
     def nudge(self) -> None:
         """From any thread: something may have become due, look now."""
@@ -166,6 +180,7 @@ class Rounds:
         self._stop()
         self._drivers.close()
         self._store.mailbox.forget()
+        self._store.locks.drop_spares()
         if self._only is None:
             self.tidy()
         self._store.index.note_tick(self._engine.clock())

@@ -253,14 +253,17 @@ def listed(directory: str) -> list[str]:
         raise disk_error("list", directory, error) from error
 
 
-def read_all(fd: int, path: str, limit: int | None = None) -> bytes:
-    """What a file holds from byte 0 on, wherever the descriptor stands. Raises DiskError with the byte in question."""
+def read_all(fd: int, path: str, limit: int | None = None, likely: int | None = None) -> bytes:
+    """What a file holds from byte 0 on, wherever the descriptor stands. Raises DiskError with the byte in question.
+
+    likely: how much to ask for at a time if there is a limit, for a buffer of that size is made each time.
+    """
     parts: list[bytes] = []
     size = 0
     try:
         # One byte more than there is, so that a file of any size takes two reads: all, and the end.
         wanted = os.fstat(fd).st_size + 1 if limit is None else limit
-        while wanted > 0 and (part := os.pread(fd, wanted, size)):
+        while wanted > 0 and (part := os.pread(fd, wanted if likely is None else min(wanted, likely), size)):
             parts.append(part)
             size += len(part)
             wanted = max(wanted - len(part), 1) if limit is None else limit - size

@@ -164,12 +164,10 @@ class Index:
 
     # -- under the run's lock ----------------------------------------------------------------------------------
 
-    def mark_due(self, run: str) -> None:
-        """Say that work on the run begins. Raises DiskError; then no work may begin."""
-        from dwf.store.row import Row
-
-        values = sql.values_of(Row(run))
-        self._write_surely(lambda connection: connection.execute(sql.MARK_DUE, values).rowcount)
+    def mark_due(self, run: str) -> int:
+        """Say that work on the run begins; the count of `wakes_seen`. Raises DiskError; then no work may begin."""
+        found = self._write_surely(lambda connection: sql.marked_due(connection, run))
+        return -1 if found is None else found
 
     def wakes_seen(self, run: str) -> int:
         """The count to hand to `settle`. Read it before the last look at mailbox and clock; -1 fits nothing."""
@@ -225,7 +223,20 @@ class Index:
 
         False if there is no row. Nothing is lost then: the row will come as due, by the creation or by a rebuild.
         """
-        return self._write_surely(lambda connection: connection.execute(sql.WAKE, (run,)).rowcount) == 1
+        return self.wake_each((run,)) == 1
+
+    def wake_each(self, runs: Collection[str]) -> int:
+        """The same for each of some runs, in one transaction; how many rows there were. Raises DiskError."""
+
+        def wake(connection: Connection) -> int:
+            if len(runs) == 1:
+                return connection.execute(sql.WAKE, (*runs,)).rowcount
+            connection.execute("BEGIN IMMEDIATE")
+            changed = connection.executemany(sql.WAKE, [(run,) for run in runs]).rowcount
+            connection.execute("COMMIT")
+            return changed
+
+        return self._write_surely(wake) or 0
 
     def insert_new(self, *rows: Row) -> None:
         """Rows of runs whose files are on disk, in one transaction. A row that is there already stays as it is.

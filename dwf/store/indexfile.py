@@ -77,6 +77,7 @@ INSERT_NEW = (
     + " WHERE excluded.link > link"
 )
 MARK_DUE = _INSERT + " ON CONFLICT(run) DO UPDATE SET due_at = 0 WHERE due_at IS NOT 0"
+WAKES_IF_DUE = "SELECT wake FROM run WHERE run = ? AND due_at = 0"
 WAKE = "UPDATE run SET due_at = 0, wake = wake + 1 WHERE run = ?"
 CHILDREN = "SELECT parent, open FROM run WHERE parent > ? AND parent < ?"
 WAKES = "SELECT wake FROM run WHERE run = ?"
@@ -145,6 +146,21 @@ def answer(connection: Connection, question: str, values: tuple[object, ...] = (
         return cursor.fetchall()
     finally:
         cursor.close()
+
+
+def marked_due(connection: Connection, run: str) -> int:
+    """Mark a run due, with an empty row if it has none; its count of wakes. One that is due already is not written."""
+    from dwf.store.row import Row
+
+    found = answer(connection, WAKES_IF_DUE, (run,))
+    if not found:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(MARK_DUE, values_of(Row(run)))
+        found = answer(connection, WAKES, (run,))
+        connection.execute("COMMIT")
+    if not found or type(found[0][0]) is not int:
+        raise Unusable("a row is damaged")
+    return found[0][0]
 
 
 def short_way(choice: Choice) -> str:

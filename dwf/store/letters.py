@@ -177,8 +177,8 @@ def _read(
         found = os.fstat(fd)
         if why := _unfit(found, owner) or _planted(found, name, twins):
             return Refusal(why, found.st_uid)
-        # Read to one byte past the limit: it may have grown since.
-        return read_all(fd, path, LARGEST + 1), found
+        # It may have grown since, but never past the limit by more than this byte, which tells.
+        return read_all(fd, path, LARGEST + 1, found.st_size + 1), found
     finally:
         os.close(fd)
 

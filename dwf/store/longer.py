@@ -50,8 +50,7 @@ class Longer:
         """Let it grow; when this returns it is there for good. Raises DiskError: then it has grown, or it has not."""
         assert self._intent is not None
         # A crash from here on leaves a run to be looked at, whichever of the two histories is there.
-        index.mark_due(self._run)
-        wakes = index.wakes_seen(self._run)
+        wakes = index.mark_due(self._run)
         self._intent.replace()
         self._disk.fsync_dir(self._layout.runs)
         if not index.settle(self._run, wakes, row):

@@ -198,6 +198,10 @@ class Mailbox:
         letters = filter(None, map(self.read, self._for(run, names)))
         return sorted(letters, key=lambda letter: (letter.posted_us, letter.name))
 
+    def waiting(self, run: str) -> list[str]:
+        """The names of what is posted for the run, in no order; nothing is opened."""
+        return self._for(run, None)
+
     def has_mail(self, run: str) -> bool:
         """Whether anything is posted for the run; nothing is opened."""
         return bool(self._for(run, None))

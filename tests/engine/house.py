@@ -161,7 +161,8 @@ class House:
         for path in sorted(Path(self.store.layout.runs).glob("*.jsonl")):
             assert verify_history(str(path)) == []
         layout = self.store.layout
-        assert not [*Path(layout.intents).iterdir(), *Path(layout.locks).iterdir(), *Path(layout.mail_tmp).iterdir()]
+        left = [*Path(layout.intents).iterdir(), *Path(layout.locks).iterdir(), *Path(layout.mail_tmp).iterdir()]
+        assert not left, left
 
 
 def in_thread(work: Callable[[], object]) -> threading.Thread:

@@ -144,16 +144,16 @@ def test_a_yes_after_the_deadline_does_not_count_either_if_it_comes_while_the_ru
     house.clock.back("2h")
     house.go(ASKS)
     house.clock.advance("2h")
-    pending = type(house.store.mailbox).pending
+    waiting = type(house.store.mailbox).waiting
     looks = []
 
-    def look(box: object, run: str, *args: object) -> object:
+    def look(box: object, run: str) -> object:
         looks.append(run)
         if len(looks) == 2:
             drop(house)
-        return pending(box, run, *args)  # type: ignore[arg-type]
+        return waiting(box, run)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(house.store.mailbox), "pending", look)
+    monkeypatch.setattr(type(house.store.mailbox), "waiting", look)
     house.tick()
     assert house.result() == ["no", "nobody", None, True]
     assert house.late() == ["approve"]

@@ -134,6 +134,24 @@ def test_a_run_that_is_due_already_can_still_be_woken(index: Index) -> None:
     assert not index.settle("a", seen, waiting("a", None))
 
 
+def test_marking_a_run_due_tells_how_often_it_was_woken_before(index: Index) -> None:
+    assert index.mark_due("a") == index.wakes_seen("a")
+    index.wake("a")
+    assert index.mark_due("a") == index.wakes_seen("a")
+    assert index.settle("a", index.mark_due("a"), waiting("a", None))
+    assert index.mark_due("a") == index.wakes_seen("a")
+    assert index.due(0, 10) == ["a"]
+
+
+def test_many_are_woken_at_once_and_those_without_a_row_are_passed_over(index: Index) -> None:
+    for run in ("a", "b"):
+        assert index.settle(run, index.mark_due(run), waiting(run, None))
+    seen = index.wakes_seen("a")
+    assert index.wake_each(["a", "missing", "b"]) == 2
+    assert index.due(0, 10) == ["a", "b"] and index.wakes_seen("a") == seen + 1
+    assert index.row("missing") is None
+
+
 def test_waking_a_run_without_a_row_makes_none(index: Index) -> None:
     assert not index.wake("a")
     assert index.rows() == []

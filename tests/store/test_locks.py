@@ -299,3 +299,69 @@ def _child_of(pid: int) -> int:
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+# -- spares ---------------------------------------------------------------------------------------------------------
+
+
+def spares_of(layout: Layout) -> list[str]:
+    return [name for name in os.listdir(layout.locks) if name.startswith(".spare-")]
+
+
+def test_who_takes_many_in_a_row_makes_one_file(locks: RunLocks, layout: Layout) -> None:
+    locks.keep_spares()
+    first = take(locks, "r1")
+    inode = os.stat(first.path).st_ino
+    first.release()
+    assert locks.holder("r1") is None and not os.path.exists(first.path)
+    with take(locks, "r2") as second:
+        assert os.stat(second.path).st_ino == inode and spares_of(layout) == []
+        holder = locks.holder("r2")
+        assert holder is not None and (holder.pid, second.deaths) == (os.getpid(), 0)
+        assert RunLocks(Disk(), layout).take("r2") is None
+    locks.drop_spares()
+    assert os.listdir(layout.locks) == []
+
+
+def test_a_spare_keeps_nobody_out_and_a_taken_name_is_left_alone(locks: RunLocks, layout: Layout) -> None:
+    locks.keep_spares()
+    take(locks, "r1").release()
+    other = take(RunLocks(Disk(), layout), "r1")
+    assert locks.take("r1") is None and len(spares_of(layout)) == 1
+    assert other.intact()
+    other.release()
+    with take(locks, "r1") as again:
+        assert again.intact()
+
+
+def test_a_spare_that_somebody_has_tidied_away_is_forgotten(locks: RunLocks, layout: Layout) -> None:
+    locks.keep_spares()
+    take(locks, "r1").release()
+    for name in os.listdir(layout.locks):
+        os.unlink(f"{layout.locks}/{name}")
+    with take(locks, "r1") as lock:
+        assert lock.intact() and RunLocks(Disk(), layout).take("r1") is None
+
+
+def test_a_lock_over_which_somebody_died_becomes_no_spare(locks: RunLocks, layout: Layout) -> None:
+    holder = child(HOLDER, layout.home, "plain")
+    end(holder)
+    locks.keep_spares()
+    lock = take(locks, "r1")
+    assert lock.deaths == 1
+    lock.release()
+    assert os.listdir(layout.locks) == []
+
+
+def test_the_spares_of_a_dead_process_are_swept_and_those_of_a_living_one_are_not(
+    locks: RunLocks, layout: Layout
+) -> None:
+    locks.keep_spares()
+    take(locks, "r1").release()
+    others = RunLocks(Disk(), layout)
+    assert others.left_by_dead() == set() and list(others.holders()) == []
+    others.sweep()
+    assert len(spares_of(layout)) == 1
+    locks._forget_all()  # as when the process ends
+    others.sweep()
+    assert os.listdir(layout.locks) == []
