@@ -24,6 +24,7 @@ Floors inside, from the ground; each imports only what stands before it:
     blobs      large payloads; after them code (stored scripts) and outputs (what steps printed)
     code outputs
     locks      at most one process works on a run
+    spares     files of locks that were given up, for the next
     letters    a message as it lies on disk, checked
     refused    what was found in the mailbox and is no message
     followed   a directory whose names are kept in memory

@@ -2,11 +2,7 @@
 
 A lock is a file in locks/ that exists only while it is held. The kernel frees it when its holder dies, however it dies;
 nothing is ever decided by a file's age or by the pid written in it. Who has locked the file compares its inode with the
-path: a file that was unlinked meanwhile locks nothing. The file is unlinked while it is still locked.
-
-Who takes many in a row keeps the files that he gives up as spares, locked and under names of their own, and renames
-one instead of making a new one: a file system that has just freed many inodes searches long for one (ext4: a fifth of
-all that a tick for a thousand runs costs).
+path: a file that was unlinked meanwhile locks nothing. The file is unlinked, or made a spare, while it is still locked.
 
 The history itself is never locked: any reader could stop the engine. The lock belongs to the workflow id and not to one
 instance of it, so the next instance is made under the same lock.
@@ -30,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dwf.store.layout import Layout
+    from dwf.store.spares import Spares
 
 # Locks of the store itself; a run id begins with a letter or digit, so these cannot clash with one.
 INDEX = ".index"
 _SUFFIX = ".lock"
 _SPARE = ".spare-"
-_MOST_SPARES = 32
 _LONGEST_SIGNATURE = 512
 
 
@@ -138,8 +134,7 @@ class RunLocks:
         self._disk, self._directory = disk, layout.locks
         self._held: WeakSet[RunLock] = WeakSet()
         self._signature = (0, "")
-        self._spares: list[tuple[int, str]] = []  # pop and append are one step each: several threads take locks
-        self._keeps_spares = False
+        self._spares: Spares | None = None
         # A child made by a plain fork (multiprocessing, os.fork in a step) has copies of our descriptors, and a lock
         # lasts as long as the last copy. What is started by exec has none: they are closed on exec.
         forget = WeakMethod(self._forget_all)
@@ -215,59 +210,26 @@ class RunLocks:
     # -- spares ------------------------------------------------------------------------------------------------
 
     def keep_spares(self) -> None:
-        """From now on, keep the files of locks that are given up for the next that are taken."""
-        self._keeps_spares = True
+        """From now on, keep the files of locks that are given up for the next that are taken (see spares.py)."""
+        from dwf.store.spares import Spares
+
+        self._spares = self._spares or Spares(self._disk, f"{self._directory}/{_SPARE}", _SUFFIX)
 
     def drop_spares(self) -> None:
-        """Keep none any more, and remove those that are there. What a process leaves that dies is swept."""
-        self._keeps_spares = False
-        spares = []
-        try:
-            while True:
-                spares.append(self._spares.pop())
-        except IndexError:  # not asked before: two threads may do this at once
-            pass
-        try:
-            for _, path in spares:
-                self._disk.discard(path)
-        finally:
-            for fd, _ in spares:
-                os.close(fd)
+        """Keep none any more, and remove those that are there."""
+        spares, self._spares = self._spares, None
+        if spares is not None:
+            spares.drop()
 
     def _spare(self, fd: int, lock: RunLock) -> bool:
-        """Take over the file of a lock that is given up, still locked; False if it is to be removed."""
-        from dwf.errors import DwfError
-
-        if not self._keeps_spares or lock.deaths or not lock._is_ours or len(self._spares) >= _MOST_SPARES:
-            return False
-        path = self._path(f"{_SPARE}{os.getpid()}-{os.urandom(8).hex()}")
-        try:
-            self._disk.rename(lock.path, path)
-        except (FileNotFoundError, DwfError):
-            return False
-        self._spares.append((fd, path))
-        if not self._keeps_spares:  # not any more, since we looked
-            self.drop_spares()
-        return True
+        """Keep the file of a lock that is given up; False if it is to be removed."""
+        return bool(self._spares and lock._is_ours and not lock.deaths and self._spares.keep(fd, lock.path))
 
     def _of_spare(self, run: str, path: str) -> RunLock | None:
-        """A lock made of a spare; None if there is none, or the name is taken."""
-        try:
-            fd, spare = self._spares.pop()
-        except IndexError:
+        fd = None if self._spares is None else self._spares.take(path)
+        if fd is None:
             return None
         lock = RunLock(self, run, path, fd, is_ours=True)
-        try:
-            self._disk.rename_noreplace(spare, path)
-        except FileExistsError:
-            self._spares.append((fd, spare))
-            return None
-        except FileNotFoundError:
-            lock._forget()  # somebody has tidied up
-            return None
-        except BaseException:
-            self._spares.append((fd, spare))
-            raise
         if lock.intact():
             return lock
         lock._forget()
@@ -348,8 +310,9 @@ class RunLocks:
     def _forget_all(self) -> None:
         for lock in list(self._held):
             lock._forget()
-        while self._spares:
-            os.close(self._spares.pop()[0])
+        if self._spares is not None:
+            self._spares.forget()
+            self._spares = None
 
 
 def lock_now(fd: int, path: str) -> bool:

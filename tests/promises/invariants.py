@@ -195,11 +195,11 @@ INVARIANTS = (
         Held("store/test_locks.py::test_a_killed_holder_frees_it_and_what_he_left_behind_is_used_again",
              "dwf/store/locks.py",
              "        path = self._path(run)\n"
-             "        while True:",
+             "        lock = self._of_spare",
              "        path = self._path(run)\n"
              "        if os.path.exists(path):\n"
              "            return None\n"
-             "        while True:"),
+             "        lock = self._of_spare"),
         Held("store/test_locks.py::test_a_stopped_holder_keeps_it_however_old_its_file_is",
              "dwf/store/locks.py",
              "            if not lock._seize():\n"
