@@ -10,7 +10,6 @@ import hashlib
 import uuid
 from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from msgspec.structs import replace
 
 from dwf.core import guard
 from dwf.core.callbacks import open_callback
+from dwf.core.chance import Chance
 from dwf.core.conditions import Conditions, Predicate
 from dwf.core.deadlines import earliest
 from dwf.core.duration import LAST_MICROS, SECOND, moment, stamp, unstamp
@@ -85,16 +85,7 @@ class Commands(Ledger):
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
-        self._seed = f"{replay.started.run}:{replay.started.nonce}"
-
-    # Made when first asked for: to seed them costs as much as a step, and most scripts ask for no chance.
-    @cached_property
-    def _random(self) -> Random:
-        return Random(self._seed)
-
-    @cached_property
-    def _uuids(self) -> Random:
-        return Random(f"{self._seed}:uuid")
+        self._chance = Chance(f"{replay.started.run}:{replay.started.nonce}")
 
     def resolve(self, event: Closing) -> None:
         """End a command. Raises NondeterminismError if it is not open."""
@@ -295,7 +286,7 @@ class Commands(Ledger):
 
     def _computed(self, name: str, compute: Callable[[], Any]) -> Payload:
         """In a replay nothing is computed, so nothing of the run may be used or changed, and nothing raised."""
-        chance = self._random.getstate(), self._uuids.getstate()
+        chance = self._chance.mark()
         self.loop.step_out()
         try:
             with guard.suspended():
@@ -312,8 +303,7 @@ class Commands(Ledger):
             raise self.voided(bug) from error
         finally:
             self.loop.step_in()
-            self._random.setstate(chance[0])
-            self._uuids.setstate(chance[1])
+            self._chance.return_to(chance)
 
     def patched(self, patch: str) -> bool:
         """Positional: a set of markers read with the file would make a loop take the new branch in its old rounds."""
@@ -372,11 +362,11 @@ class Commands(Ledger):
 
     def uuid4(self) -> uuid.UUID:
         self.check_usable()
-        return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
+        return uuid.UUID(int=self._chance.ids.getrandbits(128), version=4)
 
     def random(self) -> Random:
         self.check_usable()
-        return self._random
+        return self._chance.numbers
 
     def info(self) -> Info:
         started = self.replay.started

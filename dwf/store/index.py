@@ -182,18 +182,8 @@ class Index:
         """
         values = (*sql.values_of(row)[1:], run, wakes_seen, row.link)
 
-        def change(connection: Connection) -> int:
-            if not wake:
-                return connection.execute(sql.SETTLE, values).rowcount
-            connection.execute("BEGIN IMMEDIATE")
-            changed = connection.execute(sql.SETTLE, values).rowcount
-            if changed:
-                connection.execute(sql.WAKE, (wake,))
-            connection.execute("COMMIT")
-            return changed
-
         try:
-            changed = self._write(change, again=False)
+            changed = self._write(lambda connection: sql.settled(connection, values, wake), again=False)
         except Unusable:
             # Damage may be where only this write comes by. Left in place, the caller would look again for ever.
             self._replace()
@@ -227,16 +217,7 @@ class Index:
 
     def wake_each(self, runs: Collection[str]) -> int:
         """The same for each of some runs, in one transaction; how many rows there were. Raises DiskError."""
-
-        def wake(connection: Connection) -> int:
-            if len(runs) == 1:
-                return connection.execute(sql.WAKE, (*runs,)).rowcount
-            connection.execute("BEGIN IMMEDIATE")
-            changed = connection.executemany(sql.WAKE, [(run,) for run in runs]).rowcount
-            connection.execute("COMMIT")
-            return changed
-
-        return self._write_surely(wake) or 0
+        return self._write_surely(lambda connection: sql.woken(connection, runs)) or 0
 
     def insert_new(self, *rows: Row) -> None:
         """Rows of runs whose files are on disk, in one transaction. A row that is there already stays as it is.

@@ -18,6 +18,7 @@ import stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _sqlite3 import Connection
+    from collections.abc import Collection
     from typing import Any
 
     from dwf.store.choice import Choice
@@ -161,6 +162,28 @@ def marked_due(connection: Connection, run: str) -> int:
     if not found or type(found[0][0]) is not int:
         raise Unusable("a row is damaged")
     return found[0][0]
+
+
+def settled(connection: Connection, values: tuple[object, ...], wake: str) -> int:
+    """Whether the row was written that `values` of SETTLE are for; if so, `wake` ("" is nobody) is woken with it."""
+    if not wake:
+        return connection.execute(SETTLE, values).rowcount
+    connection.execute("BEGIN IMMEDIATE")
+    changed = connection.execute(SETTLE, values).rowcount
+    if changed:
+        connection.execute(WAKE, (wake,))
+    connection.execute("COMMIT")
+    return changed
+
+
+def woken(connection: Connection, runs: Collection[str]) -> int:
+    """Wake each, in one transaction; how many rows there were."""
+    if len(runs) == 1:
+        return connection.execute(WAKE, (*runs,)).rowcount
+    connection.execute("BEGIN IMMEDIATE")
+    changed = connection.executemany(WAKE, [(run,) for run in runs]).rowcount
+    connection.execute("COMMIT")
+    return changed
 
 
 def short_way(choice: Choice) -> str:
