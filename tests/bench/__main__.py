@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.bench.figures import as_json, as_lines, compared, machine
 from tests.bench.measures import MEASURES
-from tests.bench.place import Place
+from tests.bench.place import Place, compile_as_installed
 
 
 def main() -> int:
@@ -30,6 +30,7 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
 
+    compile_as_installed()
     figures = []
     for name in asked.names or MEASURES:
         print(f"{name} ...", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench.figures import NO_GOAL, Figure, Goal, as_json, as_lines, at_least, at_most, compared, in_turns
 from tests.bench.measures import MEASURES
-from tests.bench.place import Place
+from tests.bench.place import Place, compile_as_installed
 from tests.examples.command import ROOT
 
 _ANY = at_least(0.1)
@@ -20,6 +20,7 @@ _ANY = at_least(0.1)
 @pytest.mark.bench
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_figure_reaches_its_target(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compile_as_installed()
     figure = MEASURES[name](Place(tmp_path))
     with capsys.disabled():
         print("\n" + "\n".join(as_lines([figure])))
