@@ -92,7 +92,12 @@ class Activity(Generic[P, R]):
         return call
 
     def options(self, **changes: Any) -> Activity[P, R]:
-        """The same activity with other options for this call: `await drain.options(start_to_close="5m")(host)`."""
+        """The same activity with other options for this call: `await drain.options(start_to_close="5m")(host)`.
+
+        All that its decorator takes, but for its name; retry=None is the usual policy. Raises ValueRefused, TypeError.
+        """
+        if changes.get("retry", USUAL) is None:
+            changes["retry"] = USUAL
         return Activity(self.function, self.name, replace(self.settings, **changes), self.kind)
 
     async def _durable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from dwf.core.deadlines import ON_DEADLINE, UNLIMITED, Limits
 from dwf.core.duration import micros
 from dwf.core.events import Payload
 from dwf.core.replay import Program
-from dwf.core.retry import Duration, Retry
+from dwf.core.retry import Duration, Retry, policy_of
 from dwf.core.runtime import ChildCall, current, in_workflow
 from dwf.core.tags import Tag, tag_changes, tags_after
 from dwf.core.values import decode, encode, text
@@ -67,22 +67,31 @@ class Workflow:
         run_timeout: Duration | None = None,
         on_deadline: OnDeadline | None = None,
         tags: Mapping[str, Tag] | None = None,
+        retry: Retry | None = None,
     ) -> Workflow:
         """The same workflow with options for a child run.
 
         id: made of this run's id if empty. on_close: what becomes of it when this run ends first. cancel: what
         cancelling the code that awaits it does: ask it to end and wait for its end ("wait") or until it was asked
-        ("requested"), only ask ("try"), or leave it alone ("abandon"). deadline, run_timeout, on_deadline: instead of
-        what its decorator says. tags: what it is found by, as for `dwf.tag()`; it has none of this run's.
-        Raises ValueRefused.
+        ("requested"), only ask ("try"), or leave it alone ("abandon").
+        deadline, run_timeout, on_deadline: instead of what its decorator says. retry: how the whole child is tried
+        again when it has failed, likewise; without retry_if, which no history can hold. tags: what it is found by, as
+        for `dwf.tag()`; it has none of this run's. Raises ValueRefused.
         """
         if on_close not in ("terminate", "cancel", "abandon"):
             raise ValueRefused(what="on_close", why=f"{on_close!r} is not terminate, cancel or abandon")
         if cancel not in ("wait", "requested", "try", "abandon"):
             raise ValueRefused(what="cancel", why=f"{cancel!r} is not wait, requested, try or abandon")
         changed = copy(self)
-        given = tags_after({}, tag_changes(tags or {}))
-        changed._child_options = {"run": id, "on_close": on_close, "cancel": cancel, "tags": given}
+        if retry is not None and not isinstance(retry, Retry):
+            raise ValueRefused(what="retry", why=f"it must be a dwf.Retry, not {type(retry).__name__}")
+        changed._child_options = {
+            "run": id,
+            "on_close": on_close,
+            "cancel": cancel,
+            "tags": tags_after({}, tag_changes(tags or {})),
+            "retry": None if retry is None else policy_of(retry),
+        }
         changed.limits = _limits(deadline, run_timeout, on_deadline, self.limits)
         return changed
 

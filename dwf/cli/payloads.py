@@ -20,6 +20,11 @@ def brief(raw: Payload, limit: int = SHORT) -> str:
     return _cut(bytes(raw).decode("ascii", "backslashreplace"), limit)
 
 
+def spaced(raw: Payload, limit: int = SHORT) -> str:
+    """A payload as JSON that can be broken at its blanks, cut."""
+    return _cut(_json(_value(raw)), limit)
+
+
 def plain_value(raw: Payload) -> Any:
     """A payload for JSON output: the value, or the reference of one that lies in a file."""
     return decode(raw)

@@ -74,6 +74,7 @@ class Links:
                 run=run,
                 input=call.input,
                 tags=call.tags,
+                retry=call.retry,
                 on_close=call.on_close,
                 deadline=call.limits.deadline_us,
                 run_timeout=call.limits.run_timeout_us,

@@ -27,7 +27,7 @@ from dwf.core.events import (
     WorkflowTimedOut,
 )
 from dwf.core.links import next_nonce
-from dwf.core.retry import AttemptFailure, chance_for, retry_at
+from dwf.core.retry import AttemptFailure, chance_for, retry_at, retry_of
 from dwf.core.runtime import ContinueAsNew
 from dwf.core.tasks import cancelled_error
 from dwf.core.values import encode
@@ -83,7 +83,8 @@ def outcome_of(main: asyncio.Task[Any], replay: Replay) -> Lifecycle:
 
 def _again_at(worst: BaseException, info: ErrorInfo, replay: Replay) -> str:
     """When another attempt of the whole run begins; "" if this was the last. Who was cancelled is not tried again."""
-    retry, started = replay.program.retry, replay.started
+    started = replay.started
+    retry = replay.program.retry if started.retry is None else retry_of(started.retry)
     if retry is None or replay.cancelled:
         return ""
     types = tuple(cls.__name__ for cls in type(worst).__mro__)

@@ -64,6 +64,20 @@ class Output(Part, frozen=True, kw_only=True):
     truncated: bool = False
 
 
+class RetryPolicy(Part, frozen=True, kw_only=True):
+    """How a run is tried again, as it was said where it was asked for. Microseconds; max_attempts: 0 is without limit.
+
+    non_retryable: names of exception classes.
+    """
+
+    max_attempts: int = 0
+    initial: int = 0
+    backoff: float = 1.0
+    max_interval: int = 0
+    jitter: str = "none"
+    non_retryable: list[str] = []
+
+
 class Divergence(Part, frozen=True, kw_only=True):
     """The two sides of a script that no longer fits its history: what line `line` recorded, and what is asked now."""
 

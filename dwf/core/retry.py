@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, cast
 
 from dwf.core.duration import LAST_MICROS, micros
-from dwf.core.events import ErrorInfo
+from dwf.core.events import ErrorInfo, RetryPolicy
 from dwf.errors import ValueRefused
 
 Duration = float | str | timedelta
@@ -129,6 +129,35 @@ AFTER_CRASH = Retry(retry_if=lambda _: False)
 
 USUAL = Retry()
 """Of a declared step that says nothing; known by its identity, so that a workflow can have another for its steps."""
+
+
+def policy_of(retry: Retry) -> RetryPolicy:
+    """As a history has it, for a run. Raises ValueRefused for what cannot be recorded, or is for shell steps only."""
+    if retry.retry_if is not None:
+        hint = "say it where the workflow is declared: @dwf.workflow(retry=...)"
+        raise ValueRefused(what="retry policy", why="a retry_if is code, and cannot be recorded", hint=hint)
+    if retry.non_retryable_codes or retry.retry_codes is not None or retry.retry_on_output is not None:
+        raise _refused("exit codes and output are those of a shell step, and a run has none")
+    return RetryPolicy(
+        max_attempts=retry.max_attempts or 0,
+        initial=micros(retry.initial),
+        backoff=float(retry.backoff),
+        max_interval=micros(retry.max_interval),
+        jitter=retry.jitter,
+        non_retryable=[kind if isinstance(kind, str) else kind.__name__ for kind in retry.non_retryable],
+    )
+
+
+def retry_of(policy: RetryPolicy) -> Retry:
+    """The inverse. Raises ValueRefused for what `policy_of` would not have made."""
+    return Retry(
+        max_attempts=policy.max_attempts or None,
+        initial=timedelta(microseconds=policy.initial),
+        backoff=policy.backoff,
+        max_interval=timedelta(microseconds=policy.max_interval),
+        jitter=cast(Jitter, policy.jitter),
+        non_retryable=tuple(policy.non_retryable),
+    )
 
 
 def chance_for(nonce: str, command: int, attempt: int) -> float:

@@ -19,7 +19,7 @@ import msgspec
 
 from dwf.core import guard
 from dwf.core.deadlines import UNLIMITED, Limits
-from dwf.core.events import NOTHING, Payload
+from dwf.core.events import NOTHING, Payload, RetryPolicy
 from dwf.core.retry import NEVER, Retry
 from dwf.errors import ActivityError, NotInWorkflow
 
@@ -89,6 +89,7 @@ class ChildCall:
     result_type: Any = None
     limits: Limits = UNLIMITED
     tags: dict[str, Payload] = field(default_factory=dict)
+    retry: RetryPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

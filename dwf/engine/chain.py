@@ -66,6 +66,7 @@ def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
         memo=dict(state.memo),
         headers=head.headers,
         start_at=end.start_at,
+        retry=head.retry,
         attempt=1 if end.error is None else head.attempt + 1,
         deadline=head.deadline,
         **within(begins_us, head.run_timeout),

@@ -238,6 +238,7 @@ def _first_event(state: RunState, child: OpenChild, now_us: int) -> ev.WorkflowS
         input=asked.input,
         by=head.by,
         tags=asked.tags,
+        retry=asked.retry,
         headers=head.headers,
         parent=_origin(state, child),
         **limits.at_start(now_us),

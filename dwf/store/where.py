@@ -262,7 +262,9 @@ def _compiled(code: str, said: str) -> Connection:
         # Both, for what may be selected may still not be a condition: max() of one value is of all rows.
         memory.execute(f"{_SELECT.format(code)} WHERE {code}").close()
     except Error as error:
-        raise UsageError(what=f"--where {said!r:.200}: {error}", hint=_HINT) from None
+        # The bracket is ours, and the person has not seen it.
+        why = "it is not complete" if str(error).startswith('near ")"') and ")" not in said else str(error)
+        raise UsageError(what=f"--where {said!r:.200}: {why}", hint=_HINT) from None
     memory.set_authorizer(None)
     return memory
 

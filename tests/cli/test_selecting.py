@@ -102,7 +102,7 @@ def test_runs_are_counted_by_a_tag_or_a_column(either: Terminal) -> None:
     ("words", "what"),
     [
         (("--where", "statsu = 'x'"), "there is no column statsu"),
-        (("--where", "id = "), "syntax error"),
+        (("--where", "id = "), "it is not complete"),
         (("--where", "started > 'never'"), "never"),
         (("--tag", "env"), "'env' is not a tag"),
         (("--tag", "é=1"), "the name of a tag"),

@@ -29,7 +29,7 @@ def test_a_memo_is_text_or_json_and_show_has_it(dwf: Terminal) -> None:
 
     assert dwf("show", "a", "--json").json["memo"] == {"why": "disk is full", "plan": {"n": [1, 2]}}
     shown = dwf("show", "a").out
-    assert 'memo     why: "disk is full"' in shown and 'plan: {"n":[1,2]}' in shown
+    assert 'memo     why: "disk is full"' in shown and 'plan: {"n": [1, 2]}' in shown
 
 
 def test_show_and_history_have_what_the_script_has_marked(dwf: Terminal) -> None:

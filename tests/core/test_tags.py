@@ -13,7 +13,18 @@ import dwf
 from dwf.core import events as ev
 from dwf.core.matching import described
 from dwf.core.replay import Replay
-from dwf.core.tags import LONGEST_TEXT, MEMO_BYTES, MOST, plain_tags, read_tags, tag_changes, tags_after, words
+from dwf.core.tags import (
+    LONGEST_TEXT,
+    MEMO_BYTES,
+    MOST,
+    packed,
+    plain_tags,
+    read_tags,
+    tag_changes,
+    tags_after,
+    unpacked,
+    words,
+)
 from dwf.core.values import decode
 from dwf.errors import NondeterminismError, NotInWorkflow, ValueRefused
 from tests.core.driver import Fake, act, blocked, program, replayed, started
@@ -159,3 +170,9 @@ def test_tags_are_read_as_people_type_them() -> None:
         "until": "2026-12-01T12:00:00.000000Z",
     }
     assert described(ev.TagsChanged(command=1, tags=tag_changes({"a": "b"}))) == 'TagsChanged a="b" (command 1)'
+
+
+def test_the_text_for_the_index_is_read_again_and_a_damaged_one_is_none() -> None:
+    tags = tags_after({}, tag_changes(ALL | {"umlaut": "\u00e4\U0001f600"}))
+    assert unpacked(packed(tags)) == tags and packed(tags).isascii()
+    assert packed({}) == "{}" and unpacked("{}") == {} and unpacked('{"a":') == {}

@@ -343,3 +343,58 @@ def test_a_child_costs_four_syncs_beyond_its_own_steps_and_what_any_step_costs_i
     a_child = (more_children - children) / 3
     own = 2  # its first batch, and its one step together with its end
     assert a_child - own - a_step <= 4, (a_child, a_step)
+
+
+RETRIED = """
+@dwf.activity(retry=dwf.Retry(max_attempts=1))
+def fragile(word: str) -> str:
+    note("fragile", word)
+    if os.path.getsize(LEDGER) < 3 * len("fragile a "):
+        raise ValueError("not yet")
+    return word
+
+@dwf.workflow
+async def child(word: str) -> str:
+    return await fragile(word)
+
+@dwf.workflow
+async def main() -> str:
+    policy = dwf.Retry(max_attempts={attempts}, initial="1m", backoff=1, jitter="none", non_retryable={never})
+    return await child.options(retry=policy)("a")
+"""
+
+
+def test_a_child_is_tried_again_as_its_caller_says(house: House) -> None:
+    """Fails when the policy is lost between two attempts."""
+    house.start(f"{house.script(RETRIED.format(attempts=3, never=()))}:main")
+    for _ in range(3):
+        house.tick()
+        house.clock.advance("61s")
+    assert house.result() == "a" and house.notes() == ["fragile a"] * 3
+    assert house.state("r1.1").head.attempt == 3
+    house.check()
+
+
+@pytest.mark.parametrize(
+    ("attempts", "never", "tried"), [(2, "()", 2), (5, "(ValueError,)", 1), (5, "'ValueError'", 1)]
+)
+def test_its_policy_says_when_it_is_given_up(house: House, attempts: int, never: str, tried: int) -> None:
+    house.start(f"{house.script(RETRIED.format(attempts=attempts, never=never))}:main")
+    for _ in range(3):
+        house.tick()
+        house.clock.advance("61s")
+    assert house.status() is Status.FAILED and len(house.notes()) == tried
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ("dwf.Retry(retry_if=lambda error: True)", "a retry_if is code"),
+        ("dwf.Retry(retry_codes=(1,))", "a run has none"),
+        ("3", "it must be a dwf.Retry, not int"),
+    ],
+)
+def test_a_policy_that_no_history_can_hold_is_refused(house: House, policy: str, why: str) -> None:
+    begin(house, f"await child.options(retry={policy})(1)")
+    blocked = house.state().blocked
+    assert blocked is not None and why in blocked.message

@@ -544,3 +544,26 @@ def test_a_workflow_has_a_retry_for_its_steps_that_say_none(house: House) -> Non
         """
     )
     assert house.notes() == ["default"] * 2 + ["inline"] * 2 + ["own"]
+
+
+def test_every_option_of_a_step_can_be_changed_where_it_is_called(house: House) -> None:
+    """Fails when a call does as the declaration says."""
+    house.go("""
+        @dwf.activity(retry=dwf.Retry(max_attempts=5), title="declared")
+        def fails(word: str) -> str:
+            note("fails", word)
+            raise ValueError(word)
+
+        @dwf.workflow
+        async def main():
+            once = dwf.Retry(max_attempts=1)
+            left = fails.options(retry=once, title="called", critical=False, default="nothing")
+            for changed in (left, left.options(start_to_close="1m", isolate=True, on_crash="ask", orphan="wait")):
+                assert await changed("a") == "nothing"
+            fails.options(retry=None)
+            return "on"
+    """)
+    assert house.result() == "on" and house.notes() == ["fails a"] * 2
+    first, second = house.all(ev.ActivityScheduled)
+    assert (first.title, first.max_attempts, first.timeout) == ("called", 1, 0)
+    assert (second.timeout, second.on_crash, second.orphan) == (60_000_000, "ask", "wait")

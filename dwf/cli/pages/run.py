@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dwf.cli.pages.advice import commands, sides
 from dwf.cli.pages.ticks import tick_is_late, tick_words
-from dwf.cli.payloads import brief, call
+from dwf.cli.payloads import brief, call, spaced
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
 from dwf.cli.table import cells_of, fitting, wrapped
 from dwf.cli.times import Clock
@@ -120,7 +120,7 @@ class RunPage:
         if state.tags:
             yield from self._item("tags", ["  ".join(f"{name}={words_of(tag)}" for name, tag in state.tags.items())])
         if state.memo:
-            yield from self._item("memo", [f"{name}: {brief(note, 300)}" for name, note in state.memo.items()])
+            yield from self._item("memo", [f"{name}: {spaced(note, 300)}" for name, note in state.memo.items()])
         if head.headers:
             yield from self._item("headers", ["  ".join(f"{key}={value}" for key, value in head.headers.items())])
         if state.status_text:

@@ -95,6 +95,7 @@ from dwf.core.parts import Identity as Identity
 from dwf.core.parts import Origin as Origin
 from dwf.core.parts import Output as Output
 from dwf.core.parts import Payload as Payload
+from dwf.core.parts import RetryPolicy as RetryPolicy
 
 TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated, WorkflowTimedOut)
 

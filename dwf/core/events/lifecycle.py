@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dwf.core.events.base import FORMAT, Event, Role
 from dwf.core.events.inputs import SignalReceived
-from dwf.core.parts import NOTHING, ErrorInfo, Follows, Identity, Origin, Payload
+from dwf.core.parts import NOTHING, ErrorInfo, Follows, Identity, Origin, Payload, RetryPolicy
 
 
 class Lifecycle(Event, frozen=True, kw_only=True):
@@ -53,6 +53,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     """which instance of the workflow id this is"""
     continues: str = ""
     """the nonce of the instance that this one continues"""
+    retry: RetryPolicy | None = None
+    """how it is tried again after a failure; else as its workflow says"""
     attempt: int = 1
     """which attempt of the workflow this is, if it is tried again after a failure"""
     chain: str = ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dwf.core.events.base import Event, Role
-from dwf.core.parts import NOTHING, ErrorInfo, Payload
+from dwf.core.parts import NOTHING, ErrorInfo, Payload, RetryPolicy
 
 
 class Opening(Event, frozen=True, kw_only=True):
@@ -198,6 +198,8 @@ class ChildWorkflowRequested(Opening, frozen=True, kw_only=True):
     """how long it may take, as WorkflowStarted has it, in microseconds; 0 is without a limit"""
     run_timeout: int = 0
     on_deadline: str = ""
+    retry: RetryPolicy | None = None
+    """as WorkflowStarted has it"""
 
 
 class MessageRequested(Opening, frozen=True, kw_only=True):
