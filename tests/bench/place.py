@@ -61,8 +61,10 @@ async def shells(lines: int = 20) -> None:
 
 
 def compile_as_installed() -> None:
-    """Give the checkout its bytecode, which an installed dwf has. Where Python may write none (PYTHONDONTWRITEBYTECODE),
-    every start would compile what was edited last: more than a quarter of what importing the engine takes.
+    """Give the checkout its bytecode, which an installed dwf has.
+
+    Where Python may write none (PYTHONDONTWRITEBYTECODE), every start would compile what was edited last: more than a
+    quarter of what importing the engine takes.
     """
     compileall.compile_dir(ROOT / "dwf", quiet=2)
 
