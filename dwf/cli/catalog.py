@@ -51,7 +51,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "list", "Watch", "listing", "what there is, where it is, and what it waits for",
         (("dwf list --open", "leave out what has ended"),
-         ("dwf list -o name --status failed", "only ids, for a loop in a script")),
+         ("dwf list --where \"tag.env = 'prod' AND NOT open\" -o name", "only their ids; dwf help tags")),
         "ls",
     ),
     Verb(

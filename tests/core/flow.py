@@ -20,6 +20,8 @@ _LEAVES = (
     lambda m: ["signals", m.chance.pick(SIGNALS), m.chance.pick((None, 0, 1))],
     lambda m: ["on_plain_signal", m.chance.pick(SIGNALS)],
     lambda m: ["callback"],
+    lambda m: ["tag", m.chance.pick("ab"), m.chance.pick((1, 2, None))],
+    lambda m: ["memo", m.chance.pick("ab"), m.chance.pick(([1], "x", None))],
     lambda m: ["handlers_finished", m.chance.pick((None, 1, 30))],
 )
 _BRANCHES = (
@@ -45,6 +47,14 @@ class Flow(scopes.Scopes, kin.Kin):
 
     async def do_add(self, number: int) -> None:
         self.count += number
+
+    async def do_tag(self, name: str, value: int | None) -> None:
+        dwf.tag(**{name: value})
+        self.saw("tags", sorted(dwf.info().tags.items()))
+
+    async def do_memo(self, name: str, value: Any) -> None:
+        dwf.memo(**{name: value})
+        self.saw("memo", sorted(dwf.info().memo))
 
     async def do_until(self, count: int, timeout: float | None) -> None:
         await dwf.wait_until(lambda: self.count >= count, timeout=timeout)

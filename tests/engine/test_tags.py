@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 from dwf.core import events as ev
 from dwf.core.tags import plain_tags, tag_changes
 from dwf.store.history import Tail, tail
+from tests.engine.dying import each_death
 from tests.engine.house import House
 from tests.faults.disk import FaultyDisk
 
@@ -106,3 +108,15 @@ def test_the_row_of_a_child_names_its_parent(house: House) -> None:
     assert rows == {"r1": "", "r1.1": "r1", "r1.2": "r1"}
     house.store.index.rebuild(force=True)
     assert {row.run: row.parent_run for row in house.store.index.rows() or []} == rows
+
+
+def test_they_survive_a_death_at_every_call_that_changes_the_disk(ram: Path) -> None:
+    def begin(house: House) -> None:
+        house.start(f"{house.script(BOOK)}:rounds", tags=tag_changes({"old": 1, "team": "web"}))
+
+    def check(house: House) -> None:
+        assert house.result() == [{"team": "web", "env": "prod"}, {"plan": [1]}]
+        row = house.store.index.row("r1")
+        assert row is not None and row.tags == '{"team":"web","env":"prod"}'
+
+    assert each_death(ram, begin, check) > 5
