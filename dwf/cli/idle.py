@@ -43,6 +43,8 @@ def plain_tick(words: list[str]) -> Plain | None:
                 return None
             if name in _OF_TICK and verbs == 0:
                 return None
+            if name == "--witness" and value[0] != "|" and value != "syslog:" and not os.path.exists(value):  # noqa: PTH110
+                return None  # a file that is to be written for the first time, with all there is
             if name == "--home":
                 home = value
             elif name in _NUMBERS and not (value.isascii() and value.isdecimal() and int(value) > 0):

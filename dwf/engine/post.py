@@ -7,6 +7,7 @@ happens in between is for the run's own history to decide; the sender looks once
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from dwf.core import messages as mail
@@ -17,10 +18,12 @@ from dwf.engine.identity import may_answer, members_of
 from dwf.engine.rights import forbidden
 from dwf.engine.runs import RunView, load
 from dwf.engine.summary import whereabouts
-from dwf.errors import Conflict, NotPermitted, TooManySignals, UsageError, WrongState
+from dwf.errors import Conflict, NotFound, NotPermitted, TooManySignals, UsageError, WrongState
 from dwf.store.blobs import same_payload
 from dwf.store.history import believe_history
 from dwf.store.room import Store
+
+_HASH = re.compile("[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,9 @@ def answer(
     assert view.state is not None
     approval = _asked(view.state, view.run, step)
     asked = approval.requested
-    if if_hash is not None and not (if_hash and asked.fingerprint.startswith(if_hash)):
+    if if_hash is not None and not _HASH.fullmatch(if_hash):
+        raise UsageError(what=f"{quoted(if_hash)} is no fingerprint", hint=f"dwf show {run} has it")
+    if if_hash is not None and not asked.fingerprint.startswith(if_hash):
         raise WrongState(what=f"the question is now another one ({asked.fingerprint[:12]})", hint=f"dwf show {run}")
     _check_allowed(asked, view.run, by)
     _check_not_answered(store, view, approval, by)
@@ -215,6 +220,8 @@ def _asked(state: RunState, run: str, step: str | None) -> OpenApproval:
         raise UsageError(what=f"run {run} asks {len(open_ones)} questions", hint=_which(run, open_ones))
     fitting = [a for a in open_ones if step == str(a.requested.command)]
     fitting = fitting or [a for a in open_ones if step.lower() in a.requested.prompt.lower()]
+    if not fitting:
+        raise NotFound(what=f"{run} asks no question {quoted(step)}", hint=_which(run, open_ones))
     if len(fitting) != 1:
         raise UsageError(
             what=f"{quoted(step)} names {len(fitting)} open questions of {run}", hint=_which(run, open_ones)

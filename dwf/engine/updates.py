@@ -100,7 +100,7 @@ def _known(store: Store, state: RunState, key: str, name: str, payload: Payload)
 
 def _refuse_unknown(state: RunState, name: str) -> None:
     """Before it is posted, if the run rests and has said what it takes. The script has the last word anyway."""
-    if state.begun and state.takes.id and name not in state.takes.updates and not state.steps:
+    if state.begun and name not in state.takes.updates and not state.steps:
         raise WrongState(what=f"{state.head.run} takes no update {name!r} now", hint=_which(state.takes.updates, name))
 
 

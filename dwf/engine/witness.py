@@ -21,9 +21,9 @@ import msgspec
 from dwf.core.duration import stamp
 from dwf.core.events import Event
 from dwf.core.messages import check_run_id
-from dwf.errors import DiskError, DwfError, NotFound, OperatorError, UsageError
+from dwf.errors import DiskError, DwfError, NotFound, NotPermitted, OperatorError, UsageError
 from dwf.store.archive import find
-from dwf.store.files import Disk, disk_error, open_to_read
+from dwf.store.files import NOT_REGULAR, Disk, disk_error, open_to_read
 from dwf.store.heads import changed_since, hashes, head_of
 from dwf.store.layout import Layout
 from dwf.store.room import Store
@@ -126,6 +126,13 @@ class _File:
 
     def keep(self, lines: list[bytes]) -> None:
         try:
+            self._append(lines)
+        except DwfError as error:
+            error.hint = "the runs are not touched by that; the next tick that has something to do tells it"
+            raise
+
+    def _append(self, lines: list[bytes]) -> None:
+        try:
             fd, is_new = self._disk.open_regular(self._path, append=True), False
         except FileNotFoundError:
             fd, is_new = self._create(), True
@@ -201,9 +208,11 @@ class _Command:
             raise _untold(self._command, why)
 
 
+_TOLD_LATER = "the runs are not touched by that; what changed now is told only when it changes again"
+
+
 def _untold(where: str, why: str) -> DiskError:
-    hint = "the runs are not touched by that; what changed now is told only when it changes again"
-    return DiskError(operation="tell the witness", path=where, why=why, errno=EIO, hint=hint)
+    return DiskError(operation="tell the witness", path=where, why=why, errno=EIO, hint=_TOLD_LATER)
 
 
 # -- holding histories to it ------------------------------------------------------------------------------------
@@ -231,6 +240,10 @@ def read_kept(path: str) -> Kept:
         fd = open_to_read(path)
     except FileNotFoundError:
         raise NotFound(what=f"there is no witness {path}", hint="dwf tick --witness FILE writes one") from None
+    except NotPermitted as error:
+        if error.facts.get("kind") != NOT_REGULAR:
+            raise
+        raise UsageError(what=f"{path} is not a regular file", hint="use - to read from a pipe") from None
     with os.fdopen(fd, "rb") as file:
         return parse_kept(file)
 

@@ -95,7 +95,16 @@ def test_whatever_the_small_parse_takes_typer_reads_as_the_same_tick(words: list
 
 
 def test_the_ticks_that_cron_calls_are_plain() -> None:
-    for line in ("tick", "tick --witness /w", "tick -q", "-q tick", "tick --jobs 4", "--home /x tick -q --jobs=2"):
+    for line in (
+        "tick",
+        "tick --witness syslog:",
+        "tick --witness /etc/passwd",
+        "tick --witness |x",
+        "tick -q",
+        "-q tick",
+        "tick --jobs 4",
+        "--home /x tick -q --jobs=2",
+    ):
         assert plain_tick(line.split()), line
     assert plain_tick("--home /srv/dwf tick".split()).home == "/srv/dwf"  # type: ignore[union-attr]
 

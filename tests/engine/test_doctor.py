@@ -434,15 +434,17 @@ def test_a_row_without_a_history_is_told(waiting: House) -> None:
     assert "without a history" in the(waiting, "index").what
 
 
-def test_a_history_without_a_row_is_bad(waiting: House) -> None:
-    path = Path(waiting.store.layout.history_path("r1"))
-    kept = path.read_bytes()
-    path.unlink()
-    waiting.store.index.forget("r1")
-    path.write_bytes(kept)
-    path.chmod(0o600)
+def forget(house: House, run: str) -> None:
+    """Take the row of a run out of the index, which it does only of one that is gone."""
+    path = Path(house.store.layout.history_path(run))
+    aside = path.rename(house.path / "aside")
+    house.store.index.forget(run)
+    aside.rename(path)
 
-    assert "misses 1 runs" in the(waiting, "index").what
+
+def test_a_history_without_a_row_is_bad(waiting: House) -> None:
+    forget(waiting, "r1")
+    assert "misses 1 run" in the(waiting, "index").what
     mend(patient(waiting))
     assert told(waiting, "index") == []
 
@@ -634,3 +636,45 @@ def test_a_directory_of_another_machine_is_not_mended(waiting: House) -> None:
         mend(patient(waiting))
 
     assert path.read_bytes() == before
+
+
+def test_a_history_that_is_shorter_than_the_index_has_seen_it_is_bad_and_the_index_is_kept(house: House) -> None:
+    """The index is all that knows of it: made anew it would forget, and the run would do again what it did."""
+    house.go("@dwf.activity\ndef work():\n    note('worked')\n\n@dwf.workflow\nasync def w():\n    await work()\n")
+    path = house.path / "home" / "runs" / "r1.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    found = the(house, "histories")
+    assert found.grade is Grade.BAD and "lines are missing at its end" in found.what and found.type == "dwf help stuck"
+    assert told(house, "index") == []
+    assert mend(patient(house)) == [] or "left as it is" in mend(patient(house))[0]
+    house.reopen()
+    house.tick()
+    assert house.notes() == ["worked"]
+    path.write_bytes(whole)
+    assert told(house, "histories") == []
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    assert "made anew" in mend(patient(house), rebuild=True)[-1]
+    assert told(house, "histories") == []
+
+
+def test_an_index_that_is_stale_is_not_made_anew_while_it_has_seen_more_than_is_there(house: House) -> None:
+    house.go("@dwf.workflow\nasync def w():\n    return 1\n")
+    house.start(house.script(WAITS), "r2")
+    house.tick()
+    path = house.path / "home" / "runs" / "r1.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    forget(house, "r2")
+    assert the(house, "index").what.startswith("the index misses 1 run, first r2")
+    (said,) = mend(patient(house))
+    assert said == "index.sqlite: left as it is, for it has seen more of r1 than is there: dwf help stuck"
+
+
+def test_a_start_that_was_killed_before_its_row_is_not_missed_for_the_next_tick_finds_it(waiting: House) -> None:
+    history = waiting.path / "home" / "runs" / "r1.jsonl"
+    intent = waiting.path / "home" / "runs" / ".tmp" / "00ff.r1.jsonl"
+    intent.hardlink_to(history)
+    forget(waiting, "r1")
+    assert told(waiting, "index") == []
+    waiting.tick()
+    assert waiting.store.index.row("r1") is not None

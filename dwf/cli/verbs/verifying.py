@@ -60,7 +60,7 @@ def verify(
     if bad:
         gone = {finding.path for finding in bad if not os.path.lexists(finding.path)}
         raise Damaged({finding.path for finding in bad}, checked + len(gone), bad[0].path)
-    if kept is not None and checked and not kept.count:
+    if kept is not None and not kept.count and (checked or kept.strange):
         # An emptied file, or a wrong one, must not pass for a witness that found everything in order.
         what = f"the witness has seen nothing, so it proves nothing about {_histories_in_words(checked)}"
         raise UsageError(what=what, hint="give the file that dwf tick --witness has written")
@@ -133,6 +133,7 @@ def _print_findings(session: Session, findings: list[Finding], checked: int, kep
     for f in findings:
         style = "yellow" if f.kind == _HARMLESS else "red"
         where = f"line {f.line}: " if f.kind in _WITNESSED else f"line {f.line}, byte {f.offset}: "
+        where = where if f.line else ""
         screen.line(f"{f.path}: {where}", (f.kind, style), f": {f.why}")
     if not findings:
         screen.line(f"{_histories_in_words(checked)} checked, nothing is wrong")

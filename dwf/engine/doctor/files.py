@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+from dwf.core.duration import unstamp
 from dwf.core.state import Status
 from dwf.engine.doctor.finding import Finding, bad, several, warn
 from dwf.engine.doctor.patient import Patient, Seen
 from dwf.engine.summary import row_of
 from dwf.errors import HistoryCorrupt, NewerFormat
+from dwf.store.files import listed
 from dwf.store.layout import HISTORY_SUFFIX, run_of
 from dwf.store.refused import MOST
 from dwf.store.row import DUE_NOW, Row
@@ -22,6 +24,7 @@ _MOST_TOLD = 20
 def histories(patient: Patient) -> list[Finding]:
     """Whether every history can be read to its end."""
     told = [finding for seen in patient.histories for finding in _of_history(patient, seen)]
+    told += [_cut(seen) for seen in shortened(patient)]
     odd = [name for name in patient.names if name.endswith(HISTORY_SUFFIX) and run_of(name) is None]
     if odd:
         what = f"{several(len(odd), 'file', 'files')} in runs/ bear a name that no run can have, first {odd[0]!r}"
@@ -30,6 +33,24 @@ def histories(patient: Patient) -> list[Finding]:
         more = len(told) - _MOST_TOLD
         told = [*told[:_MOST_TOLD], bad("histories", f"and {several(more, 'more', 'more')}", "dwf verify")]
     return told
+
+
+def shortened(patient: Patient) -> list[Seen]:
+    """Histories that end before the last record that the index has seen of them: a row follows what is on disk."""
+    rows = {row.run: row for row in patient.store.index.rows() or []}
+    return [seen for seen in patient.histories if seen.run in rows and _is_shortened(patient, rows[seen.run], seen)]
+
+
+def _is_shortened(patient: Patient, row: Row, seen: Seen) -> bool:
+    if seen.problem is not None or seen.state is None or patient.held(seen.run):
+        return False
+    same = (row.link, row.nonce) == (seen.link, seen.state.head.nonce)
+    return same and row.updated_us > unstamp(seen.state.last_ts)
+
+
+def _cut(seen: Seen) -> Finding:
+    what = f"{seen.name} ends before the last record that the index has seen of it: lines are missing at its end"
+    return bad("histories", what, "dwf help stuck")
 
 
 def _of_history(patient: Patient, seen: Seen) -> list[Finding]:
@@ -69,16 +90,41 @@ def index(patient: Patient) -> list[Finding]:
     rows = {row.run: row for row in known}
     newest = {seen.run: seen for seen in patient.histories if seen.newest}
     strays = sorted(set(rows) - set(newest))
-    unknown = sorted(set(newest) - set(rows))
+    unknown = sorted(set(newest) - set(rows) - _begun(patient))
     told = []
     if strays:
-        told.append(warn("index", f"the index knows {len(strays)} runs without a history, first {strays[0]}", _FIX))
+        told.append(
+            warn(
+                "index",
+                f"the index knows {several(len(strays), 'run', 'runs')} without a history, first {strays[0]}",
+                _FIX,
+            )
+        )
     if unknown:
-        told.append(bad("index", f"the index misses {len(unknown)} runs, first {unknown[0]}: no tick sees them", _FIX))
-    stale = [run for run, seen in newest.items() if run in rows and _is_stale(patient, rows[run], seen)]
+        told.append(
+            bad(
+                "index",
+                f"the index misses {several(len(unknown), 'run', 'runs')}, first {unknown[0]}: no tick sees them",
+                _FIX,
+            )
+        )
+    cut = {seen.run for seen in shortened(patient)}
+    stale = [run for run in newest.keys() & rows.keys() - cut if _is_stale(patient, rows[run], newest[run])]
     if stale:
-        told.append(bad("index", f"{len(stale)} runs are not as the index has them, first {stale[0]}", _FIX))
+        told.append(
+            bad(
+                "index",
+                f"{several(len(stale), 'run is', 'runs are')} not as the index has them, first {min(stale)}",
+                _FIX,
+            )
+        )
     return told
+
+
+def _begun(patient: Patient) -> set[str]:
+    """Runs whose maker has died before their row was there: the next tick finds them by what he left."""
+    found = (run_of(name.partition(".")[2]) for name in intents(patient))
+    return {run[0] for run in found if run is not None}
 
 
 def _is_stale(patient: Patient, row: Row, seen: Seen) -> bool:
@@ -99,8 +145,8 @@ def _is_stale(patient: Patient, row: Row, seen: Seen) -> bool:
 def leftovers(patient: Patient) -> list[Finding]:
     """What killed processes left, and mail that did not count."""
     told = []
-    if intents := old_intents(patient):
-        told.append(warn("leftovers", f"{several(len(intents), 'start was', 'starts were')} cut off half way", _FIX))
+    if old := old_intents(patient):
+        told.append(warn("leftovers", f"{several(len(old), 'start was', 'starts were')} cut off half way", _FIX))
     for path in left_over(patient.layout):
         if not path.endswith((".torn", ".torn.new")):
             told.append(warn("leftovers", f"{path} was damaged and set aside", f"rm -r {path}"))
@@ -115,13 +161,17 @@ def leftovers(patient: Patient) -> list[Finding]:
     return told
 
 
+def intents(patient: Patient) -> list[str]:
+    """Beginnings of runs, of living makers and of dead ones."""
+    return sorted(listed(patient.layout.intents))
+
+
 def old_intents(patient: Patient) -> list[str]:
     """Beginnings of runs whose maker would have been done long ago."""
-    directory = patient.layout.intents
     found = []
-    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:  # noqa: PTH112, PTH208
+    for name in intents(patient):
         try:
-            age = patient.now_us - os.stat(f"{directory}/{name}").st_mtime_ns // 1000  # noqa: PTH116
+            age = patient.now_us - os.stat(f"{patient.layout.intents}/{name}").st_mtime_ns // 1000  # noqa: PTH116
         except OSError:
             continue
         if age > patient.limits.old_intent_us:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from dwf.engine.doctor.files import index, is_torn, old_intents
+from dwf.engine.doctor.files import index, is_torn, old_intents, shortened
 from dwf.engine.doctor.finding import Grade, several
 from dwf.engine.doctor.patient import Patient
 from dwf.engine.doctor.place import loose
@@ -88,6 +88,9 @@ def _tails(patient: Patient) -> list[str]:
 
 def _index(patient: Patient, rebuild: bool) -> list[str]:
     wrong = [finding for finding in index(patient) if finding.grade is not Grade.OK]
+    if wrong and not rebuild and (cut := shortened(patient)):
+        # The index is all that knows of it.
+        return [f"index.sqlite: left as it is, for it has seen more of {cut[0].run} than is there: dwf help stuck"]
     if not wrong and not rebuild:
         return []
     known = patient.store.index
