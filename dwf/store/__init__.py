@@ -34,6 +34,7 @@ Floors inside, from the ground; each imports only what stands before it:
     rebuild    the index made anew from the histories
     index      what `list` shows, and which runs are due; derived, may be deleted at any time
     unseen     the same for those who may not see it
+    overlap    syncs of many files, several at a time
     creation   a run is there for good, or not at all
     longer     a moved run comes back, longer than it went
     auditlog   commands that were refused

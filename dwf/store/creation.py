@@ -212,8 +212,16 @@ class Intent:
         return self._fd >= 0 and is_at(self._fd, self.target)
 
     def write(self, pieces: Iterable[bytes]) -> None:
+        self.fill(pieces)
+        self.sync()
+
+    def fill(self, pieces: Iterable[bytes]) -> None:
+        """Write what it is to hold; nothing is said about durability."""
         for piece in pieces:
             self._disk.write_all(self._fd, piece, self.path)
+
+    def sync(self) -> None:
+        """Make durable what it holds; only then may it get its name."""
         self._disk.fsync(self._fd, self.path)
 
     def link(self) -> bool:
@@ -252,15 +260,17 @@ class Intent:
 def _create_batch(disk: Disk, layout: Layout, index: Index, wanted: Sequence[Wanted]) -> list[Conflict | None]:
     from contextlib import ExitStack
 
+    from dwf.store.overlap import make_all
+
     intents: list[Intent] = []
-    answers: list[Conflict | None] = []
     with ExitStack() as stack:
         for row, lines in wanted:
             intent = Intent.begin(disk, layout, (row.run, row.link))
             stack.callback(intent.give_up)
             intents.append(intent)
-            intent.write((lines,))
-            answers.append(_linked(disk, layout, intent))
+            intent.fill((lines,))
+        make_all([intent.sync for intent in intents])
+        answers = [_linked(disk, layout, intent) for intent in intents]
         disk.fsync_dir(layout.runs)
         pairs = zip(wanted, answers, strict=True)
         rows = ((row, _due(row.run, row.link), made) for (row, _), made in pairs)

@@ -33,7 +33,7 @@ _MOST_SEEDS = 150
 BITTEN_BY = {
     "content.Content.put": 2,
     "content.Content._put": 0,
-    "creation.Intent.write": 0,
+    "creation.Intent.sync": 0,
     "creation._create_batch": 0,
     "history.History.commit": 0,
     "mailbox.Mailbox._deliver": 0,
