@@ -101,11 +101,14 @@ class Activity(Generic[P, R]):
         return Activity(self.function, self.name, replace(self.settings, **changes), self.kind)
 
     async def _durable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await current(self.name).activity(self.call(args, kwargs))
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActivityCall:
+        """The call of it with these arguments. Raises TypeError, ValueRefused."""
         if kwargs or not self._arity[0] <= len(args) <= self._arity[1]:
             self._signature.bind(*args, **kwargs)  # raises TypeError here, where the mistake is
         given = {"args": args, "kwargs": kwargs} if kwargs else {"args": args}
-        call = self._call(Payload(self._encoded(given)))
-        return await current(self.name).activity(call)
+        return replace_fields(self._template, input=Payload(self._encoded(given)))
 
     def _encoded(self, given: dict[str, Any]) -> bytes:
         try:
@@ -115,9 +118,6 @@ class Activity(Generic[P, R]):
             if beside is None:
                 raise
             return encode(beside, f"an argument of {self.name}")
-
-    def _call(self, given: Payload) -> ActivityCall:
-        return replace_fields(self._template, input=given)
 
     def recorded(self, given: Payload, title: str) -> ActivityCall:
         """The call that a history has recorded, with the options as they are declared now."""

@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from dwf.core.events import Event
+from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
 from dwf.engine.kept import Kept
 from dwf.engine.lanes import Lanes
@@ -117,6 +118,8 @@ class Engine:
     """Parents and children of runs driven here that have something to do now: who drives only chosen runs asks this."""
     watchdog: Watchdog = field(default_factory=Watchdog)
     kept: Kept = field(default_factory=Kept)
+    stand_in: Callable[[ActivityCall], Callable[[bytes], Any] | None] = field(default=lambda _: None)
+    """What performs a step instead of what the script says, if anything: for tests of runbooks."""
 
     @classmethod
     def open(
@@ -128,13 +131,15 @@ class Engine:
         stop: threading.Event | None = None,
         clock: Callable[[], int] = wall_clock_us,
         kept: Kept | None = None,
+        stand_in: Callable[[ActivityCall], Callable[[bytes], Any] | None] = lambda _: None,
     ) -> Engine:
         """An engine for one process. jobs: how many steps may run at a time. clock: microseconds since the epoch.
 
         kept: the runs that stay in memory while they wait; none if left out.
         """
         stop = stop or threading.Event()
-        return cls(store, Lanes(jobs), Codes(store), watch or Unwatched(), clock, stop, kept=kept or Kept())
+        watch, kept = watch or Unwatched(), kept or Kept()
+        return cls(store, Lanes(jobs), Codes(store), watch, clock, stop, kept=kept, stand_in=stand_in)
 
     def close(self) -> None:
         """Close what is kept, and end the threads."""

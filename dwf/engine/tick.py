@@ -71,6 +71,16 @@ def tick(
     """
     kept = Kept(MOST_PARENTS, parents=True)
     engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=kept)
+    return tick_with(engine, only, max_seconds, tell)
+
+
+def tick_with(
+    engine: Engine,
+    only: Iterable[str] | None = None,
+    max_seconds: float | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> TickReport:
+    """The same with an engine that was made for it, and is closed."""
     # The collector must not run while a workflow's loop is set; it is asked for between runs instead.
     collecting = gc.isenabled()
     gc.disable()
@@ -81,7 +91,7 @@ def tick(
         if collecting:
             gc.enable()
         engine.close()
-        store.locks.drop_spares()
+        engine.store.locks.drop_spares()
 
 
 class Rounds:

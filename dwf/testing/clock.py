@@ -1,0 +1,57 @@
+"""The clock of a test, and a mailbox that goes by it: the kernel's time of a file is that of another world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from dwf.core.duration import SECOND
+from dwf.store.files import Disk
+from dwf.store.layout import Layout
+from dwf.store.letters import Letter
+from dwf.store.mailbox import Mailbox
+from dwf.store.room import Store
+
+BEGIN_US = 1_767_225_600 * SECOND  # 2026-01-01T00:00:00Z
+
+
+class Clock:
+    """Microseconds since the epoch. Each look is one later, so that nothing happens at the same time as another."""
+
+    def __init__(self) -> None:
+        self._now_us = BEGIN_US
+
+    def __call__(self) -> int:
+        self._now_us += 1
+        return self._now_us
+
+    def leap_to(self, at_us: int) -> None:
+        """On to that time, unless it has passed."""
+        self._now_us = max(self._now_us, at_us)
+
+
+class VirtualMailbox(Mailbox):
+    """A message counts from the time in its name, which its sender has from the clock of the test."""
+
+    def __init__(self, disk: Disk, layout: Layout, clock: Callable[[], int]) -> None:
+        super().__init__(disk, layout)
+        self._clock = clock
+
+    def _time_us(self) -> int:
+        return self._clock()
+
+    def pending(self, run: str, names: Iterable[str] | None = None) -> list[Letter]:
+        """As of any mailbox, at the times of the test."""
+        found = [
+            replace(letter, posted_us=int(letter.name.partition(".")[0], 16)) for letter in super().pending(run, names)
+        ]
+        return sorted(found, key=lambda letter: (letter.posted_us, letter.name))
+
+
+class VirtualStore(Store):
+    """A state directory whose mail goes by the clock of the test."""
+
+    def __init__(self, disk: Disk, layout: Layout, clock: Callable[[], int]) -> None:
+        super().__init__(disk, layout)
+        self.mailbox = VirtualMailbox(disk, layout, clock)

@@ -1,0 +1,180 @@
+"""The environment of a test: a state directory, a clock that skips time, stubs, and what happens at which time."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dwf.activities.info import CURRENT, ActivityInfo
+from dwf.activities.plan import Attempt
+from dwf.authoring.activity import Activity
+from dwf.authoring.workflow import Workflow
+from dwf.core.duration import micros, moment
+from dwf.core.events import Payload
+from dwf.core.retry import Duration
+from dwf.core.values import decode, encode
+from dwf.engine import post
+from dwf.engine.asking import query
+from dwf.engine.context import Engine
+from dwf.engine.identity import sender
+from dwf.engine.kept import MOST_PARENTS, Kept
+from dwf.engine.start import StartRequest, start
+from dwf.engine.tick import tick_with
+from dwf.errors import UsageError
+from dwf.store.files import Disk
+from dwf.store.layout import open_home
+from dwf.testing.clock import Clock, VirtualStore
+from dwf.testing.run import Run
+from dwf.testing.stubs import NOTHING_GIVEN, StandIns, Stub, stub_of
+
+_MOST_LEAPS = 100_000
+
+
+class Quick(Disk):
+    """A disk that need not survive a power cut."""
+
+    def fsync(self, fd: int, path: str) -> None:
+        return None
+
+    def fdatasync(self, fd: int, path: str) -> None:
+        return None
+
+    def fsync_dir(self, path: str) -> None:
+        return None
+
+
+class Env:
+    """One test's world. `home`: where its state directory is made, an empty or missing directory."""
+
+    def __init__(self, home: str | Path) -> None:
+        disk = Quick()
+        self.clock = Clock()
+        self.me = sender(os.environ)
+        self.store = VirtualStore(disk, open_home(disk, str(home), True, parents=True, allow_network=True), self.clock)
+        self._stand_ins = StandIns()
+        self._plans: list[tuple[int, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+
+    # -- what stands in -----------------------------------------------------------------------------------------
+
+    def stub(
+        self,
+        step: str | Callable[..., Any],
+        value: Any = NOTHING_GIVEN,
+        *,
+        raises: BaseException | None = None,
+        sequence: Sequence[Any] | None = None,
+        call: Callable[..., Any] | None = None,
+    ) -> Stub:
+        """Let something stand in for a step: an activity by its function or name, a command by its name or title.
+
+        One of: a value; `raises` an exception each time; `sequence` of values and exceptions, one an attempt, the last
+        for ever; `call` a function with the step's arguments. Text for a command is what it prints. Retries, timeouts
+        and everything else are as they would be. The stub's `calls` are the attempts. Raises UsageError.
+        """
+        name = step if isinstance(step, str) else step.__name__
+        stub = self._stand_ins.stubs[name] = stub_of(name, value, raises, sequence, call)
+        return stub
+
+    def at(self, after: Duration, act: Callable[[], object]) -> None:
+        """Do something when so much time has passed from now: `env.at("3h", lambda: run.approve("fine"))`."""
+        heapq.heappush(self._plans, (self.clock() + micros(after), next(self._numbers), act))
+
+    def perform(self, activity: Activity[..., Any], *args: Any, attempt: int = 1, **kwargs: Any) -> Any:
+        """One attempt of an activity, alone: what it returns, or raises. dwf.activity_info() is there for it."""
+        call = activity.call(args, kwargs)
+        assert call.perform is not None
+        about = Attempt(run="test", command=1, attempt=attempt, name=call.title or call.name, key="test:1")
+        told = CURRENT.set(ActivityInfo(about))
+        try:
+            done = call.perform(bytes(call.input))
+            return asyncio.run(done) if call.is_async else done
+        finally:
+            CURRENT.reset(told)
+
+    # -- runs ---------------------------------------------------------------------------------------------------
+
+    def start(self, script: str | Path | Workflow, run: str | None = None, **given: Any) -> Run:
+        """What `dwf start` does: a script (`path.py`, `path.py:workflow`), or a workflow that the test has imported."""
+        request = StartRequest(_script(script), self.me, run=run, json_input=given)
+        return Run(self, start(self.store, request, self.clock).run)
+
+    def run(self, script: str | Path | Workflow, run: str | None = None, **given: Any) -> Run:
+        """Start it, and let time pass until nothing moves any more."""
+        started = self.start(script, run, **given)
+        self.skip()
+        return started
+
+    def skip(self, duration: Duration | None = None) -> None:
+        """Let time pass: until nothing is due any more and nothing planned, or for that long."""
+        until = None if duration is None else self.clock() + micros(duration)
+        for _ in range(_MOST_LEAPS):
+            self.tick()
+            at_us = self._next_us()
+            if at_us is None or (until is not None and at_us > until):
+                break
+            self.clock.leap_to(at_us)
+            self._act()
+        else:
+            raise AssertionError(f"time passed {_MOST_LEAPS:,} times, and it still does not come to rest")
+        if until is not None:
+            self.clock.leap_to(until)
+            self.tick()
+
+    def tick(self) -> None:
+        """What `dwf tick` does, without a leap of the clock. Raises what would have been an error of it."""
+        kept = Kept(MOST_PARENTS, parents=True)
+        engine = Engine.open(self.store, clock=self.clock, kept=kept, stand_in=self._stand_ins)
+        report = tick_with(engine)
+        for error in report.errors:
+            raise error
+
+    @property
+    def now(self) -> datetime:
+        """The time of the test."""
+        return moment(self.clock())
+
+    # -- what others do -----------------------------------------------------------------------------------------
+
+    def signal(self, run: str, name: str, payload: Any = None) -> None:
+        """What `dwf signal` does."""
+        post.signal(self.store, run, name, encode(payload, "the payload"), self.me)
+
+    def answer(self, run: str, yes: bool, comment: str = "", step: str | None = None) -> None:
+        """What `dwf approve` and `dwf reject` do."""
+        post.answer(self.store, run, yes, self.me, comment, step=step)
+
+    def cancel(self, run: str, reason: str) -> None:
+        """What `dwf cancel` does."""
+        post.cancel(self.store, run, self.me, reason)
+
+    def query(self, run: str, name: str, arguments: dict[str, Any]) -> Any:
+        """What `dwf query` prints."""
+        return decode(Payload(query(self.store, run, name, self.me.uid or 0, {}, arguments)))
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _next_us(self) -> int | None:
+        planned = self._plans[0][0] if self._plans else None
+        due = self.store.index.next_due_us()
+        times = [at for at in (planned, due) if at is not None]
+        return min(times) if times else None
+
+    def _act(self) -> None:
+        now = self.clock()
+        while self._plans and self._plans[0][0] <= now:
+            heapq.heappop(self._plans)[2]()
+
+
+def _script(script: str | Path | Workflow) -> str:
+    if isinstance(script, Workflow):
+        return f"{script.function.__code__.co_filename}:{script.name}"
+    if not str(script):
+        raise UsageError(what="which script?", hint="env.run('rotate.py', host='web1')")
+    return str(script)
