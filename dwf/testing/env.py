@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import heapq
 import itertools
 import os
@@ -29,6 +30,7 @@ from dwf.engine.tick import tick_with
 from dwf.errors import UsageError
 from dwf.store.files import Disk
 from dwf.store.layout import open_home
+from dwf.testing.children import CodesWithStubs
 from dwf.testing.clock import Clock, VirtualStore
 from dwf.testing.run import Run
 from dwf.testing.stubs import NOTHING_GIVEN, StandIns, Stub, stub_of
@@ -65,7 +67,7 @@ class Env:
 
     def stub(
         self,
-        step: str | Callable[..., Any],
+        step: str | Callable[..., Any] | Workflow,
         value: Any = NOTHING_GIVEN,
         *,
         raises: BaseException | None = None,
@@ -74,11 +76,13 @@ class Env:
     ) -> Stub:
         """Let something stand in for a step: an activity by its function or name, a command by its name or title.
 
+        Or for children that are runs of a workflow, by that or its name; an exception is what the child fails with.
+
         One of: a value; `raises` an exception each time; `sequence` of values and exceptions, one an attempt, the last
         for ever; `call` a function with the step's arguments. Text for a command is what it prints. Retries, timeouts
         and everything else are as they would be. The stub's `calls` are the attempts. Raises UsageError.
         """
-        name = step if isinstance(step, str) else step.__name__
+        name = step if isinstance(step, str) else step.name if isinstance(step, Workflow) else step.__name__
         stub = self._stand_ins.stubs[name] = stub_of(name, value, raises, sequence, call)
         return stub
 
@@ -131,7 +135,8 @@ class Env:
         """What `dwf tick` does, without a leap of the clock. Raises what would have been an error of it."""
         kept = Kept(MOST_PARENTS, parents=True)
         engine = Engine.open(self.store, clock=self.clock, kept=kept, stand_in=self._stand_ins)
-        report = tick_with(engine)
+        codes = CodesWithStubs(self.store, self._stand_ins.stubs)
+        report = tick_with(dataclasses.replace(engine, codes=codes))
         for error in report.errors:
             raise error
 

@@ -11,7 +11,7 @@ import pytest
 import dwf
 from dwf.core import events as ev
 from dwf.errors import UsageError
-from dwf.testing import Env
+from dwf.testing import Env, Run
 
 BOOK = """
 import asyncio, dwf
@@ -156,6 +156,27 @@ def test_children_run_too(dwf_env: Env, book: str) -> None:
     dwf_env.stub("drain", 1)
     dwf_env.stub("systemctl", "x")
     assert dwf_env.run(f"{book}:parent").result == [1, "x", "DB1"]
+
+
+def test_what_stands_in_for_a_child_has_its_arguments_and_is_a_run_of_its_own(dwf_env: Env, book: str) -> None:
+    rotate = dwf_env.stub("rotate", "rotated")
+    run = dwf_env.run(f"{book}:parent", "r1")
+    assert run.result == "rotated" and rotate.calls[0].kwargs == {"host": "db1"}
+    (child,) = run.all(ev.ChildWorkflowRequested)
+    assert Run(dwf_env, child.run).status == "completed" and Run(dwf_env, child.run).steps == []
+
+
+def test_a_child_that_is_to_fail_fails_and_does_not_block(dwf_env: Env, book: str) -> None:
+    dwf_env.stub("rotate", raises=OSError("no such host"))
+    run = dwf_env.run(f"{book}:parent", "r1")
+    assert run.status == "failed" and "no such host" in run.told
+
+
+def test_a_run_that_the_test_starts_is_itself_though_children_of_its_kind_are_not(dwf_env: Env, book: str) -> None:
+    dwf_env.stub("rotate", "rotated")
+    dwf_env.stub("drain", 1)
+    dwf_env.stub("systemctl", "x")
+    assert dwf_env.run(f"{book}:rotate").result == [1, "x", "WEB1"]
 
 
 def test_a_stub_that_says_nothing_or_two_things_is_refused(dwf_env: Env) -> None:
