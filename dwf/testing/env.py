@@ -22,7 +22,7 @@ from dwf.core.retry import Duration
 from dwf.core.values import decode, encode
 from dwf.engine import post
 from dwf.engine.asking import query
-from dwf.engine.context import Engine
+from dwf.engine.context import Engine, Watch
 from dwf.engine.identity import sender
 from dwf.engine.kept import MOST_PARENTS, Kept
 from dwf.engine.start import StartRequest, start
@@ -32,6 +32,7 @@ from dwf.store.files import Disk
 from dwf.store.layout import open_home
 from dwf.testing.children import CodesWithStubs
 from dwf.testing.clock import Clock, VirtualStore
+from dwf.testing.modes import Deadly, Died, Mode, replay_all, wait_for_the_dead
 from dwf.testing.run import Run
 from dwf.testing.stubs import NOTHING_GIVEN, StandIns, Stub, stub_of
 
@@ -52,16 +53,27 @@ class Quick(Disk):
 
 
 class Env:
-    """One test's world. `home`: where its state directory is made, an empty or missing directory."""
+    """One test's world. `home`: where its state directory is made, an empty or missing directory.
 
-    def __init__(self, home: str | Path) -> None:
-        disk = Quick()
+    mode: normal, paranoid (every run is replayed from the top after each tick) or dying (the process dies whenever
+    something was written, and another one goes on): what a runbook comes to must be the same. `deaths`: how many.
+    """
+
+    def __init__(self, home: str | Path, mode: str = "normal") -> None:
         self.clock = Clock()
         self.me = sender(os.environ)
-        self.store = VirtualStore(disk, open_home(disk, str(home), True, parents=True, allow_network=True), self.clock)
+        self.deaths = 0
+        self._mode = Mode(mode)
+        self._home = str(home)
+        self.store = self._opened()
         self._stand_ins = StandIns()
         self._plans: list[tuple[int, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
+
+    def _opened(self) -> VirtualStore:
+        """As a new process would have it: nothing is kept in memory."""
+        disk = Quick()
+        return VirtualStore(disk, open_home(disk, self._home, True, parents=True, allow_network=True), self.clock)
 
     # -- what stands in -----------------------------------------------------------------------------------------
 
@@ -133,10 +145,29 @@ class Env:
 
     def tick(self) -> None:
         """What `dwf tick` does, without a leap of the clock. Raises what would have been an error of it."""
+        if self._mode is Mode.DYING:
+            # One by one: a run that dies of itself should not take the step of another with it each time.
+            for row in self.store.index.rows() or []:
+                self._die_through({row.run})
+        self._tick()
+        if self._mode is Mode.PARANOID:
+            replay_all(self.store)
+
+    def _die_through(self, only: set[str]) -> None:
+        while True:
+            try:
+                return self._tick(only, Deadly())
+            except Died:
+                self.deaths += 1
+                wait_for_the_dead()
+                self.store.index.close()
+                self.store = self._opened()
+
+    def _tick(self, only: set[str] | None = None, watch: Watch | None = None) -> None:
         kept = Kept(MOST_PARENTS, parents=True)
-        engine = Engine.open(self.store, clock=self.clock, kept=kept, stand_in=self._stand_ins)
+        engine = Engine.open(self.store, clock=self.clock, kept=kept, watch=watch, stand_in=self._stand_ins)
         codes = CodesWithStubs(self.store, self._stand_ins.stubs)
-        report = tick_with(dataclasses.replace(engine, codes=codes))
+        report = tick_with(dataclasses.replace(engine, codes=codes), only)
         for error in report.errors:
             raise error
 

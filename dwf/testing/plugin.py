@@ -30,9 +30,7 @@ def dwf_env(tmp_path: Path) -> Env:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The two options."""
     group = parser.getgroup("dwf", "runbooks of dwf")
-    words = (
-        "replay the histories in this directory (RUN.jsonl, or bundles) over the scripts of their names"
-    )
+    words = "replay the histories in this directory (RUN.jsonl, or bundles) over the scripts of their names"
     group.addoption("--dwf-replay", action="append", default=[], metavar="DIR", help=words)
     words = "where their scripts are; else in that directory, the one above, or where they were"
     group.addoption("--dwf-scripts", default=None, metavar="DIR", help=words)

@@ -212,3 +212,30 @@ def test_an_activity_is_tried_alone_as_an_attempt_of_it(dwf_env: Env) -> None:
     assert dwf_env.perform(waits, step=2) == 2
     with pytest.raises(ValueError, match="negative"):
         dwf_env.perform(waits, -1)
+
+
+# -- harder ways ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["normal", "paranoid", "dying"])
+def test_a_runbook_comes_to_the_same_in_every_mode(tmp_path: Path, book: str, mode: str) -> None:
+    env = Env(tmp_path / "state", mode)
+    drain = env.stub("drain", sequence=[OSError("no"), 3])
+    env.stub("systemctl", "x")
+    run = env.start(f"{book}:parent", "r1")
+    other = env.start(f"{book}:asks", "r2")
+    env.at("3h", lambda: other.approve("fine"))
+    env.skip()
+    assert run.result == [3, "x", "DB1"] and other.result == "fine"
+    assert len(drain.calls) == 2 and (env.deaths > 5) == (mode == "dying")
+
+
+def test_paranoid_finds_a_script_that_is_not_the_same_from_the_top(tmp_path: Path) -> None:
+    path = tmp_path / "book.py"
+    path.write_text(
+        "import dwf\n\nSEEN = []\n\n@dwf.workflow\nasync def w():\n    SEEN.append(1)\n"
+        "    await dwf.sleep(len(SEEN))\n    await dwf.wait_signal('go')\n"
+    )
+    Env(tmp_path / "normal").run(path, "r1")
+    with pytest.raises(dwf.DwfError, match="no longer fits its history"):
+        Env(tmp_path / "paranoid", "paranoid").run(path, "r1")
