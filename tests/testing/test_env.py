@@ -233,8 +233,9 @@ def test_a_runbook_comes_to_the_same_in_every_mode(tmp_path: Path, book: str, mo
 def test_paranoid_finds_a_script_that_is_not_the_same_from_the_top(tmp_path: Path) -> None:
     path = tmp_path / "book.py"
     path.write_text(
-        "import dwf\n\nSEEN = []\n\n@dwf.workflow\nasync def w():\n    SEEN.append(1)\n"
-        "    await dwf.sleep(len(SEEN))\n    await dwf.wait_signal('go')\n"
+        "import colorsys, dwf\n\n@dwf.workflow\nasync def w():\n"
+        "    colorsys.seen = getattr(colorsys, 'seen', 0) + 1\n"
+        "    await dwf.sleep(colorsys.seen)\n    await dwf.wait_signal('go')\n"
     )
     Env(tmp_path / "normal").run(path, "r1")
     with pytest.raises(dwf.DwfError, match="no longer fits its history"):
