@@ -35,8 +35,8 @@ class AuditLog:
         try:
             if not is_new and self._is_full(fd):
                 self._rotate(fd, now_us)
-                os.close(fd)
-                fd, is_new = self._open()
+                full, (fd, is_new) = fd, self._open()
+                os.close(full)
             self._disk.write_all(fd, self._after_half_line(fd) + line + b"\n", self._path)
             self._disk.fsync(fd, self._path)
         finally:
@@ -77,9 +77,9 @@ class AuditLog:
                 pass
             try:
                 os.close(self._disk.open_new(self._path))
-            except FileExistsError:
-                continue
-            return self._disk.open_regular(self._path, append=True, owner=os.geteuid()), True
+                return self._disk.open_regular(self._path, append=True, owner=os.geteuid()), True
+            except (FileExistsError, FileNotFoundError):
+                continue  # somebody else has made it, or has put it aside already
 
     def _is_full(self, fd: int) -> bool:
         return os.fstat(fd).st_size >= LARGEST and is_at(fd, self._path)

@@ -5,7 +5,6 @@ pytest loads it wherever dwf is installed, so it imports nothing of the engine b
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +67,8 @@ class Replayed(pytest.Item):
         from dwf.testing.replaying import check_history
 
         scripts = self.config.getoption("--dwf-scripts")
-        with tempfile.TemporaryDirectory(prefix="dwf-replay-") as scratch:
-            check_history(self.path, Path(scratch) / "state", Path(scripts) if scripts is not None else None)
+        factory: pytest.TempPathFactory = self.config._tmp_path_factory  # type: ignore[attr-defined]  # as tmp_path has it
+        check_history(self.path, factory.mktemp("dwf-replay") / "state", Path(scripts) if scripts is not None else None)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """In the words of dwf, without its insides."""

@@ -23,7 +23,7 @@ from tests.engine.house import House, until
 MODES = ("normal", "paranoid", "dying")
 _COMMIT = Journal.commit
 _BEGINNING = """
-@dwf.activity
+@dwf.activity(retry=dwf.Retry(max_attempts=20, initial=0))
 def step(n: int) -> int:
     return n
 
