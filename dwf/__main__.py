@@ -22,7 +22,8 @@ def main() -> NoReturn:
     if code is None:
         try:
             from dwf.cli.app import run
-        except (MemoryError, OSError) as error:
+        except (MemoryError, OSError, SystemError) as error:
+            # SystemError: what Python's own importer raises when it runs out of memory.
             code = _no_room(error)
         else:
             code = run(words)
