@@ -45,7 +45,7 @@ class AuditLog:
             self._disk.fsync_dir(self._home)
 
     def lines(self) -> Iterator[bytes]:
-        """Every line, oldest file first, half ones too; without their newlines."""
+        """Every line, oldest file first, half ones too; without their newlines, and none that is empty."""
         for name in self._names():
             path = f"{self._home}/{name}"
             try:
@@ -54,7 +54,9 @@ class AuditLog:
                 continue  # renamed in this moment
             with os.fdopen(fd, "rb") as file:
                 for line in file:
-                    yield line.rstrip(b"\n")
+                    # An empty one: a writer took another's line, half of which he saw, for one that was cut off.
+                    if whole := line.rstrip(b"\n"):
+                        yield whole
 
     def _names(self) -> list[str]:
         try:
