@@ -201,11 +201,11 @@ class Steps:
         return f"{run}:{command}" if link == 1 else f"{run}~{link}:{command}"
 
     def _performance(self, call: ActivityCall, attempt: Attempt) -> Performance:
-        if (stands_in := self._engine.stand_in(call)) is not None:
-            return InProcess(replace(call, perform=stands_in), attempt)
         given = with_tokens(bytes(call.input), self._engine.store, self.journal.state)
         if given != call.input:
             call = replace(call, input=Payload(given))
+        if (stands_in := self._engine.stand_in(call)) is not None:
+            return InProcess(replace(call, perform=stands_in), attempt)
         kept = call.orphan == ADOPT
         if call.kind == "shell":
             return (prepare_kept if kept else prepare_shell)(decode(given, ShellSpec), attempt)

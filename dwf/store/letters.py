@@ -79,6 +79,11 @@ def name_of(time_us: int, nonce: str, run: str) -> str:
     return f"{time_us:0{_TIME_DIGITS}x}.{nonce}.{run}"
 
 
+def written_us(name: str) -> int:
+    """When a message was written, by its sender's word."""
+    return int(name.partition(".")[0], 16)
+
+
 def note_name(time_us: int, nonce: str) -> str:
     """The name of a note's file. No run can be called as it is addressed."""
     return name_of(time_us, nonce, _FOR_ENGINE)

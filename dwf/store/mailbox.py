@@ -332,14 +332,17 @@ class Mailbox:
     def late(self, run: str | None = None, limit: int = 100) -> list[Letter]:
         """Messages that came after the end, in the order of their names, the newest `limit` of them.
 
-        Their `posted_us` is when they were put aside; when the sender wrote them stands in the name.
+        Their `posted_us` is when the sender wrote them, as it stands in the name: moved files have lost their own time.
         """
-        from dwf.store.letters import Letter, read_letter
+        from msgspec.structs import replace
+
+        from dwf.store.letters import Letter, read_letter, written_us
 
         names = sorted(name for name in listed(self._layout.mail_late) if run is None or self.run_of(name) == run)
         twins = (self._layout.mail_new, self._layout.mail_tmp)
         found = (read_letter(self._layout.mail_late, name, self._owner(), twins) for name in names[-limit:])
-        return [letter for letter in found if isinstance(letter, Letter)]
+        letters = [letter for letter in found if isinstance(letter, Letter)]
+        return [replace(one, posted_us=min(one.posted_us, written_us(one.name))) for one in letters]
 
     def bad(self, limit: int = 100) -> list[BadMail]:
         """What was refused, the newest last, the newest `limit` of it."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from dwf.core.duration import SECOND
 from dwf.store.files import Disk
 from dwf.store.layout import Layout
-from dwf.store.letters import Letter
+from dwf.store.letters import Letter, written_us
 from dwf.store.mailbox import Mailbox
 from dwf.store.room import Store
 
@@ -43,9 +43,7 @@ class VirtualMailbox(Mailbox):
 
     def pending(self, run: str, names: Iterable[str] | None = None) -> list[Letter]:
         """As of any mailbox, at the times of the test."""
-        found = [
-            replace(letter, posted_us=int(letter.name.partition(".")[0], 16)) for letter in super().pending(run, names)
-        ]
+        found = [replace(letter, posted_us=written_us(letter.name)) for letter in super().pending(run, names)]
         return sorted(found, key=lambda letter: (letter.posted_us, letter.name))
 
 

@@ -214,6 +214,31 @@ def test_an_activity_is_tried_alone_as_an_attempt_of_it(dwf_env: Env) -> None:
         dwf_env.perform(waits, -1)
 
 
+CALLS_BACK = """
+import dwf
+
+@dwf.activity
+def hand_out(token: str, where: str) -> None:
+    raise OSError("not in a test")
+
+@dwf.workflow
+async def w() -> object:
+    job = dwf.callback("job")
+    await hand_out(job.token, "there")
+    return await job
+"""
+
+
+def test_a_stub_gets_the_token_of_a_callback_as_its_step_would(dwf_env: Env, tmp_path: Path) -> None:
+    path = tmp_path / "calls_back.py"
+    path.write_text(CALLS_BACK)
+    tokens: list[str] = []
+    dwf_env.stub("hand_out", call=lambda token, where: tokens.append(token))
+    run = dwf_env.start(path, "r1")
+    dwf_env.skip("1m")
+    assert run.told.startswith("waiting") and len(tokens) == 1 and len(tokens[0]) > 20
+
+
 # -- harder ways ------------------------------------------------------------------------------------------------
 
 
