@@ -150,7 +150,7 @@ class ActivityError(DwfError):
             "details": details or {},
         }
         # What a command or dwf itself says needs no class name before it.
-        what = reason if type in ("ExitCode", "Interrupted") else f"{type}: {reason}"
+        what = reason if type in ("ExitCode", "Interrupted", "NoEffect") else f"{type}: {reason}"
         super().__init__(times=f" after {attempts} attempts" if attempts > 1 else "", what=what, **facts)
         self.facts = facts
 

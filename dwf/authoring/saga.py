@@ -28,6 +28,7 @@ from dwf.errors import ActivityError, CompensationFailed, ValueRefused
 
 T = TypeVar("T")
 Undo = Awaitable[Any] | Sequence[Awaitable[Any]]
+_UNKNOWN = "it was cut off, and what it has done is not known"
 _HINT = "give an activity, dwf.sh(...), or a list of these: undo=restore(host)"
 
 
@@ -37,6 +38,8 @@ class _Entry:
     of: str
     call: ActivityCall
     due: bool = False
+    unknown: bool = False
+    """Its step was cut off: whether there is anything to take back is not known."""
 
 
 class Saga:
@@ -119,15 +122,22 @@ class Saga:
         except BaseException as error:
             if not self._runtime.scopes.is_failure(error):
                 raise
-            for entry in entries:
-                self._settle(entry, due=if_unknown or bool(future is not None and future.completed))
+            self._settle_all(entries, future, if_unknown, done=False)
             raise
         finally:
             self._steps.remove(task)
-        for entry in entries:
-            # A step that was not critical may have failed without having raised anything.
-            self._settle(entry, due=if_unknown or future is None or future.completed)
+        self._settle_all(entries, future, if_unknown, done=True)
         return result
+
+    def _settle_all(self, entries: list[_Entry], future: Any, if_unknown: bool, done: bool) -> None:
+        """A step that was not critical may have failed without having raised anything; one that raised, have succeeded.
+
+        Of one that was cut off the entries stay open: `dwf undo --unknown` has them.
+        """
+        for entry in entries:
+            entry.unknown = not if_unknown and future is not None and future.cut_off
+            if not entry.unknown:
+                self._settle(entry, due=if_unknown or (done if future is None else future.completed))
 
     def _record(self, undo: Undo, of: str) -> list[_Entry]:
         """Write the way back down. Of several the last is recorded first: they are taken in reverse."""
@@ -175,7 +185,8 @@ class Saga:
         ended.cancel_again()
         undone, left = ended.task.result()
         self._runtime.scopes.undone += undone
-        self._runtime.scopes.not_undone += left
+        unknown = [f"{entry.of} ({_UNKNOWN})" for entry in reversed(self._entries) if entry.unknown]
+        self._runtime.scopes.not_undone += left + unknown
         return undone, left
 
     async def _take_back(self, why: str) -> tuple[list[str], list[str]]:

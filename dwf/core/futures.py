@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dwf.core.duration import spoken
 from dwf.core.events import (
+    NEVER_BEGAN,
     ActivityCancelled,
     ActivityCompleted,
     ActivityFailed,
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 _SHORT = 300
 
 
+def _was_cut_off(event: Closing) -> bool:
+    if isinstance(event, ActivityCancelled):
+        return event.reason != NEVER_BEGAN
+    if isinstance(event, ActivityFailed):
+        return event.error.type == "Interrupted"
+    return isinstance(event, ActivityTimedOut)
+
+
 class ActivityFuture(WorkflowFuture):
     """The result of a step. Cancelling asks the step to end, once, and *waits* until it has ended.
 
@@ -42,6 +51,8 @@ class ActivityFuture(WorkflowFuture):
         self._asked = False
         self.completed = False
         """Whether the step has done what it was to do, whatever the script got."""
+        self.cut_off = False
+        """Whether it was ended, or died, in the middle: what it has done by then is not known."""
 
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
@@ -55,6 +66,7 @@ class ActivityFuture(WorkflowFuture):
         if self.done():
             return
         self.completed = isinstance(event, ActivityCompleted)
+        self.cut_off = _was_cut_off(event)
         if self._asked:
             super().cancel(self._late_result(event))
         elif isinstance(event, ActivityCompleted):

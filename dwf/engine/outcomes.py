@@ -64,7 +64,7 @@ def probed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) -
         )
     limit = step.scheduled.max_attempts
     if limit and step.attempts >= limit:
-        error_info = ev.ErrorInfo(type="Interrupted", message=f"{how}; its probe says that it took no effect")
+        error_info = ev.ErrorInfo(type="NoEffect", message=f"{how}; its probe says that it took no effect")
         return ev.ActivityFailed(command=step.command, error=error_info, attempts=step.attempts)
     return _once_more(engine, step, f"{how}; its probe says that it took no effect")
 

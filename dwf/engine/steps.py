@@ -287,7 +287,7 @@ class Steps:
         return [
             ev.ActivityCancelled(
                 command=step.command,
-                reason="cancelled before it began" if step.unknown is None else f"cancelled; {step.unknown.why}",
+                reason=ev.NEVER_BEGAN if step.unknown is None else f"cancelled; {step.unknown.why}",
             )
             for step in self.journal.state.steps.values()
             if step.cancel_requested and step.started is None and step.command not in self._probing

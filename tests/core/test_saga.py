@@ -136,10 +136,37 @@ def test_cancelling_waits_for_the_step_then_takes_back_what_had_succeeded() -> N
         run.cancel("wrong host")
         assert asked(run)[-1] == "cancel 5"
         run.end_cancelled("do")
-        assert asked(run)[-3:] == ["drop 4", "compensate [1]", "undo a"]
+        assert asked(run)[-3:] == ["cancel 5", "compensate [1]", "undo a"], "of what was cut off nothing is settled"
         assert run.openings[-2].why == "cancelled by somebody: wrong host"  # type: ignore[attr-defined]
         run.complete("undo")
         assert isinstance(run.outcome, ev.WorkflowCancelled) and run.outcome.undone == ["do"]
+        assert run.outcome.not_undone == ["do (it was cut off, and what it has done is not known)"]
+        run.prove()
+
+
+@pytest.mark.parametrize(
+    ("closing", "known"),
+    [
+        (ev.ActivityFailed(command=5, error=ev.ErrorInfo(type="Interrupted", message="dwf was killed")), False),
+        (ev.ActivityFailed(command=5, error=ev.ErrorInfo(type="NoEffect", message="its probe says so")), True),
+        (ev.ActivityFailed(command=5, error=ev.ErrorInfo(type="ValueError", message="no")), True),
+        (ev.ActivityTimedOut(command=5, timeout=1), False),
+        (ev.ActivityCancelled(command=5, reason=ev.NEVER_BEGAN), True),
+        (ev.ActivityCancelled(command=5, reason="cancelled"), False),
+    ],
+)
+def test_of_a_step_that_was_cut_off_it_is_not_said_that_there_is_nothing_to_take_back(
+    closing: ev.Closing, known: bool
+) -> None:
+    with Fake(three) as run:
+        run.complete("do")
+        if isinstance(closing, ev.ActivityCancelled):
+            run.cancel()
+        run.deliver(closing)
+        assert ("drop 4" in asked(run)) == known
+        run.complete("undo")
+        assert bool(run.outcome.not_undone) == (not known)
+        assert [entry.of for entry in run.state().undos.left()] == ([] if known else ["do"])
         run.prove()
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dwf.core.events.base import FORMAT as FORMAT
 from dwf.core.events.base import Event as Event
 from dwf.core.events.base import Role as Role
+from dwf.core.events.closings import NEVER_BEGAN as NEVER_BEGAN
 from dwf.core.events.closings import ActivityCancelled as ActivityCancelled
 from dwf.core.events.closings import ActivityCompleted as ActivityCompleted
 from dwf.core.events.closings import ActivityFailed as ActivityFailed

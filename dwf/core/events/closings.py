@@ -37,6 +37,10 @@ class ActivityTimedOut(Closing, frozen=True, kw_only=True):
     output: Output | None = None
 
 
+NEVER_BEGAN = "cancelled before it began"
+"""The reason of an ActivityCancelled of which nothing can have taken effect."""
+
+
 class ActivityCancelled(Closing, frozen=True, kw_only=True):
     """The step is over because it was asked to end; `result` is set if it had completed after all."""
 
