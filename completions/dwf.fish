@@ -210,6 +210,7 @@ complete -c dwf -n '__dwf_verb retry' -s l -l last -d 'instead of RUN: the run t
 complete -c dwf -n '__dwf_verb undo' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb undo' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb undo' -l unknown -d 'also what may have been done: steps that had no outcome at its end'
+complete -c dwf -n '__dwf_verb undo' -l instance -x -d 'of a run that has gone on in new instances: which; the newest'
 complete -c dwf -n '__dwf_verb undo' -s y -l yes -d 'do not ask'
 complete -c dwf -n '__dwf_verb undo' -l tick -d 'drive that run here, at once, until it waits again'
 complete -c dwf -n '__dwf_verb undo' -s l -l last -d 'instead of RUN: the run that you started last'

@@ -38,17 +38,21 @@ _LONGEST_ID = 128
 
 @dataclass(frozen=True)
 class Undoing:
-    """What is taken back: by the run `run`, the entries `of`, the newest first. `left_out`: may have been done."""
+    """What is taken back: by the run `run`, the entries `of`, the newest first. `left_out`: may have been done.
+
+    older: instances that this one continues, which have done what is not taken back.
+    """
 
     run: str
     undoes: str
     of: list[str]
     left_out: list[str]
+    older: list[int]
 
 
-def plan(store: Store, run: str, *, unknown: bool = False) -> Undoing:
+def plan(store: Store, run: str, *, unknown: bool = False, instance: int = 0) -> Undoing:
     """What `undo` would do. Writes nothing; raises what `undo` raises."""
-    return _planned(store, run, unknown)[0]
+    return _planned(store, run, unknown, instance)[0]
 
 
 def undo(
@@ -58,17 +62,18 @@ def undo(
     reason: str,
     *,
     unknown: bool = False,
+    instance: int = 0,
     clock: Callable[[], int] = wall_clock_us,
 ) -> Undoing:
     """Start the run that takes back what a closed run did; when this returns it is there for good.
 
-    unknown: also what may have been done: steps that had no outcome when the run ended.
+    unknown: also what may have been done: steps that had no outcome when the run ended. instance: which; 0, the newest.
     Raises NotFound (4), WrongState (7) for an open run and when there is nothing to take back, Conflict (9) if that is
     being done already, UsageError (2) without a reason, CannotReplay (65) if the code is not to be had.
     """
     if not reason.strip():
         raise UsageError(what="undoing needs a reason", hint=f'dwf undo {run} -m "..."')
-    planned, state, entries, link = _planned(store, run, unknown)
+    planned, state, entries, link = _planned(store, run, unknown, instance)
     _check_found(store, state, entries)
     ledger = {"run": run, "ledger": [_recorded(store, entry) for entry in entries]}
     head = state.head
@@ -128,15 +133,22 @@ def _how_it_ends(store: Store, run: str) -> str:
     return f"dwf cancel {run} -m WHY ends it, and takes back"
 
 
-def _planned(store: Store, run: str, unknown: bool) -> tuple[Undoing, RunState, list[Undo], int]:
-    view = load(store, run)
+def _readable(store: Store, run: str, instance: int = 0) -> tuple[RunView, RunState]:
+    view = load(store, run, instance)
     if view.state is None or view.problem is not None:
         assert view.problem is not None
         raise view.problem
-    state = view.state
+    return view, view.state
+
+
+def _planned(store: Store, run: str, unknown: bool, instance: int) -> tuple[Undoing, RunState, list[Undo], int]:
+    view, state = _readable(store, run)
     if not isinstance(state.ended, TERMINAL):
         hint = whereabouts(state) if state.ended is not None else _how_it_ends(store, run)
         raise WrongState(what=f"run {run} is {state.status.value}; only what has ended is undone", hint=hint)
+    older = _older_with_more(store, run, state) if not instance else []
+    if instance:
+        view, state = _readable(store, run, instance)
     believe_history(store.disk, view.path)
     name = undo_id(run, view.link)
     undone, last, link = _undone_before(store, name, run, state)
@@ -145,8 +157,20 @@ def _planned(store: Store, run: str, unknown: bool) -> tuple[Undoing, RunState, 
     entries = possible if unknown else [entry for entry in possible if entry.stand is not Stand.OPEN]
     left_out = [] if unknown else [entry.of for entry in open_ones]
     if not entries:
-        raise _nothing(run, state, last, left_out)
-    return Undoing(name, run, [entry.of for entry in entries[::-1]], left_out), state, entries, link
+        raise _nothing(run, state, last, left_out, older)
+    return Undoing(name, run, [entry.of for entry in entries[::-1]], left_out, older), state, entries, link
+
+
+def _older_with_more(store: Store, run: str, state: RunState) -> list[int]:
+    """The instances that this one continues, and that have done what nobody has taken back, oldest first."""
+    found: list[int] = []
+    while state.head.continues:
+        link = state.head.link - 1
+        _, state = _readable(store, run, link)
+        left = {entry.recorded.command for entry in state.undos.left()}
+        if left and left - _undone_before(store, undo_id(run, link), run, state)[0]:
+            found.append(link)
+    return found[::-1]
 
 
 def _undone_before(store: Store, name: str, run: str, state: RunState) -> tuple[set[int], str, int]:
@@ -208,12 +232,15 @@ def _under_way(name: str, run: str) -> Conflict:
     return Conflict(what=f"{run} is being undone, by {name}", hint=f"dwf show {name}")
 
 
-def _nothing(run: str, state: RunState, last: str, left_out: list[str]) -> WrongState:
+def _nothing(run: str, state: RunState, last: str, left_out: list[str], older: list[int]) -> WrongState:
+    if older:
+        what = f"the newest instance of {run} has nothing that could be undone"
+        return WrongState(what=what, hint=f"an earlier one has: dwf undo {run} --instance {older[-1]}")
     if left_out:
         hint = f"take that back, too: dwf undo {run} --unknown"
         return WrongState(what=f"of {run} it is only not known whether it was done: {', '.join(left_out)}", hint=hint)
     if last:
         return WrongState(what=f"{run} has been undone already, by {last}", hint=f"dwf show {last}")
     if state.undos.that_are(Stand.UNDONE):
-        return WrongState(what=f"{run} has taken back everything itself", hint=f"dwf show {run}")
+        return WrongState(what=f"{run} has nothing left to undo: what could be, is undone", hint=f"dwf show {run}")
     return WrongState(what=f"{run} has nothing that could be undone", hint="only steps of a saga: dwf help cleanup")

@@ -168,7 +168,7 @@ def test_an_open_run_is_refused_and_so_is_one_without_a_ledger(house: House) -> 
     assert "dwf cancel r1" in (refused.value.hint or "")
     house.cancel()
     house.tick()
-    with pytest.raises(WrongState, match="taken back everything itself"):
+    with pytest.raises(WrongState, match="what could be, is undone"):
         take_back(house)
     house.go("@dwf.workflow\nasync def main():\n    pass\n", run="r2")
     with pytest.raises(WrongState, match="nothing that could be undone"):
@@ -205,3 +205,41 @@ def test_an_id_too_long_for_an_undo_is_told(house: House) -> None:
     house.go(SCRIPT.replace("{more}", "pass"), run=run)
     with pytest.raises(UsageError, match="too long"):
         undo(house.store, run, ME, "why")
+
+
+CHAIN = """
+@dwf.activity
+def do(n: int) -> None:
+    note("did", n)
+
+@dwf.activity
+def undo(n: int) -> None:
+    note("undid", n)
+
+@dwf.workflow
+async def main(n: int = 0):
+    async with dwf.saga() as saga:
+        await saga.step(do(n), undo=undo(n))
+    if n < 2:
+        return dwf.continue_as_new(n=n + 1)
+"""
+
+
+def test_of_a_chain_each_instance_can_be_taken_back_and_it_is_said_which_have_more(house: House) -> None:
+    house.go(CHAIN)
+    assert house.store.latest_link("r1") == 3
+    assert undo(house.store, "r1", ME, "why").older == [1, 2]
+    house.tick()
+    for instance in (1, 2):
+        assert undo(house.store, "r1", ME, "why", instance=instance).older == []
+        house.tick()
+    assert house.notes() == [f"did {n}" for n in range(3)] + ["undid 2", "undid 0", "undid 1"]
+    with pytest.raises(WrongState, match="has been undone already"):
+        take_back(house)
+
+
+def test_where_only_an_older_instance_has_something_to_take_back_it_is_named(house: House) -> None:
+    house.go(CHAIN.replace("        await saga", "        if n < 2:\n            await saga"))
+    with pytest.raises(WrongState, match="the newest instance of r1 has nothing") as told:
+        take_back(house)
+    assert told.value.hint == "an earlier one has: dwf undo r1 --instance 2"

@@ -20,6 +20,10 @@ def undo(
     unknown: Annotated[
         bool, Option("--unknown", help="also what may have been done: steps that had no outcome at its end")
     ] = False,
+    instance: Annotated[
+        int | None,
+        Option("--instance", metavar="N", min=1, help="of a run that has gone on in new instances: which; the newest"),
+    ] = None,
     yes: Annotated[bool, Option("-y", "--yes", help="do not ask")] = False,
     tick: TickOption = False,
 ) -> int:
@@ -35,7 +39,7 @@ def undo(
     session = session_of(context)
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
-    planned = plan(store, run, unknown=unknown)
+    planned = plan(store, run, unknown=unknown, instance=instance or 0)
     reason = reason_for(session, reason, "undoing")
     what = ", ".join(planned.of)
     if not yes:
@@ -43,7 +47,7 @@ def undo(
             raise UsageError(what=f"there is nobody to ask whether to undo {what}", hint="say so with -y")
         if not session.screen.confirm(f"undo of {run}, in this order: {what}?"):
             raise UsageError(what="nothing was changed", hint=f"dwf show {run}")
-    planned = start_undo(store, run, session.me, reason, unknown=unknown)
+    planned = start_undo(store, run, session.me, reason, unknown=unknown, instance=instance or 0)
     if session.is_json:
         session.screen.document({"schema": "dwf.undo/1", **dataclasses.asdict(planned)}, one_line=True)
     else:
@@ -52,6 +56,9 @@ def undo(
     session.screen.say(f"takes back of {run}: {what}")
     if planned.left_out:
         session.screen.warn(f"may have been done, and is left as it is: {', '.join(planned.left_out)}")
+    if planned.older:
+        which = ", ".join(map(str, planned.older))
+        session.screen.warn(f"earlier instances have done what is not taken back: {which}; dwf undo {run} --instance N")
     if tick:
         return drive_once(session, store, planned.run)
     say_tick(session, store, "begun by the next tick")
