@@ -75,7 +75,7 @@ def test_what_is_typed_wrong_changes_nothing(ended: Terminal, words: list[str], 
 
 def test_a_program_gets_it_as_json(ended: Terminal) -> None:
     assert ended("undo", "r1", "-y", "-m", "x", "--json").json == {
-        "schema": "dwf.undo/1", "run": "r1.undo", "undoes": "r1", "of": ["mail", "switch"], "left_out": [],
+        "schema": "dwf.undo/1", "run": "r1.undo", "undoes": "r1", "of": ["mail", "switch"], "left_out": [], "older": [],
     }  # fmt: skip
 
 
