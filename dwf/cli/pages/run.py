@@ -169,7 +169,8 @@ class RunPage:
     def _deadline(self, state: RunState, end_us: int) -> str:
         ends_at_once = state.head.on_deadline == "terminate"
         if state.overdue is not None:
-            return f"passed {self._clock.ago(end_us)}; it is {'ended' if ends_at_once else 'cleaning up'}"
+            cleaning = "blocked, and cleans up when it is mended" if state.blocked is not None else "cleaning up"
+            return f"passed {self._clock.ago(end_us)}; it is {'ended' if ends_at_once else cleaning}"
         then = "it ends at once, without cleanup" if ends_at_once else "it is cancelled, and cleans up"
         return f"{self._clock.until(end_us)}, then {then}"
 
