@@ -59,12 +59,17 @@ def for_all(session: Session, store: Store, bulk: Bulk, doing: str, act: Callabl
         return Exit.OK
     _make_sure(session, runs, bulk, doing.replace("{}", _several(len(runs))))
     failed = []
-    for run in runs:
-        try:
-            _tell(session, act(run.run))
-        except DwfError as error:
-            failed.append(run.run)
-            tell_fault(session, error)
+    # Each looks how much waits for its run: names in memory, and not a listing of all that was posted so far.
+    store.mailbox.follow()
+    try:
+        for run in runs:
+            try:
+                _tell(session, act(run.run))
+            except DwfError as error:
+                failed.append(run.run)
+                tell_fault(session, error)
+    finally:
+        store.mailbox.forget()
     if len(failed) < len(runs):
         say_tick(session, store, "acted on by the next tick")
     if failed:
