@@ -81,6 +81,14 @@ def test_a_deadline_that_has_passed_is_overdue() -> None:
     assert_says(screen(facts(late)), "waiting settle overdue since 20:03 UTC (1m)")
 
 
+def test_a_run_whose_deadline_has_passed_cleans_up_but_not_while_it_is_blocked() -> None:
+    due = stamp(NOW - 60 * SECOND)
+    passed = [started(deadline=due), ev.SignalWaitOpened(command=1, name="go"), ev.DeadlinePassed(due=due)]
+    assert_says(screen(facts(history(*passed))), "deadline passed 1m ago; it is cleaning up")
+    blocked = history(*passed, ev.RunBlocked(code="script-bug", message="KeyError: 'x'"))
+    assert_says(screen(facts(blocked)), "deadline passed 1m ago; it is blocked, and cleans up when it is mended")
+
+
 def test_a_dead_cron_is_the_first_advice() -> None:
     lines = screen(facts(rotation(), last_tick_us=NOW - 4 * 60 * SECOND))
     assert_says(lines, "next dwf tick last tick 4m ago; dwf help cron")
