@@ -77,7 +77,7 @@ def put_stand_in(parser: Any, place: int, many: bool) -> None:
     assign = parser._process_args_for_args
 
     def assigned(state: Any) -> None:
-        selects = many and any(state.opts.get(name) for name in SELECTORS)
+        selects = many and any(state.opts.get(name) is not None for name in SELECTORS)
         if selects and state.opts.get("last"):
             raise UsageError(what="-l and --where and the like exclude each other", hint="give one of them")
         if (selects or state.opts.get("last")) and len(state.largs) >= place:

@@ -27,7 +27,7 @@ from dwf.engine.context import Codes, wall_clock_us
 from dwf.engine.runs import RunView, load
 from dwf.engine.start import first_line, lock_on, row_of_new
 from dwf.engine.summary import whereabouts
-from dwf.errors import CannotReplay, Conflict, NotFound, ScriptRefused, UsageError, WrongState
+from dwf.errors import CannotReplay, Conflict, DwfError, NotFound, ScriptRefused, UsageError, WrongState
 from dwf.scripts.undoing import UNDO, Entry, Ledger, call_of
 from dwf.store.creation import create_run
 from dwf.store.history import believe_history
@@ -162,14 +162,22 @@ def _planned(store: Store, run: str, unknown: bool, instance: int) -> tuple[Undo
 
 
 def _older_with_more(store: Store, run: str, state: RunState) -> list[int]:
-    """The instances that this one continues, and that have done what nobody has taken back, oldest first."""
+    """The instances that this one continues, and that have done what nobody has taken back, oldest first.
+
+    One that cannot be judged (it is damaged, or being undone just now) is no reason to refuse the undo of another.
+    """
     found: list[int] = []
     while state.head.continues:
         link = state.head.link - 1
-        _, state = _readable(store, run, link)
-        left = {entry.recorded.command for entry in state.undos.left()}
-        if left and left - _undone_before(store, undo_id(run, link), run, state)[0]:
-            found.append(link)
+        try:
+            _, state = _readable(store, run, link)
+            left = {entry.recorded.command for entry in state.undos.left()}
+            if left and left - _undone_before(store, undo_id(run, link), run, state)[0]:
+                found.append(link)
+        except Conflict:
+            continue
+        except DwfError:
+            break
     return found[::-1]
 
 

@@ -22,8 +22,6 @@ from dwf.store.code import bundle_hash
 from dwf.store.history import read_history
 from dwf.testing.env import Env
 
-SUFFIXES = (".jsonl", ".dwf")
-
 
 def check_history(recorded: Path, scratch: Path, scripts: Path | None = None) -> None:
     """Replay a recorded run over the script of its name. Raises the DwfError that says where they part.

@@ -678,3 +678,12 @@ def test_a_start_that_was_killed_before_its_row_is_not_missed_for_the_next_tick_
     assert told(waiting, "index") == []
     waiting.tick()
     assert waiting.store.index.row("r1") is not None
+
+
+def test_a_run_that_goes_on_while_the_doctor_looks_is_not_taken_for_one_that_was_cut(waiting: House) -> None:
+    looked_at = patient(waiting)
+    assert looked_at.histories
+    waiting.signal("go")
+    waiting.tick()
+    (asked,) = [check for check in CHECKS if check.name == "histories"]
+    assert [found for found in asked.look(looked_at) if found.grade is not Grade.OK] == []

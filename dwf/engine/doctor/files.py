@@ -37,7 +37,7 @@ def histories(patient: Patient) -> list[Finding]:
 
 def shortened(patient: Patient) -> list[Seen]:
     """Histories that end before the last record that the index has seen of them: a row follows what is on disk."""
-    rows = {row.run: row for row in patient.store.index.rows() or []}
+    rows = patient.rows_before
     return [seen for seen in patient.histories if seen.run in rows and _is_shortened(patient, rows[seen.run], seen)]
 
 
@@ -93,31 +93,16 @@ def index(patient: Patient) -> list[Finding]:
     unknown = sorted(set(newest) - set(rows) - _begun(patient))
     told = []
     if strays:
-        told.append(
-            warn(
-                "index",
-                f"the index knows {several(len(strays), 'run', 'runs')} without a history, first {strays[0]}",
-                _FIX,
-            )
-        )
+        what = f"the index knows {several(len(strays), 'run', 'runs')} without a history, first {strays[0]}"
+        told.append(warn("index", what, _FIX))
     if unknown:
-        told.append(
-            bad(
-                "index",
-                f"the index misses {several(len(unknown), 'run', 'runs')}, first {unknown[0]}: no tick sees them",
-                _FIX,
-            )
-        )
+        what = f"the index misses {several(len(unknown), 'run', 'runs')}, first {unknown[0]}: no tick sees them"
+        told.append(bad("index", what, _FIX))
     cut = {seen.run for seen in shortened(patient)}
     stale = [run for run in newest.keys() & rows.keys() - cut if _is_stale(patient, rows[run], newest[run])]
     if stale:
-        told.append(
-            bad(
-                "index",
-                f"{several(len(stale), 'run is', 'runs are')} not as the index has them, first {min(stale)}",
-                _FIX,
-            )
-        )
+        what = f"{several(len(stale), 'run is', 'runs are')} not as the index has them, first {min(stale)}"
+        told.append(bad("index", what, _FIX))
     return told
 
 

@@ -18,6 +18,7 @@ from dwf.store.files import Disk
 from dwf.store.history import read_history
 from dwf.store.layout import Layout, run_of
 from dwf.store.room import Store
+from dwf.store.row import Row
 from dwf.store.sharing import read_sharing
 
 Progress = Callable[[int, int], None]
@@ -106,8 +107,15 @@ class Patient:
             return []
 
     @cached_property
+    def rows_before(self) -> dict[str, Row]:
+        """What the index had of each run before the histories were read, which only grow; none if it is not trusted."""
+        return {row.run: row for row in self.store.index.rows() or []}
+
+    @cached_property
     def histories(self) -> list[Seen]:
         """Every history, read and folded."""
+        # Read after these, a run that went on meanwhile would look as if its history had been cut.
+        self.rows_before  # noqa: B018
         known = [found for found in map(run_of, self.names) if found is not None]
         newest: dict[str, int] = {}
         for run, link in known:
@@ -128,7 +136,7 @@ class Patient:
 
     def forget(self) -> None:
         """Look at everything anew, after something was mended."""
-        for name in ("names", "histories", "open_runs", "now_us", "owner"):
+        for name in ("names", "rows_before", "histories", "open_runs", "now_us", "owner"):
             self.__dict__.pop(name, None)
         self.store.index.close()
 
