@@ -115,13 +115,20 @@ def test_without_its_leader_a_process_is_known_by_the_key_it_carries(
     os.kill(child, signal.SIGKILL) if is_alive(child) else None
 
 
-def test_a_signal_goes_to_the_process_that_was_seen_and_not_to_its_number(stranger: Any) -> None:
+def test_a_signal_goes_to_the_process_that_was_seen_and_not_to_its_number(
+    stranger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fails when a signal goes to a number."""
+    sent: list[int] = []
+    really = signal.pidfd_send_signal
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda fd, number: (sent.append(number), really(fd, number))[1])
     seen = row(stranger.pid)
     assert seen is not None
     send(seen._replace(start=seen.start - 1), signal.SIGKILL)
-    assert is_alive(stranger.pid)
+    # A process that was killed lives on for a moment, so that it is alive would prove nothing.
+    assert sent == [] and is_alive(stranger.pid)
     send(seen, signal.SIGKILL)
+    assert sent == [signal.SIGKILL]
     assert soon(lambda: not is_alive(stranger.pid))
     stranger.wait()
     send(seen, signal.SIGKILL)

@@ -68,6 +68,7 @@ def test_two_ticks_in_two_processes_run_each_step_once(house: House) -> None:
 
 
 def test_a_tick_skips_what_another_one_works_on_and_ends(house: House) -> None:
+    """Fails when a lock that is held by another is taken all the same."""
     house.start(house.script("@dwf.workflow\nasync def main():\n    await dwf.wait_signal('go')\n"))
     lock = house.store.locks.take("r1")
     assert lock is not None

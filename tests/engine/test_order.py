@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from dwf.core import events as ev
 from dwf.core.state import Status
 from dwf.engine.drive import _Drive
+from dwf.engine.lanes import Lanes, Load, Report
 from dwf.engine.waiting import wait_for
 from tests.engine.house import House, in_thread, until
 from tests.faults import Call, FaultyDisk
@@ -22,8 +24,18 @@ def written(calls: list[Call], operation: str, part: str, after: int = 0) -> int
     return next(n for n, call in enumerate(calls) if n >= after and call.operation == operation and part in call.path)
 
 
-def test_a_step_begins_after_its_attempt_is_on_disk(house: House) -> None:
+def test_a_step_begins_after_its_attempt_is_on_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails when steps are let go before the batch is committed that says so."""
+    let_go: list[bool] = []
+    play = Lanes.play
+
+    def looked(lanes: Lanes, load: Load, reports: SimpleQueue[Report]) -> None:
+        # The steps look for themselves, too; but a thread may begin late enough to hide the mistake.
+        begun = {event.command for event in house.all(ev.ActivityStarted)}
+        let_go.extend(command in begun for command, _ in load)
+        play(lanes, load, reports)
+
+    monkeypatch.setattr(Lanes, "play", looked)
     house.start(
         house.script(
             """
@@ -43,6 +55,7 @@ def test_a_step_begins_after_its_attempt_is_on_disk(house: House) -> None:
     )
     house.tick()
     assert house.result() == [True, True, True]
+    assert len(let_go) == 3 and all(let_go)
 
 
 def test_a_letter_goes_after_history_and_row_and_the_end_comes_after_it_is_gone_for_good(house: House) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from dwf.core import events as ev
 from dwf.core.state import Status
 from dwf.engine import stepping
+from dwf.engine.tick import Rounds
 from tests.engine.house import ME, House
 from tests.engine.processes import begin_tick
 
+ROOT = Path(__file__).parents[2]
 POISON = """
 @dwf.workflow
 async def main(sick: bool = True):
@@ -19,6 +27,15 @@ GOOD = """
 @dwf.workflow
 async def good():
     return await dwf.step("one", lambda: 1)
+"""
+
+
+DIES = """
+import os, sys
+from dwf.store.room import Store
+store = Store.open(sys.argv[1])
+held = [store.locks.take(run) for run in sys.argv[2:]]
+os._exit(9)
 """
 
 
@@ -46,8 +63,28 @@ def test_a_run_that_kills_its_tick_five_times_is_set_aside_and_said_once(house: 
     house.check()
 
 
-def test_others_have_their_turn_beside_it(house: House) -> None:
+def test_of_several_runs_over_which_a_process_died_one_is_driven_at_a_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fails when several runs over which a process died are driven at once."""
+    script, runs = house.script(GOOD, "good.py"), ["r1", "r2", "r3"]
+    for run in runs:
+        house.start(script, run)
+    subprocess.run([sys.executable, "-c", DIES, house.store.layout.home, *runs], cwd=ROOT, check=False, timeout=30)
+    assert house.store.locks.left_by_dead() == set(runs)
+    beside: list[int] = []
+    drive = Rounds._drive
+
+    def seen(rounds: Rounds, run: str) -> str:
+        beside.append(len(rounds._active & rounds._suspects))
+        return drive(rounds, run)
+
+    monkeypatch.setattr(Rounds, "_drive", seen)
+    house.tick()
+    assert beside == [0, 0, 0] and all(house.status(run) is Status.COMPLETED for run in runs)
+
+
+def test_others_have_their_turn_beside_it(house: House) -> None:
     house.start(house.script(GOOD, "good.py"), "a-good")
     house.start(house.script(GOOD, "good.py"), "z-good")
     poisoned(house)

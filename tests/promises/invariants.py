@@ -210,7 +210,7 @@ INVARIANTS = (
     ),
     promise(
         "INV-14", "Ticks may overlap: who finds a run taken leaves it, and many ticks do what one does.",
-        Held("engine/test_many.py::test_two_ticks_in_two_processes_run_each_step_once",
+        Held("engine/test_many.py::test_a_tick_skips_what_another_one_works_on_and_ends",
              "dwf/store/locks.py",
              "        return lock_descriptor(fd, blocking=False)",
              "        return lock_descriptor(fd, blocking=False) or True"),
@@ -379,7 +379,7 @@ INVARIANTS = (
              "dwf/engine/ending.py",
              "    if deaths >= _DEATHS or (",
              "    if ("),
-        Held("engine/test_poison.py::test_others_have_their_turn_beside_it",
+        Held("engine/test_poison.py::test_of_several_runs_over_which_a_process_died_one_is_driven_at_a_time",
              "dwf/engine/tick.py",
              "            elif not busy:\n"
              "                chosen.append(run)",
