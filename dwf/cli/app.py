@@ -229,11 +229,10 @@ def _parser_fault(error: ClickException, argv: Sequence[str]) -> Fault:
 
             given = parameter_meant(argv, error.option_name)
             hint = f"parameters of the script are given without dashes: {given}" if given else hint
-    elif isinstance(error, MissingParameter) and context is not None:
+    elif isinstance(error, MissingParameter | ParserError):
         message = message[:1].lower() + message[1:]
-        hint = " ".join([path, *context.command.collect_usage_pieces(context)])
-    elif isinstance(error, ParserError):
-        message = message[:1].lower() + message[1:]
+        if context is not None and isinstance(error, MissingParameter):
+            hint = " ".join([path, *context.command.collect_usage_pieces(context)])
     return usage_fault(message, hint)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from dwf.cli.exits import Exit
+from dwf.cli.selecting import choice_of
 from dwf.cli.session import SELECTED, Session
 from dwf.cli.verbs.shared import say_tick, tell_fault
 from dwf.errors import DwfError, UsageError
@@ -37,13 +38,29 @@ class Bulk:
     yes: bool
 
 
-def is_bulk(run: str, *, dry_run: bool, tick: bool) -> bool:
-    """Whether it is for all that are selected. Raises UsageError for options that do not go with that."""
-    if run != SELECTED and dry_run:
-        raise UsageError(what="--dry-run is for --where, --tag, --status and --workflow", hint="leave out RUN")
-    if run == SELECTED and tick:
+def bulk_of(
+    session: Session,
+    run: str,
+    *,
+    workflow: str | None,
+    status: list[str] | None,
+    tag: list[str] | None,
+    where: str | None,
+    dry_run: bool,
+    yes: bool,
+    tick: bool,
+) -> Bulk | None:
+    """What is asked for if it is for all that are selected, None if it is for one run.
+
+    Raises UsageError for options that do not go with that.
+    """
+    if run != SELECTED:
+        if dry_run:
+            raise UsageError(what="--dry-run is for --where, --tag, --status and --workflow", hint="leave out RUN")
+        return None
+    if tick:
         raise UsageError(what="--tick is for one run", hint="the next tick drives them all: dwf tick")
-    return run == SELECTED
+    return Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
 
 
 def for_all(session: Session, store: Store, bulk: Bulk, doing: str, act: Callable[[str], Posted]) -> int:

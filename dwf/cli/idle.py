@@ -43,13 +43,18 @@ def plain_tick(words: list[str]) -> Plain | None:
                 return None
             if name in _OF_TICK and verbs == 0:
                 return None
-            if name == "--witness" and value[0] != "|" and value != "syslog:" and not os.path.exists(value):  # noqa: PTH110
-                return None  # a file that is to be written for the first time, with all there is
+            if name == "--witness" and _is_new_witness(value):
+                return None
             if name == "--home":
                 home = value
             elif name in _NUMBERS and not (value.isascii() and value.isdecimal() and int(value) > 0):
                 return None
     return Plain(home) if verbs == 1 else None
+
+
+def _is_new_witness(value: str) -> bool:
+    """Whether it is a file that is to be written for the first time, with all there is."""
+    return value[0] != "|" and value != "syslog:" and not os.path.exists(value)  # noqa: PTH110 - pathlib costs too much here
 
 
 def nothing_to_do(words: list[str]) -> bool:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from dwf.cli.bulk import Bulk, DryRunOption, YesOption, for_all, is_bulk
+from dwf.cli.bulk import DryRunOption, YesOption, bulk_of, for_all
 from dwf.cli.exits import worst
 from dwf.cli.options import ReasonOption, RunArgument, RunsArgument, TickOption, session_of
-from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption, choice_of
+from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
 from dwf.cli.session import Session
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import pick, reason_for, say_tick, tell_fault
@@ -41,12 +41,13 @@ def cancel(
     from dwf.engine.post import open_run
 
     session = session_of(context)
-    bulk = is_bulk(run, dry_run=dry_run, tick=tick)
+    bulk = bulk_of(
+        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
+    )
     store = session.existing_store(run, post=True)
-    if bulk:
-        which = Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
+    if bulk is not None:
         reason = reason if dry_run else reason_for(session, reason, "cancelling")
-        return for_all(session, store, which, "cancel {}", lambda one: post(store, one, session.me, reason))
+        return for_all(session, store, bulk, "cancel {}", lambda one: post(store, one, session.me, reason))
     run = pick(session, store, run, changes=True)
     if not reason.strip():
         open_run(store, run)  # nobody is asked why something is to be done that cannot be done
@@ -74,13 +75,14 @@ def terminate(
     from dwf.engine.post import terminate as post
 
     session = session_of(context)
-    bulk = is_bulk(run, dry_run=dry_run, tick=tick)
+    bulk = bulk_of(
+        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
+    )
     store = session.existing_store(run, post=True)
-    if bulk:
-        which = Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
+    if bulk is not None:
         reason = reason if dry_run else reason_for(session, reason, "terminating")
         doing = "end {} without cleanup"
-        return for_all(session, store, which, doing, lambda one: post(store, one, session.me, reason))
+        return for_all(session, store, bulk, doing, lambda one: post(store, one, session.me, reason))
     run = pick(session, store, run, changes=True)
     _, facts = look(store, run)
     if facts.status.closed:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
-from dwf.cli.bulk import Bulk, DryRunOption, YesOption, for_all, is_bulk
+from dwf.cli.bulk import DryRunOption, YesOption, bulk_of, for_all
 from dwf.cli.catalog import nearest
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
-from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption, choice_of
+from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
 from dwf.cli.session import LAST, SELECTED, Session
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import given_json, json_object, json_or_text, pairs, pick
@@ -60,7 +60,9 @@ def signal(
     from dwf.engine.post import signal as post
 
     session = session_of(context)
-    bulk = is_bulk(run, dry_run=dry_run, tick=tick)
+    bulk = bulk_of(
+        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
+    )
     said = {LAST: "-l", SELECTED: "--where ..."}.get(run, run)
     data = encode(_payload(payload or [], f"dwf signal {said} {name}"), "the payload")
     if start is not None:
@@ -68,11 +70,10 @@ def signal(
     if arg or input_ is not None:
         raise UsageError(what="--arg and --input are for --start", hint=f"dwf signal {run} {name} --start SCRIPT ...")
     store = session.existing_store(run, post=True)
-    if bulk:
-        many = Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
+    if bulk is not None:
         check_signal_name(name)
         doing = f"send signal {name} to {{}}"
-        return for_all(session, store, many, doing, lambda one: post(store, one, name, data, session.me, reason, key))
+        return for_all(session, store, bulk, doing, lambda one: post(store, one, name, data, session.me, reason, key))
     run = pick(session, store, run, changes=True)
     awaited = _awaited(store, run)
     posted = post(store, run, name, data, session.me, reason, key)

@@ -33,8 +33,9 @@ def verify(
 ) -> int:
     """Check histories line by line: form, hashes, chain, order. Changes nothing.
 
-    Exit 65 if anything is damaged. A torn tail alone (a writer died, or is writing) is a note: it is
-    mended when the run is driven next.
+    Exit 65 if anything is damaged. A torn tail alone (a writer died, or is writing) is a note: it is mended when the
+    run is driven next.
+
     It finds damage and careless edits. Against somebody who may write the directory it proves nothing, but for
     --witness: then a history is found that was rewritten as a whole, shortened, or removed.
     """
