@@ -156,10 +156,17 @@ class ActivityError(DwfError):
 
 
 class ActivityTimeout(ActivityError):
-    """The attempt ran longer than its `start_to_close`; its process was ended and its attempts are used up."""
+    """A time limit of the step has passed. `timeout` says which: "start-to-close" of its last attempt, "heartbeat",
+    "schedule-to-start" or "schedule-to-close".
+    """
 
     code = "activity-timeout"
     sentence = "{activity} timed out{times}: {reason}"
+
+    @property
+    def timeout(self) -> str:
+        """Which of the step's timeouts it was."""
+        return str(self.facts["details"].get("timeout", "start-to-close"))
 
 
 class ActivityCancelled(ActivityError):

@@ -121,7 +121,7 @@ class InLoop:
         _SIDE.abandon(loop)
         assert self._asked is not None
         kind, reason = self._asked
-        return dropped(kind, f"{reason}; {_RUNS_ON}", self._printed.output())
+        return dropped(kind, f"{reason}; {_RUNS_ON}", self._printed.output(), self._attempt.limit)
 
     # -- in the loop's thread -----------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class InLoop:
         except BaseException as error:  # asyncio lets SystemExit and KeyboardInterrupt out of the loop, and end it
             outcome = self._failed(error)
         if self._asked is not None and self._asked[0] is Kind.TIMED_OUT:
-            outcome = dropped(*self._asked, outcome.output)
+            outcome = dropped(*self._asked, outcome.output, self._attempt.limit)
         if mask is not None:
             outcome = mask.outcome(outcome)
         self._news.put(outcome)

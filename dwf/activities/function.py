@@ -21,6 +21,7 @@ from dwf.activities.prints import PRINTED, Printed
 from dwf.activities.surroundings import Surroundings
 from dwf.core.duration import micros
 from dwf.core.events import ErrorInfo, Output
+from dwf.core.steps import START_TO_CLOSE
 from dwf.core.values import encode
 from dwf.errors import InternalError, RetryAfter, ValueRefused
 from dwf.host import Process
@@ -181,9 +182,9 @@ class InProcess:
         self._asked = self._asked or (Kind.INTERRUPTED, reason)
 
 
-def dropped(kind: Kind, reason: str, output: Output | None = None) -> Outcome:
-    """A step that ended because it was asked to, without more to tell."""
-    return Outcome(kind, now_us(), error=ErrorInfo(type=type_of(kind), message=reason), output=output)
+def dropped(kind: Kind, reason: str, output: Output | None = None, which: str = START_TO_CLOSE) -> Outcome:
+    """A step that ended because it was asked to, without more to tell. `which`: of the timeouts, if it was one."""
+    return Outcome(kind, now_us(), error=ErrorInfo(type=type_of(kind), message=reason), output=output, which=which)
 
 
 def type_of(kind: Kind) -> str:

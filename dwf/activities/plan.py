@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dwf.core.events import ErrorInfo, Output
+from dwf.core.steps import START_TO_CLOSE
 from dwf.host import Process
 
 MEBIBYTE = 1024 * 1024
@@ -78,7 +79,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     command: the step's number in the script. key: the idempotency key, the same for every attempt. timeout_us: start
     to close, 0 is none. grace_us: from asking a process to end (TERM) to ending it (KILL). out_prefix: where captured
     output goes (".out" and ".err" are appended); None keeps only the tail. env: for the step's environment. kept: it is
-    performed by a keeper, in the keeper's session.
+    performed by a keeper, in the keeper's session. limit: which of the step's timeouts `timeout_us` is.
     """
 
     run: str
@@ -92,6 +93,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     out_prefix: str | None = None
     env: dict[str, str] = {}
     kept: bool = False
+    limit: str = START_TO_CLOSE
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -107,6 +109,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     result: JSON. error_types: class names of the exception and its bases, or ("ExitCode",). exit_code: of a process,
     128 + n for signal n. retry_after_us: the step asked for this delay. ended_us: wall clock, microseconds.
+    which: of its timeouts, the one that was passed.
     """
 
     kind: Kind
@@ -117,6 +120,7 @@ class Outcome(msgspec.Struct, frozen=True):
     exit_code: int | None = None
     retry_after_us: int | None = None
     output: Output | None = None
+    which: str = START_TO_CLOSE
 
 
 class Performance(Protocol):

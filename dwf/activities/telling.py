@@ -63,7 +63,7 @@ def cannot_start(problem: Exception, cwd: str) -> Outcome:
 def made_to_end(ended: Ended, attempt: Attempt) -> Outcome:
     """Timed out, cancelled or interrupted."""
     assert ended.asked is not None
-    kind, reason = ended.asked
+    kind, reason, which = ended.asked
     facts: dict[str, Any] = {"exit_code": exit_code(ended.status)} if ended.status is not None else {}
     if ended.left:
         facts["left"] = list(ended.left)
@@ -74,4 +74,5 @@ def made_to_end(ended: Ended, attempt: Attempt) -> Outcome:
         error=ErrorInfo(type=type_of(kind), message=reason, details=Payload(encode(facts))),
         exit_code=facts.get("exit_code"),
         output=summary(attempt.out_prefix, ended.out, ended.err),
+        which=which or attempt.limit,
     )

@@ -12,6 +12,7 @@ from dwf import host
 from dwf.activities.function import dropped, now_us
 from dwf.activities.orphans import end_orphan
 from dwf.activities.plan import Kind, Outcome
+from dwf.core.steps import START_TO_CLOSE
 
 # Only where the kernel cannot tell the end of a process through a descriptor.
 _LOOK_MS = 200
@@ -25,8 +26,13 @@ class Waited:
     from being asked to being killed.
     """
 
-    def __init__(self, process: host.Process, key: str, grace_us: int, until_us: int | None) -> None:
-        """`until_us`: when it must be over, microseconds since the epoch; None is without limit."""
+    def __init__(
+        self, process: host.Process, key: str, grace_us: int, until_us: int | None, limit: str = START_TO_CLOSE
+    ) -> None:
+        """`until_us`: when it must be over, microseconds since the epoch; None is without limit. limit: which of the
+        step's timeouts that is.
+        """
+        self._limit = limit
         self._process, self._key, self.grace_us, self._until_us = process, key, grace_us, until_us
         self.from_before = True
         self.left_running = False
@@ -54,7 +60,7 @@ class Waited:
             self.left_running = True
             return dropped(kind, reason)
         self._end_rest()
-        return dropped(kind, reason)
+        return dropped(kind, reason, which=self._limit)
 
     def _end_rest(self) -> None:
         process = self._process

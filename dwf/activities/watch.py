@@ -33,6 +33,8 @@ class Asked(NamedTuple):
 
     kind: Kind
     reason: str
+    which: str = ""
+    """of the timeouts, if it is not the attempt's own limit"""
 
 
 class Pipes(NamedTuple):

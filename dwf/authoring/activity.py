@@ -18,6 +18,7 @@ from msgspec.structs import replace as replace_fields
 
 from dwf.authoring.crash import OnCrash, Orphan, function_probe, recorded
 from dwf.authoring.hints import hints_of
+from dwf.authoring.limits import limits
 from dwf.authoring.references import taken_out
 from dwf.core.duration import micros
 from dwf.core.events import Payload
@@ -26,6 +27,8 @@ from dwf.core.runtime import ActivityCall, current, in_workflow
 from dwf.core.values import convert, decode, encode, text
 from dwf.errors import ValueRefused
 
+# The limits at which what runs is ended.
+_ENDING = ("start_to_close", "schedule_to_close")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -43,6 +46,8 @@ class Options:
     effect; False, it did not; an exception, it cannot tell, and a person is asked. orphan: a process that a killed dwf
     left running is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes up how it ended
     ("adopt"; only for what has a process of its own).
+    schedule_to_start: how long it may wait for its first attempt (nobody ticked, or no slot was free).
+    schedule_to_close: how long all attempts and the waits between them may take; ends the one that runs then.
     critical: False lets the run go on when the step has failed after its last attempt: the script gets `default`, and
     the run is marked as degraded.
     """
@@ -57,21 +62,24 @@ class Options:
     orphan: Orphan = "kill"
     critical: bool = True
     default: Any = None
+    schedule_to_start: Duration | None = None
+    schedule_to_close: Duration | None = None
 
     def __post_init__(self) -> None:
         text(self.title, "the title of a step")
         recorded(self.on_crash, self.verify, self.orphan, self.title or "a step")
         micros(self.grace)
-        if self.start_to_close is not None and not micros(self.start_to_close):
-            raise ValueRefused(
-                what="start_to_close", why="no step ends within no time", hint="leave it out for no limit"
-            )
+        self.limits()
         if type(self.critical) is not bool:
             raise ValueRefused(what="critical", why=f"it must be True or False, not {self.critical!r:.60}")
         if self.critical and self.default is not None:
             raise ValueRefused(what="default", why="it is for a step that may fail", hint="add critical=False")
         if not isinstance(self.retry, Retry):
             raise ValueRefused(what="retry", why=f"it must be a dwf.Retry, not {type(self.retry).__name__}")
+
+    def limits(self) -> dict[str, Any]:
+        """The time limits as an ActivityCall has them. Raises ValueRefused."""
+        return limits(self.title or "a step", self.start_to_close, self.schedule_to_start, self.schedule_to_close)
 
 
 class Activity(Generic[P, R]):
@@ -138,7 +146,7 @@ class Activity(Generic[P, R]):
             result_type=self._hints.get("return"),
             title=options.title,
             retry=options.retry,
-            timeout_us=0 if options.start_to_close is None else micros(options.start_to_close),
+            **options.limits(),
             isolate=options.isolate,
             grace_us=micros(options.grace),
             on_crash=on_crash,
@@ -156,21 +164,22 @@ class Activity(Generic[P, R]):
 
     def _check_can_be_ended(self) -> None:
         """Only a process or a coroutine can be ended: a limit that nobody could keep is refused at the call."""
-        limited, isolate = self.settings.start_to_close is not None, self.settings.isolate
-        if self.is_async or not (limited or isolate):
+        limits = [name for name in _ENDING if getattr(self.settings, name) is not None]
+        isolate = self.settings.isolate
+        if self.is_async or not (limits or isolate):
             self._check_outlives(self.settings.orphan)
             return
-        if isolate is False:
+        if limits and isolate is False:
             raise ValueRefused(
-                what=f"start_to_close of {self.name}",
+                what=f"{limits[0]} of {self.name}",
                 why="a function that runs in dwf's own process cannot be ended",
                 hint="leave out isolate=False, or the limit",
             )
         if self._target is None:
             raise ValueRefused(
-                what=f"{'isolate' if isolate else 'start_to_close'} of {self.name}",
+                what=f"{'isolate' if isolate else limits[0]} of {self.name}",
                 why="it needs a process of its own, where a function inside another one cannot be found",
-                hint="declare it at the top of the script: @dwf.activity(start_to_close=...)",
+                hint=f"declare it at the top of the script: @dwf.activity({'isolate' if isolate else limits[0]}=...)",
             )
 
     def _check_outlives(self, orphan: Orphan) -> None:
@@ -260,6 +269,8 @@ def activity(
     orphan: Orphan = "kill",
     critical: bool = True,
     default: Any = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
 ) -> Callable[[Callable[P, Any]], Activity[P, Any]]: ...
 def activity(
     function: Callable[..., Any] | None = None,
@@ -276,13 +287,28 @@ def activity(
     orphan: Orphan = "kill",
     critical: bool = True,
     default: Any = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
 ) -> Any:
     """Declare a step: `@dwf.activity` or `@dwf.activity(start_to_close="30s", retry=dwf.Retry(max_attempts=5))`.
 
     The options are explained at `Options`. Raises ValueRefused for a duration that makes no sense.
     """
     policy = retry if retry is not None else USUAL
-    options = Options(start_to_close, policy, isolate, grace, title, on_crash, verify, orphan, critical, default)
+    options = Options(
+        start_to_close,
+        policy,
+        isolate,
+        grace,
+        title,
+        on_crash,
+        verify,
+        orphan,
+        critical,
+        default,
+        schedule_to_start,
+        schedule_to_close,
+    )
     if function is not None:
         return Activity(function, name or _name_of(function), options)
     return lambda f: Activity(f, name or _name_of(f), options)
@@ -304,15 +330,25 @@ async def step(
     start_to_close: Duration | None = None,
     on_crash: OnCrash | None = None,
     verify: Callable[..., Any] | None = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
 
     By default a failure is final, and only what dwf or the machine died in is run again. A plain function runs in
-    dwf's own process and cannot be ended there, so it may not have a `start_to_close`: declare it with @dwf.activity.
+    dwf's own process and cannot be ended there, so it may not have a `start_to_close` or `schedule_to_close`: declare
+    it with @dwf.activity.
     Raises ValueRefused.
     """
-    options = Options(start_to_close, retry, on_crash=on_crash, verify=verify)
+    options = Options(
+        start_to_close,
+        retry,
+        on_crash=on_crash,
+        verify=verify,
+        schedule_to_start=schedule_to_start,
+        schedule_to_close=schedule_to_close,
+    )
     if isinstance(function, Activity):
         inline: Activity[..., Any] = Activity(function.function, name, options, "step")
         inline._target = function._target

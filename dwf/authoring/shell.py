@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from dwf.authoring.crash import OnCrash, Orphan, recorded, shell_probe
+from dwf.authoring.limits import limits
 from dwf.authoring.references import Secret
 from dwf.core.duration import micros
 from dwf.core.events import Payload
@@ -78,6 +79,8 @@ async def sh(
     verify: str | Sequence[object] | None = None,
     orphan: Orphan = "kill",
     critical: bool = True,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
 ) -> Shell:
     """Run a command as a durable step.
 
@@ -92,14 +95,11 @@ async def sh(
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
     killed dwf left running of it is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes
     up how it ended ("adopt"). critical: False lets the run go on when it has failed, marked as degraded; the Shell then
-    has the code that the command ended with, or -1. Raises ActivityError.
+    has the code that the command ended with, or -1. schedule_to_start, schedule_to_close: as of @dwf.activity.
+    Raises ActivityError.
     """
     words = [_word(word) for word in argv]
-    _check_words(words, script)
-    _check_umask(umask)
-    _check_pattern(expect)
-    if timeout is not None and not micros(timeout):
-        raise ValueRefused(what="timeout of dwf.sh()", why="no command ends within no time")
+    _check(words, script, umask, expect)
     optional: dict[str, Any] = {"script": script, "cwd": cwd, "stdin": stdin, "umask": umask, "expect": expect}
     given = _recorded(words, optional, env, ok_codes, max_output)
     name = _name(words, script)
@@ -111,15 +111,14 @@ async def sh(
         result_type=Shell,
         title=text(title, "the title of a step"),
         retry=retry,
-        timeout_us=0 if timeout is None else micros(timeout),
+        **limits("dwf.sh()", timeout, schedule_to_start, schedule_to_close),
         grace_us=micros(grace),
         on_crash=crash,
         orphan=left,
         probe=None if verify is None else shell_probe(verify, given, name),
         instead=None if critical else _left_behind,
     )
-    result: Shell = await current("sh").activity(call)
-    return result
+    return cast(Shell, await current("sh").activity(call))
 
 
 def _left_behind(error: ActivityError) -> Shell:
@@ -154,6 +153,12 @@ def _recorded(
     optional["ok_codes"] = None if tuple(ok_codes) == (0,) else list(ok_codes)
     optional["max_output"] = None if max_output == 64 * 1024 else max_output
     return {"argv": words, **{key: value for key, value in optional.items() if value is not None}}
+
+
+def _check(words: list[str], script: str | None, umask: int | None, expect: str | None) -> None:
+    _check_words(words, script)
+    _check_umask(umask)
+    _check_pattern(expect)
 
 
 def _check_umask(umask: int | None) -> None:

@@ -14,6 +14,7 @@ from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
 from dwf.core.duration import spoken, unstamp
+from dwf.core.steps import START_TO_CLOSE
 from dwf.core.tags import words
 from dwf.core.values import decode
 from dwf.engine.summary import taken
@@ -242,7 +243,9 @@ def _failed(e: ev.ActivityFailed, thread: Thread) -> Told:
 
 
 def _timed_out(e: ev.ActivityTimedOut, thread: Thread) -> Told:
-    return Told(f"{thread.title(e.command)}  after {spoken(e.timeout)}{_tries(e.attempts)}", thread.took(e))
+    limit = spoken(e.timeout) if e.which == START_TO_CLOSE else f"{spoken(e.timeout)} {e.which}"
+    last = f"  {failure(e.error)}" if e.error is not None else ""
+    return Told(f"{thread.title(e.command)}  after {limit}{_tries(e.attempts)}{last}", thread.took(e))
 
 
 def _signalled(e: ev.SignalReceived, thread: Thread) -> Told:

@@ -135,6 +135,8 @@ class Commands(Ledger):
                 on_crash=call.on_crash,
                 orphan=call.orphan,
                 part_of=call.part_of,
+                schedule_to_start=call.schedule_to_start_us,
+                schedule_to_close=call.schedule_to_close_us,
             )
         )
         future = ActivityFuture(number, call, self)

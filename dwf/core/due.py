@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def due_times(state: RunState) -> list[str]:
     """The times for which a run waits: of timers, retries, deadlines, a delayed start."""
     due = [timer.fire_at for timer in state.timers.values()]
-    due += [step.retry_at for step in state.steps.values() if step.retry_at and step.started is None]
+    due += [at for step in state.steps.values() for at in step.due_times]
     due += [a.requested.deadline for a in state.approvals.values() if a.requested.deadline]
     due += [stamp(c.due_us) for c in state.callbacks.values() if c.due_us is not None]
     deadline = next_deadline(state)

@@ -16,6 +16,7 @@ from dwf.core.events import (
     ErrorInfo,
 )
 from dwf.core.runtime import ActivityCall
+from dwf.core.steps import SCHEDULE_TO_START, START_TO_CLOSE
 from dwf.core.tasks import WorkflowFuture
 from dwf.core.values import decode
 from dwf.errors import ActivityCancelled as CancelledStep
@@ -33,7 +34,7 @@ def _was_cut_off(event: Closing) -> bool:
         return event.reason != NEVER_BEGAN
     if isinstance(event, ActivityFailed):
         return event.error.type == "Interrupted"
-    return isinstance(event, ActivityTimedOut)
+    return isinstance(event, ActivityTimedOut) and event.attempts > 0
 
 
 class ActivityFuture(WorkflowFuture):
@@ -146,7 +147,8 @@ class ApprovalFuture(WorkflowFuture):
 
 def _step_error(name: str, event: Closing, commands: Commands) -> ActivityError:
     if isinstance(event, ActivityTimedOut):
-        return ActivityTimeout(name, "TimeoutError", f"no end within {spoken(event.timeout)}", event.attempts)
+        details = {"timeout": event.which}
+        return ActivityTimeout(name, "TimeoutError", timed_out(event), event.attempts, details)
     if isinstance(event, ActivityCancelled):
         return CancelledStep(name, "Cancelled", event.reason or "cancelled")
     if isinstance(event, ActivityFailed):
@@ -154,6 +156,15 @@ def _step_error(name: str, event: Closing, commands: Commands) -> ActivityError:
             name, event.error.type, event.error.message, event.attempts, _details(event.error, commands)
         )
     raise InternalError(what=f"a step was ended by {type(event).__name__}")
+
+
+def timed_out(event: ActivityTimedOut) -> str:
+    """Which of its timeouts a step has passed, in words."""
+    limit = spoken(event.timeout)
+    if event.which == SCHEDULE_TO_START:
+        return f"no attempt began within {limit} ({event.which})"
+    words = f"no end within {limit}" if event.which == START_TO_CLOSE else f"no end within {limit} ({event.which})"
+    return words if event.error is None else f"{words}; before that: {in_short(event.error.message)}"
 
 
 def in_short(message: str) -> str:

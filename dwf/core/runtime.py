@@ -34,6 +34,8 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     them. probe: what is called to learn whether an attempt took effect whose end nobody saw; its result is
     {"done": bool, "result": any}, or a shell step's: exit code 0 is done, 1 is not. instead: the step is not critical,
     and this gives the value that the script gets when it has failed. part_of: as ActivityScheduled has it.
+    schedule_to_start_us, schedule_to_close_us: how long it may wait for its first attempt, and how long all attempts
+    and the waits between them may take; 0 is for ever.
     """
 
     name: str
@@ -53,6 +55,8 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     probe: ActivityCall | None = None
     instead: Callable[[ActivityError], Any] | None = None
     part_of: int = 0
+    schedule_to_start_us: int = 0
+    schedule_to_close_us: int = 0
 
     @property
     def words(self) -> str:

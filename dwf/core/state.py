@@ -14,14 +14,16 @@ from dwf.core.due import due_times
 from dwf.core.duration import unstamp
 from dwf.core.fanouts import FanOut
 from dwf.core.outside import OUTSIDE, Callbacks, Updates
-from dwf.core.standing import DoneStep as DoneStep
 from dwf.core.standing import OpenApproval as OpenApproval
 from dwf.core.standing import OpenChild as OpenChild
 from dwf.core.standing import OpenMessage as OpenMessage
 from dwf.core.standing import OpenSignalWait as OpenSignalWait
-from dwf.core.standing import OpenStep as OpenStep
 from dwf.core.standing import OpenTimer as OpenTimer
 from dwf.core.status import Status as Status
+from dwf.core.steps import ENDS as STEP_ENDS
+from dwf.core.steps import STEPS
+from dwf.core.steps import DoneStep as DoneStep
+from dwf.core.steps import OpenStep as OpenStep
 from dwf.core.tags import NOTED
 from dwf.core.undos import Undos
 
@@ -180,47 +182,26 @@ class RunState:
         if event.part_of:
             self._whole(event.part_of).begin(event.part_of)
 
-    def _attempt(self, event: ev.ActivityStarted) -> None:
-        step = self.steps[event.command]
-        step.started, step.attempts, step.retry_at, step.unknown = event, event.attempt, "", None
-
-    def _attempt_failed(self, event: ev.ActivityAttemptFailed) -> None:
-        step = self.steps[event.command]
-        step.started, step.retry_at, step.last_error, step.unknown = None, event.retry_at, event.error, None
-
-    def _unknown(self, event: ev.ActivityUnknown) -> None:
-        step = self.steps[event.command]
-        step.started, step.retry_at, step.unknown = None, "", event
-
-    def _retry_asked(self, event: ev.ActivityRetryRequested) -> None:
-        self._heed(event.decided)
-        step = self.steps[event.command]
-        step.retry_at, step.unknown = "", None
-
-    def _ask_cancel(self, event: ev.ActivityCancelRequested) -> None:
-        if event.activity in self.steps:
-            self.steps[event.activity].cancel_requested = True
-
     def _step_over(self, event: ev.Closing) -> None:
         if isinstance(event, ev.ActivityCompleted | ev.ActivityFailed) and event.decided is not None:
-            self._heed(event.decided)
+            self.heed(event.decided)
         step = self.steps.pop(event.command)
         self.steps_done += 1
         if step.scheduled.part_of:
             self._whole(step.scheduled.part_of).end(step.scheduled.part_of, event)
         began = step.started.ts if step.started is not None else step.scheduled.ts
-        self.done.append(DoneStep(event.command, step.title, _STEP_ENDS[type(event)], began, event.ts, step.attempts))
+        self.done.append(DoneStep(event.command, step.title, STEP_ENDS[type(event)], began, event.ts, step.attempts))
 
     def _timer(self, event: ev.TimerStarted) -> None:
         self.timers[event.command] = OpenTimer(event, event.fire_at)
 
     def _timer_moved(self, event: ev.TimerMoved) -> None:
-        self._heed(event.decided)
+        self.heed(event.decided)
         self.timers[event.command].fire_at = event.fire_at
 
     def _timer_over(self, event: ev.TimerFired) -> None:
         if event.decided is not None:
-            self._heed(event.decided)
+            self.heed(event.decided)
         self.timers.pop(event.command, None)
 
     def _timer_cancelled(self, event: ev.TimerCancelled) -> None:
@@ -290,7 +271,8 @@ class RunState:
         if event.message:
             self.messages.add(event.message)
 
-    def _heed(self, decided: ev.Decision) -> None:
+    def heed(self, decided: ev.Decision) -> None:
+        """A person's word has counted: its letter is known from here on."""
         if decided.message:
             self.messages.add(decided.message)
 
@@ -314,7 +296,7 @@ class RunState:
     def _unblock(self, event: ev.RunUnblocked) -> None:
         self.blocked = None
         if event.decided is not None:
-            self._heed(event.decided)
+            self.heed(event.decided)
 
     def _upgrade(self, event: ev.CodeUpgraded) -> None:
         self.code, self.script, self.code_owner = event.code, event.script, event.code_owner
@@ -340,12 +322,6 @@ _ENDS: dict[type[ev.Event], Status] = {
 }
 # What decides whether a history is open: folded in order, these alone say so.
 STANDING = (*ev.TERMINAL, ev.WorkflowContinuedAsNew, ev.RunMoved, ev.RunAdopted, ev.RunImported)
-_STEP_ENDS: dict[type[ev.Event], str] = {
-    ev.ActivityCompleted: "completed",
-    ev.ActivityFailed: "failed",
-    ev.ActivityTimedOut: "timed-out",
-    ev.ActivityCancelled: "cancelled",
-}
 _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.WorkflowStarted: RunState._start,
     **dict.fromkeys((*ev.TERMINAL, ev.WorkflowContinuedAsNew), RunState._end),
@@ -353,12 +329,8 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.RunImported: RunState._leave,
     ev.RunAdopted: RunState._adopt,
     ev.ActivityScheduled: RunState._schedule,
-    ev.ActivityStarted: RunState._attempt,
-    ev.ActivityAttemptFailed: RunState._attempt_failed,
-    ev.ActivityUnknown: RunState._unknown,
-    ev.ActivityRetryRequested: RunState._retry_asked,
-    ev.ActivityCancelRequested: RunState._ask_cancel,
-    **dict.fromkeys(_STEP_ENDS, RunState._step_over),
+    **STEPS,
+    **dict.fromkeys(STEP_ENDS, RunState._step_over),
     ev.TimerStarted: RunState._timer,
     ev.TimerMoved: RunState._timer_moved,
     ev.TimerFired: RunState._timer_over,

@@ -18,6 +18,7 @@ from dwf.core.due import next_deadline
 from dwf.core.duration import stamp, unstamp
 from dwf.core.messages import quoted
 from dwf.core.state import OpenApproval, RunState
+from dwf.core.steps import Expiry
 from dwf.core.values import decode
 from dwf.engine.identity import may_answer
 from dwf.engine.summary import who
@@ -62,6 +63,11 @@ def from_time(state: RunState, now_us: int) -> list[Arrival]:
         for command, timer in state.timers.items()
         if (due := unstamp(timer.fire_at)) <= now_us
     ]
+    found += [
+        Arrival(unstamp(expiry.at), TIMER, (command, ""), _waited_too_long(command, expiry))
+        for command, step in state.steps.items()
+        if (expiry := step.expiry) is not None and unstamp(expiry.at) <= now_us
+    ]
     end = next_deadline(state)
     if end and unstamp(end) <= now_us:
         found.append(Arrival(unstamp(end), TIMER, (0, ""), _passes))
@@ -92,6 +98,23 @@ def _fires(command: int, due: str) -> Make:
         timer = state.timers.get(command)
         # Somebody may have moved it before it was due, and no tick have come by in between.
         return [ev.TimerFired(command=command)] if timer is not None and timer.fire_at == due else []
+
+    return make
+
+
+def _waited_too_long(command: int, expiry: Expiry) -> Make:
+    def make(state: RunState) -> list[ev.Event]:
+        step = state.steps.get(command)
+        if step is None or step.expiry != expiry:
+            return []
+        over = ev.ActivityTimedOut(
+            command=command,
+            timeout=expiry.limit_us,
+            attempts=step.attempts,
+            which=expiry.which,
+            error=step.last_error,
+        )
+        return [over]
 
     return make
 

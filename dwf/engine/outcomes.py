@@ -6,12 +6,15 @@ tick or the machine died in it) may have taken effect: what follows is the step'
 
 from __future__ import annotations
 
+from typing import Any
+
 from dwf.activities.plan import Kind, Outcome
 from dwf.core import events as ev
 from dwf.core.duration import stamp
 from dwf.core.events import Payload
 from dwf.core.retry import AttemptFailure, Retry, chance_for, retry_at
 from dwf.core.state import OpenStep
+from dwf.core.steps import SCHEDULE_TO_CLOSE, START_TO_CLOSE
 from dwf.core.values import decode, encode
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
@@ -94,17 +97,31 @@ def _failed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) 
     retry = _policy(journal, step)
     text = f"{outcome.output.tail}\n{outcome.output.err_tail}" if outcome.output else ""
     failure = AttemptFailure(error, outcome.error_types, outcome.exit_code, text)
-    if Expected.__name__ not in failure.types and not retry.gives_up(step.attempts, failure):
+    too_late = outcome.kind is Kind.TIMED_OUT and outcome.which == SCHEDULE_TO_CLOSE
+    if not too_late and Expected.__name__ not in failure.types and not retry.gives_up(step.attempts, failure):
         chance = chance_for(journal.state.head.nonce, step.command, step.attempts)
         due = retry_at(engine.clock(), retry, step.attempts, chance, outcome.retry_after_us)
+        if step.close_by and stamp(due) >= step.close_by:
+            return _timed_out(journal, step, SCHEDULE_TO_CLOSE, outcome.output, error)
         return ev.ActivityAttemptFailed(
             command=step.command, attempt=step.attempts, error=error, retry_at=stamp(due), output=outcome.output
         )
     if outcome.kind is Kind.TIMED_OUT:
-        call = journal.call(step.command)
-        limit = step.scheduled.timeout if call is None else call.timeout_us
-        return ev.ActivityTimedOut(command=step.command, timeout=limit, attempts=step.attempts, output=outcome.output)
+        return _timed_out(journal, step, outcome.which, outcome.output, step.last_error if too_late else None)
     return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=outcome.output)
+
+
+def _timed_out(
+    journal: Journal, step: OpenStep, which: str, output: ev.Output | None, error: ev.ErrorInfo | None
+) -> ev.Event:
+    """`error`: how its last attempt failed, if it is all of them together that took too long."""
+    call = journal.call(step.command)
+    timeout = step.scheduled.timeout if call is None else call.timeout_us
+    limit = step.scheduled.schedule_to_close if which == SCHEDULE_TO_CLOSE else timeout
+    more: Any = {} if which == START_TO_CLOSE else {"which": which}  # what is as usual is left out of a record
+    return ev.ActivityTimedOut(
+        command=step.command, timeout=limit, attempts=step.attempts, output=output, error=error, **more
+    )
 
 
 def _policy(journal: Journal, step: OpenStep) -> Retry:

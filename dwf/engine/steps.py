@@ -21,6 +21,7 @@ from dwf.core.headers import variable
 from dwf.core.parts import Payload
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import OpenStep
+from dwf.core.steps import SCHEDULE_TO_CLOSE, START_TO_CLOSE
 from dwf.core.values import decode
 from dwf.engine.arrivals import CLOSING, Arrival, Make
 from dwf.engine.context import Engine
@@ -180,7 +181,15 @@ class Steps:
         return step.command, self._performance(probe, attempt)
 
     def _attempt(self, step: OpenStep, call: ActivityCall, number: int) -> Attempt:
-        return replace(self._named(step, number), timeout_us=call.timeout_us, grace_us=call.grace_us)
+        limit, timeout_us = self._limit(step, call.timeout_us, self._engine.clock())
+        return replace(self._named(step, number), timeout_us=timeout_us, grace_us=call.grace_us, limit=limit)
+
+    def _limit(self, step: OpenStep, timeout_us: int, begins_us: int) -> tuple[str, int]:
+        """How long an attempt that begins then may take, 0 for ever; and by which of the step's timeouts."""
+        left = max(unstamp(step.close_by) - begins_us, 1) if step.close_by else 0
+        if left and (not timeout_us or left < timeout_us):
+            return SCHEDULE_TO_CLOSE, left
+        return START_TO_CLOSE, timeout_us
 
     def _named(self, step: OpenStep, number: int) -> Attempt:
         head, link = self.journal.state.head, self.journal.link
@@ -235,9 +244,9 @@ class Steps:
             return adopt(process, self._named(step, started.attempt))
         if step.scheduled.orphan != "wait" or not same_process_alive(process.pid, process.start, process.boot):
             return None
-        limit = step.scheduled.timeout
-        until_us = unstamp(started.ts) + limit if limit else None
-        return Waited(process, self._key(step.command), _ORPHAN_GRACE_US, until_us)
+        begun_us = unstamp(started.ts)
+        limit, length = self._limit(step, step.scheduled.timeout, begun_us)
+        return Waited(process, self._key(step.command), _ORPHAN_GRACE_US, begun_us + length if length else None, limit)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
@@ -363,4 +372,4 @@ def _isolated(call: ActivityCall) -> bool:
     """Only a process can be ended, so a function with a time limit gets one of its own unless it is told otherwise."""
     if call.target is None or call.is_async:
         return False
-    return call.isolate if call.isolate is not None else call.timeout_us > 0
+    return call.isolate if call.isolate is not None else call.timeout_us > 0 or call.schedule_to_close_us > 0

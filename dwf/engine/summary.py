@@ -18,7 +18,7 @@ class Wait:
     """One thing that a run waits for. Times: microseconds UTC.
 
     kind: approval, decide (a step that may have run), step, retry, child, outgoing (to another run), signal, timer,
-    start, or message (what the handlers of the script take).
+    start, or message (what the handlers of the script take). over_by_us: when a step that waits has waited too long.
     """
 
     command: int
@@ -28,6 +28,7 @@ class Wait:
     until_us: int | None = None
     detail: str = ""
     on_timeout: str = ""
+    over_by_us: int | None = None
 
 
 # What a person can act on comes first.
@@ -82,13 +83,29 @@ def _step(step: OpenStep) -> Wait:
     if step.retry_at and step.started is None:
         error = step.last_error
         told = f"after attempt {step.attempts}: {error.message}" if error else ""
-        return Wait(step.command, "retry", step.title, unstamp(step.scheduled.ts), unstamp(step.retry_at), told)
+        return Wait(
+            step.command,
+            "retry",
+            step.title,
+            unstamp(step.scheduled.ts),
+            unstamp(step.retry_at),
+            told,
+            over_by_us=_over_by(step),
+        )
     attempt = f"attempt {max(step.attempts, 1)}"
     if step.scheduled.max_attempts > 1:
         attempt += f" of {step.scheduled.max_attempts}"
     since = step.started.ts if step.started else step.scheduled.ts
-    until = unstamp(since) + step.scheduled.timeout if step.scheduled.timeout and step.started else None
-    return Wait(step.command, "step", step.title, unstamp(since), until, attempt)
+    if step.started is None:
+        return Wait(step.command, "step", step.title, unstamp(since), None, attempt, over_by_us=_over_by(step))
+    ends = [unstamp(since) + step.scheduled.timeout] if step.scheduled.timeout else []
+    ends += [unstamp(step.close_by)] if step.close_by else []
+    return Wait(step.command, "step", step.title, unstamp(since), min(ends, default=None), attempt)
+
+
+def _over_by(step: OpenStep) -> int | None:
+    expiry = step.expiry
+    return unstamp(expiry.at) if expiry is not None else None
 
 
 def who(identity: ev.Identity | None) -> str:

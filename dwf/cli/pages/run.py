@@ -245,6 +245,8 @@ class RunPage:
         if wait.until_us is not None:
             span += f", {clock.until(wait.until_us)}"
             span += f", then {wait.on_timeout}" if wait.on_timeout else ""
+        if wait.over_by_us is not None:
+            span += f", times out {clock.until(wait.over_by_us).removeprefix('until ')}"
         if wait.kind == "approval":
             return [f'approve "{wait.what}"', span, *self._answers(state.approvals[wait.command], wait.command)]
         if wait.kind == "decide":

@@ -32,9 +32,13 @@ class ActivityFailed(Closing, frozen=True, kw_only=True):
 
 
 class ActivityTimedOut(Closing, frozen=True, kw_only=True):
+    """`which` of its timeouts was passed, and how long that is; `error`: how the last attempt had failed before."""
+
     timeout: int
     attempts: int = 1
     output: Output | None = None
+    which: str = "start-to-close"
+    error: ErrorInfo | None = None
 
 
 NEVER_BEGAN = "cancelled before it began"

@@ -44,6 +44,10 @@ class ActivityScheduled(StepCall, frozen=True, kw_only=True):
     """what a killed dwf left running of it is ended (""), waited for ("wait"), or taken up as it goes on ("adopt")"""
     part_of: int = 0
     """the number of the command that it belongs to: an UndoRecorded that it carries out, a FanOutStarted"""
+    schedule_to_start: int = 0
+    """how long it may wait for its first attempt, microseconds; 0 is for ever"""
+    schedule_to_close: int = 0
+    """how long all attempts and the waits between them may take, microseconds; 0 is for ever"""
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):

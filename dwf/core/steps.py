@@ -1,0 +1,143 @@
+"""Steps as a history tells of them: what is open of each, what became of those that are done. A part of the state.
+
+The limits of a step (how long an attempt, all of them, the wait for the first may take) are counted from what is
+recorded here; who enforces them is the engine's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dwf.core import events as ev
+from dwf.core.duration import LAST_MICROS, stamp, unstamp
+
+START_TO_CLOSE, SCHEDULE_TO_START = "start-to-close", "schedule-to-start"
+SCHEDULE_TO_CLOSE, HEARTBEAT = "schedule-to-close", "heartbeat"
+
+
+class Expiry(NamedTuple):
+    """When a step that no attempt is made of has waited too long; `which` of its timeouts that is."""
+
+    at: str
+    which: str
+    limit_us: int
+
+
+@dataclass(slots=True)
+class OpenStep:
+    """An activity without an outcome. `started` is the attempt that is running, as far as the history knows."""
+
+    scheduled: ev.ActivityScheduled
+    command: int
+    title: str
+    attempts: int = 0
+    started: ev.ActivityStarted | None = None
+    retry_at: str = ""
+    last_error: ev.ErrorInfo | None = None
+    cancel_requested: bool = False
+    unknown: ev.ActivityUnknown | None = None
+    """Nobody saw the end of its last attempt, and nobody has said yet what is to become of it."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for a person's word on whether it took effect."""
+        return self.unknown is not None and (self.unknown.probed or self.scheduled.on_crash != "verify")
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing of it runs, and nothing of it can begin now: it waits for its time or for a person."""
+        return self.started is None and (bool(self.retry_at) or self.asks)
+
+    @property
+    def close_by(self) -> str:
+        """When all its attempts, and the waits between them, must be over; "" if they may take for ever."""
+        return self._after(self.scheduled.schedule_to_close)
+
+    @property
+    def expiry(self) -> Expiry | None:
+        """When time alone ends it as it is now. Not while an attempt runs, which ends itself; nor while it is asked
+        whether it took effect: the answer to that does not come by itself.
+        """
+        step = self.scheduled
+        if not (step.schedule_to_close or step.schedule_to_start):
+            return None
+        if self.started is not None or self.unknown is not None or self.cancel_requested:
+            return None
+        found = [Expiry(self.close_by, SCHEDULE_TO_CLOSE, step.schedule_to_close)] if step.schedule_to_close else []
+        if step.schedule_to_start and not self.attempts:
+            found.append(Expiry(self._after(step.schedule_to_start), SCHEDULE_TO_START, step.schedule_to_start))
+        return min(found, default=None)
+
+    def _after(self, limit_us: int) -> str:
+        return stamp(min(unstamp(self.scheduled.ts) + limit_us, LAST_MICROS)) if limit_us else ""
+
+    @property
+    def due_times(self) -> list[str]:
+        """When time alone gives it something to do."""
+        if self.started is not None:
+            return []
+        expiry = self.expiry
+        return [self.retry_at] * bool(self.retry_at) + ([expiry.at] if expiry is not None else [])
+
+
+class DoneStep(NamedTuple):
+    """A step that ended: `outcome` is completed, failed, timed-out or cancelled; times are its last attempt's."""
+
+    command: int
+    title: str
+    outcome: str
+    began: str
+    ended: str
+    attempts: int
+
+    @property
+    def took_us(self) -> int:
+        return unstamp(self.ended) - unstamp(self.began)
+
+
+# -- changes, one per event that matters ------------------------------------------------------------------------
+
+
+def _attempt(state: Any, event: ev.ActivityStarted) -> None:
+    step = state.steps[event.command]
+    step.started, step.attempts, step.retry_at, step.unknown = event, event.attempt, "", None
+
+
+def _attempt_failed(state: Any, event: ev.ActivityAttemptFailed) -> None:
+    step = state.steps[event.command]
+    step.started, step.retry_at, step.last_error, step.unknown = None, event.retry_at, event.error, None
+
+
+def _unknown(state: Any, event: ev.ActivityUnknown) -> None:
+    step = state.steps[event.command]
+    step.started, step.retry_at, step.unknown = None, "", event
+
+
+def _retry_asked(state: Any, event: ev.ActivityRetryRequested) -> None:
+    state.heed(event.decided)
+    step = state.steps[event.command]
+    step.retry_at, step.unknown = "", None
+
+
+def _ask_cancel(state: Any, event: ev.ActivityCancelRequested) -> None:
+    if event.activity in state.steps:
+        state.steps[event.activity].cancel_requested = True
+
+
+ENDS: dict[type[ev.Event], str] = {
+    ev.ActivityCompleted: "completed",
+    ev.ActivityFailed: "failed",
+    ev.ActivityTimedOut: "timed-out",
+    ev.ActivityCancelled: "cancelled",
+}
+
+# What a state has to do with these events.
+STEPS: dict[type[ev.Event], Callable[[Any, Any], None]] = {
+    ev.ActivityStarted: _attempt,
+    ev.ActivityAttemptFailed: _attempt_failed,
+    ev.ActivityUnknown: _unknown,
+    ev.ActivityRetryRequested: _retry_asked,
+    ev.ActivityCancelRequested: _ask_cancel,
+}
