@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers result inbox approve reject signal update complete cancel terminate retry undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers result inbox approve reject signal update complete cancel terminate retry undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -78,6 +78,7 @@ _dwf_verb() {
     adopt) options='-y --yes'; first=-; rest=- ;;
     audit) options='--since -l --last'; first=runs; rest=- ;;
     doctor) options='--fix --rebuild-index'; first=-; rest=- ;;
+    hooks) options='--try --again'; first=-; rest=- ;;
     whoami) options=''; first=-; rest=- ;;
     completion) options=''; first=shells; rest=- ;;
     help) options=''; first=topics; rest=- ;;
@@ -97,7 +98,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

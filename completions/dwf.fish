@@ -52,6 +52,7 @@ complete -c dwf -n __dwf_no_verb -f -a archive -d 'put closed runs out of the wa
 complete -c dwf -n __dwf_no_verb -f -a adopt -d 'bind a state directory that was moved or restored to this machine'
 complete -c dwf -n __dwf_no_verb -f -a audit -d 'who did what, when and why, and who was refused'
 complete -c dwf -n __dwf_no_verb -f -a doctor -d 'find what is wrong, and say what to type'
+complete -c dwf -n __dwf_no_verb -f -a hooks -d 'the programs that are told what becomes of runs, and whether they were'
 complete -c dwf -n __dwf_no_verb -f -a whoami -d 'as whom dwf would record you'
 complete -c dwf -n __dwf_no_verb -f -a completion -d 'print the completion for bash, zsh or fish'
 complete -c dwf -n __dwf_no_verb -f -a help -d 'explain a topic or a verb'
@@ -271,6 +272,9 @@ complete -c dwf -n '__dwf_verb audit' -s l -l last -d 'instead of RUN: the run t
 complete -c dwf -n '__dwf_verb doctor' -f
 complete -c dwf -n '__dwf_verb doctor' -l fix -d 'mend what is safe to mend; evidence is kept'
 complete -c dwf -n '__dwf_verb doctor' -l rebuild-index -d 'make the index anew from the histories'
+complete -c dwf -n '__dwf_verb hooks' -f
+complete -c dwf -n '__dwf_verb hooks' -l try -x -d 'call one now, with a moment that did not happen'
+complete -c dwf -n '__dwf_verb hooks' -l again -d 'let the next tick tell what was given up'
 complete -c dwf -n '__dwf_verb whoami' -f
 complete -c dwf -n '__dwf_verb completion' -f -a 'bash zsh fish'
 complete -c dwf -n '__dwf_verb help' -f -a '(dwf __complete topics (commandline -ct) 2>/dev/null)'

@@ -221,6 +221,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf doctor --fix", "mend what is safe to mend, and keep the evidence")),
     ),
     Verb(
+        "hooks", "Admin", "hooking", "the programs that are told what becomes of runs, and whether they were",
+        (("dwf hooks", "what each is told, what failed, what is not called and why"),
+         ("dwf hooks --try failed.page", "call it once, with a moment that did not happen")),
+    ),
+    Verb(
         "whoami", "Admin", "admin", "as whom dwf would record you",
         (("dwf whoami", "uid, login, and what else is known"),
          ("sudo dwf whoami", "the user behind a sudo is kept")),

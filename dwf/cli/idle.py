@@ -76,7 +76,7 @@ def _is_idle(asked: str | None) -> bool:
     if not os.path.lexists(home):
         return True  # nothing was ever started here
     from dwf.store.creation import intents_waiting
-    from dwf.store.files import Disk
+    from dwf.store.files import Disk, listed
     from dwf.store.index import Index
     from dwf.store.layout import open_home
     from dwf.store.mailbox import Mailbox
@@ -85,6 +85,8 @@ def _is_idle(asked: str | None) -> bool:
     layout = open_home(disk, home)
     if Mailbox(disk, layout).names() or intents_waiting(layout):
         return False
+    if any(not name.endswith(".failed") for name in listed(layout.untold)):
+        return False  # hooks are to be told something, or were killed while they were
     index = Index(disk, layout)
     now_us = time.time_ns() // 1000
     if index.anything_due(now_us):

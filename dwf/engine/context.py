@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from dwf.core.events import Event
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
+from dwf.engine.hooks import Hooks
 from dwf.engine.kept import Kept
 from dwf.engine.lanes import Lanes
 from dwf.engine.owners import require_own, require_roots
@@ -111,6 +112,7 @@ class Engine:
     store: Store
     lanes: Lanes
     codes: Codes
+    hooks: Hooks
     watch: Watch = field(default_factory=Unwatched)
     clock: Callable[[], int] = wall_clock_us
     stop: threading.Event = field(default_factory=threading.Event)
@@ -139,10 +141,12 @@ class Engine:
         """
         stop = stop or threading.Event()
         watch, kept = watch or Unwatched(), kept or Kept()
-        return cls(store, Lanes(jobs), Codes(store), watch, clock, stop, kept=kept, stand_in=stand_in)
+        hooks = Hooks(store, clock)
+        return cls(store, Lanes(jobs), Codes(store), hooks, watch, clock, stop, kept=kept, stand_in=stand_in)
 
     def close(self) -> None:
         """Close what is kept, and end the threads."""
         self.kept.close()
+        self.hooks.close()
         self.lanes.close()
         self.watchdog.close()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from errno import ENOMEM
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.due import is_cut_short
+from dwf.core.outcome import said
 from dwf.core.state import RunState, Status
 from dwf.core.undos import Stand
 from dwf.core.values import decode
@@ -25,8 +27,9 @@ from dwf.engine.chain import continue_in_next, is_for_next, is_meant, with_lefto
 from dwf.engine.journal import Journal
 from dwf.engine.rights import forbidden
 from dwf.engine.summary import row_of
-from dwf.errors import ActivityError, Expected, HistoryCorrupt, NewerFormat, Poison
+from dwf.errors import ActivityError, DiskError, DwfError, Expected, HistoryCorrupt, InternalError, NewerFormat, Poison
 from dwf.store.archive import archived
+from dwf.store.files import disk_error
 from dwf.store.letters import Letter
 from dwf.store.room import Store
 from dwf.store.row import Row
@@ -57,6 +60,11 @@ class Driven:
     rest: Rest
     news: str = ""
     remark: str = ""
+
+    @property
+    def tells(self) -> bool:
+        """Whether people are to be told something."""
+        return bool(self.news or self.remark)
 
 
 def close_with(store: Store, journal: Journal, end: ev.Lifecycle, wakes: int) -> Rest:
@@ -215,3 +223,18 @@ def missing(store: Store, run: str) -> Driven:
             store.mailbox.to_late(letter.name)
     store.index.forget(run)
     return Driven(Rest.MISSING)
+
+
+def kept_from(run: str, error: BaseException) -> DwfError:
+    """What kept us from a run, as an error that stops this run only. What ends the process is raised."""
+    if isinstance(error, DwfError):
+        return error
+    if isinstance(error, OSError):
+        return disk_error("drive", run, error)
+    if isinstance(error, MemoryError):
+        return DiskError(operation="drive", path=run, why="out of memory", errno=ENOMEM)
+    if not isinstance(error, Exception):
+        raise error
+    wrapped = InternalError(what=f"driving {run} failed: {type(error).__name__}: {said(error)}")
+    wrapped.__cause__ = error
+    return wrapped

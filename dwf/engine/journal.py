@@ -59,6 +59,7 @@ class Journal:
             self.history.close()
             raise
         self._tell = None if type(engine.watch) is Unwatched else engine.watch.event
+        self._herald = engine.hooks.herald(run, link, self.history.events)
         self.blocked = False
         self.family = Family(engine)
         self.loaded: Loaded | None = None
@@ -224,8 +225,12 @@ class Journal:
 
     def commit(self) -> None:
         """Put on disk what was found and what is staged, and only then let anybody know of it. Raises DiskError."""
+        if self._herald is not None:
+            self._herald.before(self._staged)
         self.history.commit()
         told, self._staged = self._staged, []
+        if self._herald is not None:
+            self._herald.after()
         self.tell(told)
         self._emit()
 
@@ -266,14 +271,20 @@ class Journal:
 
     def leave(self) -> None:
         """Give it up for a while; it is either taken up again, or closed."""
+        self._part_with_herald()
         self.history.leave()
 
     def is_as_it_was_left(self) -> bool:
         """With the run's lock again: whether nobody else has written to it since."""
         return self.history.is_as_it_was_left()
 
+    def _part_with_herald(self) -> None:
+        if self._herald is not None:
+            self._herald.over()
+
     def close(self) -> None:
         """End the script where it waits, and close the file."""
+        self._part_with_herald()
         if self._replay is not None:
             heard = PRINTED.set(self._voice)
             self._replay.close()

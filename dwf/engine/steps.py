@@ -159,7 +159,8 @@ class Steps:
         if step.unknown is not None:
             return self._prepare_probe(step, call)
         number = step.attempts + 1
-        performance = self._performance(call, self._attempt(step, call, number))
+        attempt = self._attempt(step, call, number)
+        performance = self._engine.hooks.around(self._performance(call, attempt), call, attempt)
         if isinstance(performance, Waited):
             self._waited[step.command] = performance
         self._begun_here.add(step.command)

@@ -13,19 +13,16 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import ENOMEM
 
 from dwf.activities import capturing
-from dwf.core.outcome import said
 from dwf.engine.context import Engine, Watch, wall_clock_us
 from dwf.engine.drive import drive
 from dwf.engine.drivers import Drivers
-from dwf.engine.ending import Driven, Rest
+from dwf.engine.ending import Driven, Rest, kept_from
 from dwf.engine.kept import MOST_PARENTS, Kept
 from dwf.engine.late import bound_late
-from dwf.errors import DiskError, DwfError, InternalError
+from dwf.errors import DiskError, DwfError
 from dwf.store.creation import recover_intents
-from dwf.store.files import disk_error
 from dwf.store.room import Store
 
 _LOOK_SECONDS = 1.0
@@ -143,6 +140,7 @@ class Rounds:
         self._suspects = self._store.locks.left_by_dead()
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
+            self._engine.hooks.take_up()
 
     def go_round(self) -> bool:
         """One round; waits for a moment if something is being driven. False: nothing is, and nothing is due."""
@@ -194,9 +192,17 @@ class Rounds:
         if self._only is None:
             self.tidy()
         self._store.index.note_tick(self._engine.clock())
+        self._engine.hooks.finish(stop=self._engine.stop.is_set())
         return self._report()
 
+    def _say(self, told: list[str], *lines: str) -> None:
+        for line in filter(None, lines):
+            told.append(line)
+            if self._tell is not None:
+                self._tell(line)
+
     def _report(self) -> TickReport:
+        self._say(self.remarks, *self._engine.hooks.take_remarks())
         return TickReport(self.driven, self.news, self.remarks, self.errors, self._engine.stop.is_set())
 
     def _over(self) -> bool:
@@ -332,7 +338,7 @@ class Rounds:
         with self._changed:
             self._ended.append((run, result))
             # Whoever is woken takes the interpreter from those who drive: not for each of many.
-            if not self._drivers.has_plenty() or _is_news(result):
+            if not self._drivers.has_plenty() or isinstance(result, BaseException) or result.tells:
                 self._changed.notify()
 
     def _take_ended(self) -> None:
@@ -353,13 +359,10 @@ class Rounds:
     def _note(self, run: str, result: Driven | BaseException) -> None:
         if isinstance(result, BaseException):
             self._broken.add(run)
-            self.errors.append(_ours(run, result))
+            self.errors.append(kept_from(run, result))
             return
-        for line, told in ((result.news, self.news), (result.remark, self.remarks)):
-            if line:
-                told.append(line)
-                if self._tell is not None:
-                    self._tell(line)
+        self._say(self.news, result.news)
+        self._say(self.remarks, result.remark)
         if result.rest is Rest.BUSY:
             self._elsewhere[run] = time.monotonic()
             return
@@ -378,22 +381,3 @@ class Rounds:
         until = time.monotonic() + _STOP_SECONDS
         while self._active and time.monotonic() < until:
             self._take_ended()
-
-
-def _is_news(result: Driven | BaseException) -> bool:
-    return isinstance(result, BaseException) or bool(result.news or result.remark)
-
-
-def _ours(run: str, error: BaseException) -> DwfError:
-    """What kept us from a run, as an error that stops this run only. What ends the process is raised."""
-    if isinstance(error, DwfError):
-        return error
-    if isinstance(error, OSError):
-        return disk_error("drive", run, error)
-    if isinstance(error, MemoryError):
-        return DiskError(operation="drive", path=run, why="out of memory", errno=ENOMEM)
-    if not isinstance(error, Exception):
-        raise error
-    wrapped = InternalError(what=f"driving {run} failed: {type(error).__name__}: {said(error)}")
-    wrapped.__cause__ = error
-    return wrapped

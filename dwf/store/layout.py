@@ -13,11 +13,12 @@ in here knows what is in the files.
     audit.jsonl, audit.<time>.jsonl          commands that were refused
     shared                                   there if other users may post and look; see sharing.py
     callback.key                             what the tokens of callbacks are made from; see tokens.py
+    hooks.d/  untold/                        programs that are told what becomes of runs, and what they were not told
     policy.toml                              then: who of them may do what
     machine                                  the machine this directory is bound to; written last when it is made
 """
 
-# This module is on the path of an idle tick: no pathlib, no typing, no dwf.errors at import (10 ms each).
+# On the path of an idle tick: only cheap imports (see the room's rules).
 # ruff: noqa: PTH100, PTH114, PTH116, PTH118, PTH119, PTH120, PTH208
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Layout:
     """The paths of one state directory, as text. Building it touches nothing."""
 
     __slots__ = (
-        "archive", "audit", "blobs", "callback_key", "code", "home", "index", "intents", "locks", "machine", "mail",
-        "mail_bad", "mail_late", "mail_new", "mail_tmp", "out", "policy", "runs", "shared", "sharing",
+        "archive", "audit", "blobs", "callback_key", "code", "home", "hooks", "index", "intents", "locks", "machine",
+        "mail", "mail_bad", "mail_late", "mail_new", "mail_tmp", "out", "policy", "runs", "shared", "sharing", "untold",
     )  # fmt: skip
 
     def __init__(self, home: str | os.PathLike[str]) -> None:
@@ -77,6 +78,8 @@ class Layout:
         self.shared: str = f"{self.home}/shared"
         self.policy: str = f"{self.home}/policy.toml"
         self.callback_key: str = f"{self.home}/callback.key"
+        self.hooks: str = f"{self.home}/hooks.d"
+        self.untold: str = f"{self.home}/untold"
         # Known once the directory was opened; None: it is its owner's alone.
         self.sharing: Sharing | None = None
 
@@ -310,8 +313,7 @@ def _make_home(disk: Disk, path: str, parents: bool) -> None:
 
 
 def _require_ours(layout: Layout, found: os.stat_result, write: bool, post: bool) -> None:
-    path, from_others = layout.home, found.st_mode & WRITABLE_BY_OTHERS
-    mine = found.st_uid == os.geteuid()
+    path, from_others, mine = layout.home, found.st_mode & WRITABLE_BY_OTHERS, found.st_uid == os.geteuid()
     if not from_others and mine and write:
         refuse_for_root(path)
     if not from_others and (mine or not (write or post)):
@@ -350,7 +352,7 @@ def _bound_machine(layout: Layout) -> str | None:
 def _require_empty(layout: Layout) -> None:
     """What a killed creation left is ours; anything else means that the path is a mistake (DWF_HOME=~)."""
     ours = {os.path.basename(path) for path in (*layout.directories(), layout.machine)}
-    ours |= {"lost+found", "machine.new", "shared", "shared.new", "policy.toml"}
+    ours |= {"lost+found", "machine.new", "shared", "shared.new", "policy.toml", "hooks.d"}
     foreign = sorted(set(os.listdir(layout.home)) - ours)
     if foreign:
         from dwf.errors import BadConfiguration

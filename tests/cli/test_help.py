@@ -38,6 +38,7 @@ TOPICS = [
     "signals",
     "stuck",
     "tags",
+    "telling",
     "testing",
     "time",
     "writing",

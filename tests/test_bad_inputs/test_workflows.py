@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from dwf.engine.context import Codes, Engine
+from dwf.engine.context import Codes, Engine, wall_clock_us
 from dwf.engine.drive import drive
+from dwf.engine.hooks import Hooks
 from dwf.engine.lanes import Lanes
 from dwf.engine.watchdog import Watchdog
 from dwf.store.room import Store
@@ -187,7 +188,7 @@ LOOPS = [
 def driven_with_a_short_limit(dwf: Terminal, run: str, seconds: float = 0.3) -> str:
     """Drive a run with a watchdog of less patience; the news of it."""
     store = Store.open(str(dwf.home))
-    engine = Engine(store, Lanes(2), Codes(store), watchdog=Watchdog(seconds))
+    engine = Engine(store, Lanes(2), Codes(store), Hooks(store, wall_clock_us), watchdog=Watchdog(seconds))
     try:
         return drive(engine, run).news
     finally:

@@ -37,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     Check("stuck", open_runs.stuck, "every open run has a way to go on"),
     Check("blocked", open_runs.blocked, "no run is blocked"),
     Check("leftovers", files.leftovers, "nothing was left behind"),
+    Check("hooks", driving.hooks, "every hook can be called, and was told"),
     Check("start-up", driving.start_up, "", anywhere=True),
 )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from dwf.core.duration import SECOND, spoken, unstamp
 from dwf.engine.doctor.finding import Finding, Grade, bad, several, warn
 from dwf.engine.doctor.patient import Patient
+from dwf.engine.hooks import standing
 
 # No dwf was there before 2024; a machine without a battery wakes up in 1970.
 _FIRST_US = unstamp("2024-01-01T00:00:00.000000Z")
@@ -41,6 +42,19 @@ def clock(patient: Patient) -> list[Finding]:
     last, of = max(ahead)
     what = f"{of} was recorded {_rough(last - now)} in the future: the clock was set back; timers wait until then"
     return [warn("clock", what, "timedatectl   (is the time right now?)")]
+
+
+def hooks(patient: Patient) -> list[Finding]:
+    """Whether what is to be told of runs can be called, and has heard it."""
+    found = standing(patient.store)
+    told = [bad("hooks", f"{unfit.path} is not called: {unfit.why}", unfit.cure) for unfit in found.unfit]
+    for name, (count, why, _) in found.owed.items():
+        told.append(
+            warn("hooks", f"{name} fails, for {several(count, 'run', 'runs')}: {why}", f"dwf hooks --try {name}")
+        )
+    if found.lost:
+        told.append(warn("hooks", f"{several(len(found.lost), 'moment', 'moments')} could not be told", "dwf hooks"))
+    return told
 
 
 def tick(patient: Patient) -> list[Finding]:
