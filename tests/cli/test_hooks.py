@@ -88,6 +88,7 @@ def test_a_tick_with_something_to_tell_is_no_idle_tick(
 ) -> None:
     """Fails when a tick ends before it looks for what was not told; or what was given up keeps it awake for ever."""
     monkeypatch.setenv("DWF_HOME", str(dwf.home))
+    assert dwf("tick").code == 0
     assert nothing_to_do(["tick"])
     (dwf.home / "untold").mkdir(mode=0o700)
     (dwf.home / "untold" / "quick-1~1.1.failed").touch()

@@ -17,8 +17,8 @@ THREATS = (
              "        except"),
         Held("store/test_layout.py::test_a_directory_that_others_may_write_is_refused",
              "dwf/store/layout.py",
-             "    path, from_others = layout.home, found.st_mode & WRITABLE_BY_OTHERS",
-             "    path, from_others = layout.home, 0"),
+             "found.st_mode & WRITABLE_BY_OTHERS, found.st_uid == os.geteuid()",
+             "0, found.st_uid == os.geteuid()"),
     ),
     promise(
         "THR-2", "A link, a pipe or a foreign file planted in place of one of ours is refused, at once, "
