@@ -49,11 +49,15 @@ class Script:
         return self.workflow(workflow).program(self.is_script)
 
     def workflow(self, name: str | None) -> Workflow:
-        """The workflow of that name, or the only one. Raises NotFound or ScriptRefused with the candidates."""
+        """The workflow of that name, or the only one, or of several the only one that is not imported.
+
+        Raises NotFound or ScriptRefused with the candidates.
+        """
         known = ", ".join(self.workflows)
         if name is None:
-            if len(self.workflows) == 1:
-                return next(iter(self.workflows.values()))
+            own = [w for w in self.workflows.values() if w.function.__module__ == self.main.__name__]
+            if len(self.workflows) == 1 or len(own) == 1:
+                return next(iter(own or self.workflows.values()))
             path = str(self.main.__file__)
             raise ScriptRefused(path=path, why=f"it has several workflows: {known}", hint=f"say which: {path}:NAME")
         if name not in self.workflows:

@@ -184,6 +184,17 @@ def test_of_several_workflows_one_must_be_named(dwf: Terminal) -> None:
     assert dwf.typed("start", f"{script}:restore").code == 0
 
 
+def test_of_its_own_and_imported_workflows_its_own_need_not_be_named(dwf: Terminal) -> None:
+    """Fails when a runbook that calls another one as a child cannot be started by its name alone."""
+    script = dwf.script(
+        "import dwf\nfrom child import drain\n@dwf.workflow\nasync def top() -> int:\n"
+        "    return await drain(2) + await drain(3)\n"
+    )
+    child = "import dwf\n@dwf.workflow\nasync def drain(n: int) -> int:\n    return n\n"
+    Path(script).with_name("child.py").write_text(child)
+    assert dwf.typed("run", script).out.strip() == "5"
+
+
 def test_a_workflow_that_is_not_in_it_is_refused_and_the_nearest_told(dwf: Terminal) -> None:
     script = dwf.script(TWO)
     assert "rotate" in dwf.refuses(4, "start", f"{script}:rotat").hint
