@@ -59,13 +59,11 @@ class Answer:
 def send(store: Store, run: str, name: str, asked: Asked, by: Identity, reason: str = "", key: str = "") -> Posted:
     """Post an update. Raises NotFound (4), WrongState (7), UsageError (2); Conflict (9) for a key of another one."""
     check_signal_name(name)
+    payload = Payload(encode(msgspec.to_builtins(asked), "the arguments"))
+    if key and (before := _asked_before(store, run, key, name, payload)) is not None:
+        return before
     view = open_run(store, run)
     assert view.state is not None
-    payload = Payload(encode(msgspec.to_builtins(asked), "the arguments"))
-    known = _known(store, view.state, key, name, payload) if key else None
-    if known is not None:
-        believe_history(store.disk, view.path)
-        return Posted(known, view.run, view.state.head.nonce, f"update {name}, as before", duplicate=True)
     _refuse_unknown(view.state, name)
     refuse_too_many(store, view, name)
     message = Message(
@@ -80,6 +78,16 @@ def send(store: Store, run: str, name: str, asked: Asked, by: Identity, reason: 
         by=by,
     )
     return post(store, view, message, f"update {name}")
+
+
+def _asked_before(store: Store, run: str, key: str, name: str, payload: Payload) -> Posted | None:
+    """What was asked with that key, also of a run that is over: it has its answer. Raises Conflict."""
+    view = load(store, run)
+    known = None if view.state is None else _known(store, view.state, key, name, payload)
+    if view.state is None or known is None:
+        return None
+    believe_history(store.disk, view.path)
+    return Posted(known, view.run, view.state.head.nonce, f"update {name}, as before", duplicate=True)
 
 
 def _known(store: Store, state: RunState, key: str, name: str, payload: Payload) -> str | None:

@@ -256,3 +256,19 @@ def test_a_validator_may_be_asked_often_without_a_trace_in_what_follows(house: H
     house.tick()
     assert house.result() == 8
     assert len(house.all(ev.UpdateAccepted)) == 5
+
+
+def test_the_same_key_has_its_answer_also_when_the_run_is_over(house: House) -> None:
+    """Fails when a sender who asks again after the end is told that nothing reaches the run."""
+    house.go(BOOK)
+    send(house, key="k", to="5")
+    house.tick()
+    house.cancel()
+    house.tick()
+    assert house.view().state is not None and house.view().status.closed
+    again = send(house, key="k", to="5")
+    assert again.duplicate and answer(house, again) == ("completed", 10)
+    with pytest.raises(Conflict):
+        send(house, key="k", to="6")
+    with pytest.raises(WrongState):
+        send(house, key="other", to="5")
