@@ -27,18 +27,22 @@ _OPEN = Choice(open_only=True)
 
 @dataclass(frozen=True)
 class Pending:
-    """A timer that has not fired. Times: microseconds UTC. moved: its time is a person's word."""
+    """What waits for its time. Times: microseconds UTC. moved: its time is a person's word.
+
+    kind: a `timer` that has not fired; a `retry` of the step `command`; the `start` of the run, which was put off.
+    """
 
     run: str
     command: int
     purpose: str
     since_us: int
     due_us: int
-    moved: bool
+    moved: bool = False
+    kind: str = "timer"
 
 
 def pending(store: Store, before_us: int | None = None, progress: Progress | None = None) -> list[Pending]:
-    """The timers of open runs, the first due first; with `before_us` those that are due before then."""
+    """What waits for its time in open runs, the first due first; with `before_us` what is due before then."""
     rows = store.index.rows(_OPEN)
     runs = scanned(store, _OPEN, progress) if rows is None else (row for row in rows if _may_fire(row, before_us))
     found = [timer for row in runs for timer in _timers_of(store, row.run)]
@@ -66,6 +70,13 @@ def _timers_of(store: Store, run: str) -> Iterator[Pending]:
         asked = timer.started
         moved = timer.fire_at != asked.fire_at
         yield Pending(run, command, asked.purpose, unstamp(asked.ts), unstamp(timer.fire_at), moved)
+    for command, step in state.steps.items():
+        if step.retry_at:
+            what = f"attempt {step.attempts + 1} of {step.title}"
+            yield Pending(run, command, what, unstamp(step.scheduled.ts), unstamp(step.retry_at), kind="retry")
+    if state.starts_later:
+        head = state.head
+        yield Pending(run, 0, "the start of the run", unstamp(head.ts), unstamp(head.start_at), kind="start")
 
 
 def fire(store: Store, run: str, by: Identity, reason: str, timer: str | None = None) -> Posted:
@@ -107,7 +118,12 @@ def _post(
 def _chosen(state: RunState, run: str, timer: str | None) -> OpenTimer:
     timers = list(state.timers.values())
     if not timers:
-        raise WrongState(what=f"run {run} waits for no timer", hint=f"see what it waits for: dwf show {run}")
+        hint = f"see what it waits for: dwf show {run}"
+        if any(step.retry_at for step in state.steps.values()):
+            hint = f"its next attempt can be made now: dwf step retry {run}"
+        elif state.starts_later:
+            hint = f"it has not begun: dwf cancel {run}, and start it anew"
+        raise WrongState(what=f"run {run} waits for no timer", hint=hint)
     fitting = timers if timer is None else [t for t in timers if timer == str(t.started.command)]
     fitting = fitting or [t for t in timers if timer is not None and timer.lower() in t.started.purpose.lower()]
     if len(fitting) == 1:

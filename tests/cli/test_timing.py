@@ -57,3 +57,17 @@ def test_a_run_without_timers_and_one_that_is_not_there(dwf: Terminal) -> None:
     assert dwf("timer", "fire", dwf.driven("waits"), "-m", "x").code == 7
     assert dwf("timer", "fire", "nobody", "-m", "x").code == 4
     assert dwf("timers").out == ""
+
+
+def test_what_waits_for_its_next_attempt_or_its_start_is_listed_too(dwf: Terminal) -> None:
+    """Fails when only timers are listed of what time alone will bring."""
+    dwf.script.write_text(
+        "import dwf\n@dwf.activity(retry=dwf.Retry(max_attempts=3, initial='1h', jitter='none'))\ndef bad() -> None:\n"
+        "    raise ValueError('no')\n@dwf.workflow\nasync def tries() -> None:\n    await bad()\n"
+    )
+    later = dwf.started("tries", "--in", "30m")
+    trying = dwf.driven("tries")
+    told = [(t["run"], t["kind"], t["purpose"]) for t in dwf("timers", "--json").json["timers"]]
+    assert told == [(later, "start", "the start of the run"), (trying, "retry", "attempt 2 of bad")]
+    assert dwf("timers", "-o", "name").out == "", "dwf timer takes neither"
+    assert dwf("timer", "fire", trying, "-m", "x").hint.endswith(f"dwf step retry {trying}")

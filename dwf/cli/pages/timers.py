@@ -12,7 +12,10 @@ from dwf.cli.times import Clock, iso
 if TYPE_CHECKING:
     from dwf.engine.timing import Pending
 
-_COLUMNS = (Column("RUN"), Column("TIMER", right=True), Column("PURPOSE", 10), Column("DUE"), Column("LEFT"))
+_COLUMNS = (
+    *(Column("RUN"), Column("KIND"), Column("NO", right=True)),
+    *(Column("PURPOSE", 10), Column("DUE"), Column("LEFT")),
+)
 
 
 def timer_lines(timers: Sequence[Pending], clock: Clock, marks: Marks, width: int) -> list[list[Piece]]:
@@ -20,7 +23,8 @@ def timer_lines(timers: Sequence[Pending], clock: Clock, marks: Marks, width: in
     rows: list[list[Piece]] = [
         [
             timer.run,
-            str(timer.command),
+            timer.kind,
+            str(timer.command or ""),
             timer.purpose + (" (moved)" if timer.moved else ""),
             clock.full(timer.due_us),
             (clock.left(timer.due_us), "yellow" if timer.due_us < clock.now else ""),
@@ -34,6 +38,7 @@ def timer_document(timer: Pending, clock: Clock) -> dict[str, Any]:
     """One of them for programs."""
     return {
         "run": timer.run,
+        "kind": timer.kind,
         "timer": timer.command,
         "purpose": timer.purpose,
         "since": iso(timer.since_us),

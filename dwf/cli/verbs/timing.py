@@ -25,9 +25,10 @@ def timers(
     ] = None,
     limit: Annotated[int | None, Option("-n", "--limit", metavar="N", min=1, help="at most so many")] = None,
 ) -> int:
-    """The timers of open runs, the first due first: sleeps, and timeouts of asyncio. A table shows a hundred.
+    """What waits for its time in open runs, the first due first: timers, next attempts of steps, delayed starts.
 
-    -o name prints the run and the number of each timer, as dwf timer takes them. Overdue ones wait for a tick.
+    Timers are sleeps, and timeouts of asyncio; -o name prints the run and the number of each, as dwf timer takes them.
+    What is overdue waits for a tick. A table shows a hundred.
     """
     from dwf.cli.counting import Counting
     from dwf.cli.pages.timers import timer_document, timer_lines
@@ -45,11 +46,11 @@ def timers(
     elif session.output == "jsonl":
         screen.documents({"schema": "dwf.timer/1", **timer_document(timer, session.clock)} for timer in shown)
     elif session.output == "name":
-        screen.lines([f"{timer.run} {timer.command}"] for timer in shown)
+        screen.lines([f"{timer.run} {timer.command}"] for timer in shown if timer.kind == "timer")
     elif shown:
         screen.lines(timer_lines(shown, session.clock, screen.marks, 0 if session.output == "wide" else screen.width))
     if is_table and not shown:
-        screen.say("no timers" if before_us is None else "no timers that are due before then")
+        screen.say("nothing waits for its time" if before_us is None else "nothing is due before then")
     elif is_table and len(found) > len(shown):
         screen.say(f"and {len(found) - len(shown):,} more: -n N shows N, -o name or jsonl all")
     return Exit.OK
