@@ -65,7 +65,7 @@ def test_what_waits_for_its_next_attempt_or_its_start_is_listed_too(dwf: Termina
         "import dwf\n@dwf.activity(retry=dwf.Retry(max_attempts=3, initial='1h', jitter='none'))\ndef bad() -> None:\n"
         "    raise ValueError('no')\n@dwf.workflow\nasync def tries() -> None:\n    await bad()\n"
     )
-    later = dwf.started("tries", "--in", "30m")
+    later = dwf.started("tries", "--in", "20s")
     trying = dwf.driven("tries")
     told = [(t["run"], t["kind"], t["purpose"]) for t in dwf("timers", "--json").json["timers"]]
     assert told == [(later, "start", "the start of the run"), (trying, "retry", "attempt 2 of bad")]
