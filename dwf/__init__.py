@@ -113,6 +113,7 @@ __all__ = [
     "deprecate_patch",
     "handlers_finished",
     "info",
+    "lock",
     "log",
     "map",
     "memo",

@@ -10,6 +10,7 @@ from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
 from dwf.authoring.fanout import map  # noqa: A004 - what everybody calls it
 from dwf.authoring.handlers import handlers_finished, on_query, on_signal, on_unknown_signal, on_update
+from dwf.authoring.locks import lock
 from dwf.authoring.poll import poll
 from dwf.authoring.references import Secret, secret
 from dwf.authoring.saga import saga
@@ -55,6 +56,7 @@ __all__ = [
     "deprecate_patch",
     "handlers_finished",
     "info",
+    "lock",
     "log",
     "map",
     "memo",

@@ -91,6 +91,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf timers --due-before 'tomorrow 06:00'", "what fires in the night; -o name for a script")),
     ),
     Verb(
+        "locks", "Watch", "holding", "who holds which lock between runs, and who waits for it",
+        (("dwf locks", "holders first, then who waits, the next one first"),
+         ("dwf locks --json", "the same for a program")),
+    ),
+    Verb(
         "result", "Watch", "waiting", "print what a run returned, as JSON",
         (("dwf result rotate-web1", "3 if it is not finished, 1 if it failed"),
          ("dwf result rotate-web1 | jq -r .serial", "one field of it")),

@@ -46,6 +46,8 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.UpdateAccepted: "update",
     ev.UpdateCompleted: "answers",
     ev.UpdateFailed: "answers",
+    ev.LockAcquired: "holds lock",
+    ev.LockReleased: "gives up lock",
     ev.CallbackOpened: "waits for callback",
     ev.CallbackHeartbeat: "heard of callback",
     ev.CallbackCompleted: "called back",

@@ -79,6 +79,8 @@ def _title(opening: ev.Opening) -> tuple[str, str]:
         return opening.name, "signal"
     if isinstance(opening, ev.CallbackOpened):
         return opening.name, "callback"
+    if isinstance(opening, ev.LockRequested):
+        return opening.name, "lock"
     if isinstance(opening, ev.UndoRecorded):
         return opening.of, "undo"
     if isinstance(opening, ev.ChildWorkflowRequested):
@@ -323,6 +325,9 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.SignalsTaken: lambda e, t: Told(e.name, f"took {len(e.got)}: {_lines(e.got)}"),
     ev.HandlersRegistered: lambda e, t: Told(", ".join([taken(e)] * e.wakes + [f"query {name}" for name in e.queries])),
     ev.CallbackOpened: _callback,
+    ev.LockRequested: lambda e, t: Told(e.name + (f"  (held by {e.slots} at a time)" if e.slots > 1 else "")),
+    ev.LockAcquired: lambda e, t: Told(t.title(e.command)),
+    ev.LockReleased: lambda e, t: Told(t.title(e.lock)),
     ev.CallbackWithdrawn: lambda e, t: Told(t.title(e.callback)),
     ev.CallbackHeartbeat: lambda e, t: Told(t.title(e.command) + _why(e.decided.reason), person(e.decided.by)),
     ev.CallbackCompleted: lambda e, t: _from_outside(t.title(e.command) + result(e.result), e.decided),

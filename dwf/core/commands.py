@@ -47,6 +47,7 @@ from dwf.core.handlers import Handlers
 from dwf.core.ledger import DIVERGED, Ledger
 from dwf.core.length import LONG
 from dwf.core.links import Links
+from dwf.core.locks import Locks
 from dwf.core.loop import Loop
 from dwf.core.matching import waiting_lines as waiting_lines
 from dwf.core.outcome import raised_at, said
@@ -81,6 +82,7 @@ class Commands(Ledger):
         self.handlers = Handlers(self)
         self.scopes = Scopes(self, replay)
         self.links = Links(self, replay.started)
+        self.locks = Locks(self)
         self.tagging = Tagging(self, replay.started)
         self._patches: set[str] = set()
         self._status = ""
@@ -270,7 +272,7 @@ class Commands(Ledger):
 
     def held_by(self) -> list[str]:
         """What is open that a run may not leave behind when it goes on in a new instance, in words."""
-        return [call.words for call in self.calls.values()] + self.links.held()
+        return [call.words for call in self.calls.values()] + self.links.held() + self.locks.words()
 
     # -- markers, values, words ---------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What of a run somebody outside holds the other end of: updates that it answers, callbacks that it waits for."""
+"""What of a run somebody outside holds the other end of: updates that it answers, callbacks and locks it waits for."""
 
 from __future__ import annotations
 
@@ -54,6 +54,39 @@ class Callbacks(dict[int, OpenCallback]):
         self[event.command] = OpenCallback(event, unstamp(event.ts))
 
 
+@dataclass(slots=True)
+class OpenLock:
+    """A lock between runs. `since`: when the run got it; "" if it stands in line."""
+
+    requested: ev.LockRequested
+    since: str = ""
+
+
+class Locks(dict[int, OpenLock]):
+    """Those that the run holds or waits for, by command.
+
+    names: all that it has ever asked for. given_up: how many it has let go.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.given_up = 0
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether the run stands in line for any."""
+        return any(not lock.since for lock in self.values())
+
+    def ask(self, event: ev.LockRequested) -> None:
+        self[event.command] = OpenLock(event)
+        self.names.add(event.name)
+
+    def give_up(self, event: ev.LockReleased) -> None:
+        self.given_up += 1
+        self.pop(event.lock, None)
+
+
 def heard_of_callback(state: Any, event: ev.CallbackHeartbeat | ev.CallbackCompleted | ev.CallbackFailed) -> None:
     """A letter with a token has counted: the callback is over, or it is still worked on."""
     decided = event.decided
@@ -75,5 +108,8 @@ OUTSIDE: dict[type[ev.Event], Callable[[Any, Any], None]] = {
     ev.CallbackHeartbeat: heard_of_callback,
     ev.CallbackCompleted: heard_of_callback,
     ev.CallbackFailed: heard_of_callback,
+    ev.LockRequested: lambda state, event: state.locks.ask(event),
+    ev.LockAcquired: lambda state, event: setattr(state.locks[event.command], "since", event.ts),
+    ev.LockReleased: lambda state, event: state.locks.give_up(event),
     ev.CallbackTimedOut: lambda state, event: state.callbacks.pop(event.command, None),
 }

@@ -230,6 +230,14 @@ class TagHost(Protocol):
     def memo(self, changes: Mapping[str, Payload]) -> None: ...
 
 
+class LockHost(Protocol):
+    """Where a runbook asks for locks between runs; core/locks.py says more."""
+
+    def request(self, name: str, slots: int) -> Future[Any]: ...
+
+    def release(self, number: int) -> None: ...
+
+
 class Runtime(Protocol):
     """What a runbook may ask for. Every method that issues a command may raise NondeterminismError."""
 
@@ -241,6 +249,9 @@ class Runtime(Protocol):
 
     @property
     def tagging(self) -> TagHost: ...
+
+    @property
+    def locks(self) -> LockHost: ...
 
     def activity(self, call: ActivityCall) -> Future[Any]: ...
 

@@ -13,7 +13,7 @@ from dwf.core import events as ev
 from dwf.core.due import due_times
 from dwf.core.duration import unstamp
 from dwf.core.fanouts import FanOut
-from dwf.core.outside import OUTSIDE, Callbacks, Updates
+from dwf.core.outside import OUTSIDE, Callbacks, Locks, Updates
 from dwf.core.standing import OpenApproval as OpenApproval
 from dwf.core.standing import OpenChild as OpenChild
 from dwf.core.standing import OpenMessage as OpenMessage
@@ -69,6 +69,7 @@ class RunState:
         self.keys: dict[str, ev.SignalReceived] = {}
         self.updates = Updates()
         self.callbacks = Callbacks()
+        self.locks = Locks()
         self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
         self.steps_done = 0
 
@@ -103,7 +104,8 @@ class RunState:
 
     @property
     def _others_open(self) -> bool:
-        return bool(self.timers or self.signal_waits or self.approvals or self.children or self.callbacks)
+        waits = self.timers or self.signal_waits or self.approvals or self.children or self.callbacks
+        return bool(waits or self.locks.waited_for)
 
     @property
     def lone_step(self) -> OpenStep | None:

@@ -209,7 +209,8 @@ class _Drive:
     def _deliver_ready(self) -> None:
         """Deliver in the order of their own time, until the script is done; what is left then stays ready."""
         self._ready += self.steps.finished() + self._mail.fresh()
-        due = from_time(self.journal.state, self._engine.clock())
+        # A lock is asked for before its own timeout counts: whether it is free is not known yet.
+        due = [] if self.journal.has_to_ask else from_time(self.journal.state, self._engine.clock())
         waiting = deque(sorted(self._ready + due))
         self._ready = []
         # Asked before the first, too: a script may be done without having waited, and nothing can be recorded then.

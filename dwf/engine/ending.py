@@ -137,7 +137,7 @@ def forced(state: RunState, letter: Letter | None) -> ev.Lifecycle | None:
 
 def _left(state: RunState) -> dict[str, Any]:
     """What an end without cleanup leaves as it is."""
-    waits = [*state.timers, *state.signal_waits, *state.approvals, *state.children, *state.callbacks]
+    waits = [*state.timers, *state.signal_waits, *state.approvals, *state.children, *state.callbacks, *state.locks]
     return {
         "open": sorted([*state.steps, *waits]),
         "undone": [entry.of for entry in state.undos.that_are(Stand.UNDONE)],

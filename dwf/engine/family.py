@@ -22,6 +22,7 @@ from dwf.core.messages import Message
 from dwf.core.state import OpenChild, OpenMessage, RunState
 from dwf.engine.arrivals import CLOSING, Arrival
 from dwf.engine.chain import has_taken_up
+from dwf.engine.claims import Claims
 from dwf.engine.context import Engine
 from dwf.engine.runs import RunView, load
 from dwf.engine.start import first_line, row_of_new
@@ -42,6 +43,7 @@ class Family:
         self._told: set[int] = set()
         self._made: set[int] = set()
         self._found: set[int] = set()
+        self.claims = Claims(engine)
 
     def work(self, state: RunState) -> list[Arrival]:
         """Make and send what is missing; what there is to tell the script of it."""
@@ -49,11 +51,12 @@ class Family:
         found = self._made_or_over(state) if state.children else []
         found += [self._sent(message, state) for message in self._untold(state.outgoing)]
         self._told.update(arrival.order[0] for arrival in found)
-        return found
+        return found + self.claims.work(state)
 
     def leave(self, state: RunState) -> None:
         """The run is over, and that is on disk: what it asked for goes out, and its children hear of it."""
         assert state.ended is not None
+        self.claims.leave(state)
         for message in state.outgoing.values():
             self._post(message, state)
         rows = self._rows(state)

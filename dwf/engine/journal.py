@@ -223,6 +223,11 @@ class Journal:
         """Whether anything is staged."""
         return bool(self._staged)
 
+    @property
+    def has_to_ask(self) -> bool:
+        """Whether a lock was asked for in what is only staged."""
+        return self.dirty and self.state.locks.waited_for
+
     def commit(self) -> None:
         """Put on disk what was found and what is staged, and only then let anybody know of it. Raises DiskError."""
         if self._herald is not None:

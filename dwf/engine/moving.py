@@ -135,6 +135,11 @@ def _require_rest(store: Store, run: str, state: RunState) -> None:
     started = next((step for step in state.steps.values() if step.started is not None), None)
     if started is not None:
         raise NotAtRest(run=run, why=f"the step {started.title} has begun and has no outcome", hint="dwf tick")
+    if state.locks:
+        name = next(iter(state.locks.values())).requested.name
+        raise NotAtRest(
+            run=run, why=f"it holds or waits for lock {name}, which other runs here share", hint="dwf locks"
+        )
     if store.mailbox.pending(run):
         raise NotAtRest(run=run, why="something was posted to it that it has not taken up", hint="dwf tick")
 

@@ -99,6 +99,8 @@ class Steps:
         """The step that may run in the run's own thread: a plain function, and nothing else is open beside it."""
         if self.journal.replay.commands.handlers.changed:
             return None  # what it takes by handlers is told first; then it is not alone any more
+        if self.journal.family.claims.owes(self.journal.state):
+            return None  # another run may wait for what it has given up
         step = self.journal.state.lone_step
         if step is None or step.started is not None or step.cancel_requested or step.unknown is not None:
             return None

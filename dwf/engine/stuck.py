@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from dwf.core.state import OpenApproval, RunState
+from dwf.engine.holding import why_tangled
 from dwf.engine.identity import login_of, may_answer, members_of
 from dwf.store.room import Store
 
@@ -29,7 +30,9 @@ def why_stuck(state: RunState, owner: int, *, shared: bool = False) -> str | Non
 
 
 def stuck_at(store: Store, state: RunState) -> str | None:
-    """The same, of a run of this state directory."""
+    """The same, of a run of this state directory; also that it waits for a run that waits for it."""
+    if why := why_tangled(store, state):
+        return why
     return why_stuck(state, os.stat(store.layout.home).st_uid, shared=store.shared)  # noqa: PTH116
 
 

@@ -17,8 +17,9 @@ from dwf.store.row import DUE_NOW, Row
 class Wait:
     """One thing that a run waits for. Times: microseconds UTC.
 
-    kind: approval, decide (a step that may have run), step, retry, child, outgoing (to another run), signal, timer,
-    start, or message (what the handlers of the script take). over_by_us: when a step that waits has waited too long.
+    kind: approval, decide (a step that may have run), step, retry, child, outgoing (to another run), lock, signal,
+    callback, timer, start, or message (what the handlers of the script take). over_by_us: when a step that waits has
+    waited too long.
     """
 
     command: int
@@ -32,7 +33,7 @@ class Wait:
 
 
 # What a person can act on comes first.
-_FIRST_FIRST = "approval decide step retry child outgoing signal callback timer start message".split()
+_FIRST_FIRST = "approval decide step retry child outgoing lock signal callback timer start message".split()
 _RANK = {kind: place for place, kind in enumerate(_FIRST_FIRST)} | {"decide": 0}
 
 _ASKS = ("approval", "decide")
@@ -49,6 +50,7 @@ def waits(state: RunState) -> list[Wait]:
     found += [Wait(c, "child", o.requested.run, unstamp(o.requested.ts)) for c, o in state.children.items()]
     found += [Wait(c, "outgoing", o.requested.run, unstamp(o.requested.ts)) for c, o in state.outgoing.items()]
     found += [Wait(c, "callback", b.opened.name, unstamp(b.opened.ts), b.due_us) for c, b in state.callbacks.items()]
+    found += [Wait(c, "lock", o.requested.name, unstamp(o.requested.ts)) for c, o in state.locks.items() if not o.since]
     if state.takes.wakes:
         found.append(Wait(0, "message", taken(state.takes), unstamp(state.takes.ts)))
     if state.starts_later:
@@ -132,7 +134,7 @@ def addressees(approval: ev.ApprovalRequested) -> str:
 
 
 _STEPS = {"approval": "approve"} | {
-    kind: kind for kind in ("decide", "signal", "callback", "child", "start", "message")
+    kind: kind for kind in ("decide", "lock", "signal", "callback", "child", "start", "message")
 }
 
 
@@ -167,7 +169,7 @@ def _waiting_for(state: RunState, first: Wait | None) -> str:
         return "-"
     if first.kind == "approval":
         return addressees(state.approvals[first.command].requested)
-    if first.kind in ("signal", "callback"):
+    if first.kind in ("lock", "signal", "callback"):
         return f"{first.kind} {first.what}"
     if first.kind == "child":
         more = len(state.children) - 1

@@ -25,6 +25,7 @@ Floors inside, from the ground; each imports only what stands before it:
     code outputs
     locks      at most one process works on a run
     spares     files of locks that were given up, for the next
+    lines      who holds what runs share, and who stands in line for it
     letters    a message as it lies on disk, checked
     refused    what was found in the mailbox and is no message
     followed   a directory whose names are kept in memory

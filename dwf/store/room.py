@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dwf.store.lines import Lines
     from dwf.store.tokens import Tokens
 
 
@@ -68,6 +69,13 @@ class Store:
         from dwf.store.tokens import Tokens
 
         return Tokens(self.disk, self.layout)
+
+    @property
+    def claims(self) -> Lines:
+        """Who holds which lock between runs, and who waits for it."""
+        from dwf.store.lines import Lines
+
+        return Lines(self.disk, self.layout.claims, durable=True)
 
     def adopt(self) -> None:
         """Bind the state directory to this machine. Right only if nothing uses it elsewhere. Raises NotPermitted."""

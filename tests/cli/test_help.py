@@ -27,6 +27,7 @@ TOPICS = [
     "durability",
     "exit-codes",
     "file-format",
+    "flow",
     "handlers",
     "health",
     "limits",

@@ -86,6 +86,8 @@ def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
         ]
     if wait.kind == "child":
         return [(f"dwf tree {run}", "where all its children are"), (f"dwf show {wait.what}", "this one")]
+    if wait.kind == "lock":
+        return [("dwf locks", "who holds it, and who comes before")]
     if wait.kind == "signal":
         return [(f"dwf signal {run} {wait.what} [K=V ...]", "send what it waits for")]
     if wait.kind == "callback":

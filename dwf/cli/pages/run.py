@@ -258,6 +258,7 @@ class RunPage:
         if wait.kind == "timer":
             return [f"{wait.what}  {clock.until(wait.until_us or 0)}", f"since {clock.point(wait.since_us)}"]
         words = {
+            "lock": "lock ",
             "signal": "signal ",
             "callback": "callback ",
             "child": "child run ",
@@ -389,6 +390,8 @@ def _named(state: RunState, commands: Sequence[int]) -> Iterator[str]:
             yield f"timer {state.timers[number].started.purpose}"
         elif number in state.signal_waits:
             yield f"signal {state.signal_waits[number].opened.name}"
+        elif number in state.locks:
+            yield f"lock {state.locks[number].requested.name}"
         elif number in state.callbacks:
             yield f"callback {state.callbacks[number].opened.name}"
         elif number in state.approvals:

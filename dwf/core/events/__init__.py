@@ -46,6 +46,9 @@ from dwf.core.events.lifecycle import WorkflowFailed as WorkflowFailed
 from dwf.core.events.lifecycle import WorkflowStarted as WorkflowStarted
 from dwf.core.events.lifecycle import WorkflowTerminated as WorkflowTerminated
 from dwf.core.events.lifecycle import WorkflowTimedOut as WorkflowTimedOut
+from dwf.core.events.locks import LockAcquired as LockAcquired
+from dwf.core.events.locks import LockReleased as LockReleased
+from dwf.core.events.locks import LockRequested as LockRequested
 from dwf.core.events.openings import ActivityCancelRequested as ActivityCancelRequested
 from dwf.core.events.openings import ActivityScheduled as ActivityScheduled
 from dwf.core.events.openings import ApprovalRequested as ApprovalRequested

@@ -9,7 +9,7 @@ from dwf import host
 from dwf.core.state import OpenStep, RunState
 from dwf.engine.doctor.finding import Finding, bad, several, warn
 from dwf.engine.doctor.patient import Patient, Seen
-from dwf.engine.stuck import why_stuck
+from dwf.engine.stuck import stuck_at
 from dwf.errors import CodeMissing, DwfError
 
 
@@ -78,7 +78,7 @@ def stuck(patient: Patient) -> list[Finding]:
     """Runs that nothing can move on."""
     told = []
     for seen, state in patient.open_runs:
-        why = why_stuck(state, patient.owner, shared=patient.store.shared)
+        why = stuck_at(patient.store, state)
         if why is not None:
             told.append(bad("stuck", f"{seen.name} is stuck: {why}", f'dwf cancel {seen.run} -m "..."'))
     return told
