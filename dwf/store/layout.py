@@ -8,7 +8,7 @@ in here knows what is in the files.
     mail/{tmp,new,late,bad}                  what anybody may post
     locks/                                   files that exist only while they are held
     archive/<year>-<month>/                  closed runs, out of the way; made when it is first needed
-    claims/                                  who holds which lock between runs; see lines.py
+    claims/  limits/                         who holds what runs share, and who waits for it; see lines.py
     out/<id>/  blobs/  code/                 captured output, large payloads, stored scripts
     index.sqlite                             derived; may be deleted at any time
     audit.jsonl, audit.<time>.jsonl          commands that were refused
@@ -54,12 +54,6 @@ _NETWORK = frozenset(
 class Layout:
     """The paths of one state directory, as text. Building it touches nothing."""
 
-    __slots__ = (
-        "archive", "audit", "blobs", "callback_key", "claims", "code", "home", "hooks", "index", "intents", "locks",
-        "machine", "mail", "mail_bad", "mail_late", "mail_new", "mail_tmp", "out", "policy", "runs", "shared",
-        "sharing", "untold",
-    )  # fmt: skip
-
     def __init__(self, home: str | os.PathLike[str]) -> None:
         self.home: str = os.fspath(home)
         self.runs: str = f"{self.home}/runs"
@@ -72,6 +66,7 @@ class Layout:
         self.archive: str = f"{self.home}/archive"
         self.locks: str = f"{self.home}/locks"
         self.claims: str = f"{self.home}/claims"
+        self.limits: str = f"{self.home}/limits"
         self.out: str = f"{self.home}/out"
         self.blobs: str = f"{self.home}/blobs"
         self.code: str = f"{self.home}/code"
