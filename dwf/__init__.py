@@ -112,6 +112,7 @@ __all__ = [
     "degrade",
     "deprecate_patch",
     "handlers_finished",
+    "heartbeat",
     "info",
     "lock",
     "log",
@@ -148,6 +149,7 @@ __all__ = [
 _HOMES = {
     "Retry": "dwf.core.retry",
     "activity_info": "dwf.activities.info",
+    "heartbeat": "dwf.activities.info",
     **dict.fromkeys(
         "ActivityCancelled ActivityError ActivityTimeout ApprovalRejected ChildError CompensationFailed "
         "DwfError Expected Failure MapFailed NotDelivered RetryAfter".split(),

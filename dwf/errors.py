@@ -157,7 +157,7 @@ class ActivityError(DwfError):
 
 class ActivityTimeout(ActivityError):
     """A time limit of the step has passed. `timeout` says which: "start-to-close" of its last attempt, "heartbeat",
-    "schedule-to-start" or "schedule-to-close".
+    "schedule-to-start" or "schedule-to-close". details["heartbeat"]: what its last heartbeat told.
     """
 
     code = "activity-timeout"

@@ -11,6 +11,7 @@
     gated.py           a process that waits at its gate: what shell.py and isolated.py share
     watch.py           ... from the gate to its end: output, input, clock, who asks it to stop
     telling.py         ... and what is told of it then
+    pulse.py           heartbeats: that an attempt lives, how far it is, and that it is to end
     secrets.py         looked up when an attempt begins, masked in all that is told of it
     output.py          captured output, within bounds
     session.py         which processes belong to a step; ending them, with proof

@@ -42,15 +42,21 @@ def _outcome(body: bytes) -> bytes:
     import msgspec
 
     from dwf.activities.function import run
+    from dwf.activities.info import Listening
+    from dwf.activities.output import MASKING
     from dwf.activities.plan import Request
 
     request = msgspec.json.decode(body, type=Request)
+    if request.secret:
+        from dwf.activities.secrets import Mask
+
+        MASKING.set(Mask(request.secret))
 
     def perform(given: bytes) -> Any:
         load = _named(request.target.loader)
         return _awaited(load(request.target.source, request.target.activity, given)())
 
-    return msgspec.json.encode(run(perform, request.target.input, request.attempt))
+    return msgspec.json.encode(run(perform, request.target.input, request.attempt, Listening(request.attempt.pulse)))
 
 
 def _named(reference: str) -> Any:

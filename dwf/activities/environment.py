@@ -23,7 +23,18 @@ KEPT = (
 
 def clean(environ: Mapping[str, str], given: Mapping[str, str], attempt: Attempt) -> dict[str, str]:
     """The environment of a shell step."""
-    return {**inherited(environ), **attempt.env, **given, **own(attempt)}
+    return {**inherited(environ), **attempt.env, **given, **own(attempt), **_files(attempt)}
+
+
+def _files(attempt: Attempt) -> dict[str, str]:
+    """By which files a command is heard of, and told something; see pulse.py."""
+    if not attempt.pulse:
+        return {}
+    return {
+        "DWF_HEARTBEAT_FILE": f"{attempt.pulse}.beat",
+        "DWF_CHECKPOINT_FILE": f"{attempt.pulse}.checkpoint",
+        "DWF_CANCEL_FILE": f"{attempt.pulse}.asked",
+    }
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:

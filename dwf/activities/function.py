@@ -14,21 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dwf.activities.info import CURRENT, ActivityInfo
+from msgspec.structs import replace
+
+from dwf.activities.info import CURRENT, ActivityInfo, Caller
 from dwf.activities.output import MASKING
-from dwf.activities.plan import NO_PROCESS, Attempt, Kind, Outcome
+from dwf.activities.plan import NO_PROCESS, Asked, Attempt, Kind, Outcome
 from dwf.activities.prints import PRINTED, Printed
 from dwf.activities.surroundings import Surroundings
 from dwf.core.duration import micros
 from dwf.core.events import ErrorInfo, Output
 from dwf.core.steps import START_TO_CLOSE
 from dwf.core.values import encode
-from dwf.errors import InternalError, RetryAfter, ValueRefused
+from dwf.errors import ActivityCancelled, InternalError, RetryAfter, ValueRefused
 from dwf.host import Process
 
 if TYPE_CHECKING:
     from dwf.core.runtime import ActivityCall
 
+_LOOK_SECONDS = 0.1
 _SECRETS = b'"secrets":['
 _DWF = f"{Path(__file__).parents[1]}/"
 # Mutable and module-wide on purpose: cwd, umask and environment exist once per process, and so does their picture.
@@ -45,15 +48,18 @@ def one_picture() -> Iterator[None]:
         _SURROUNDINGS.let_go()
 
 
-def perform(call: ActivityCall, attempt: Attempt) -> Outcome:
+def perform(call: ActivityCall, attempt: Attempt, caller: Caller | None = None) -> Outcome:
     """Run the call's Python function to its end, in this thread, and tell how it ended. Never raises."""
     if call.perform is None:
         raise InternalError(what=f"the step {call.name!r} of kind {call.kind} has no function")
     given = bytes(call.input)
-    return _run_with_secrets(call.perform, given, attempt) if _SECRETS in given else run(call.perform, given, attempt)
+    play = _run_with_secrets if _SECRETS in given else run
+    return play(call.perform, given, attempt, caller)
 
 
-def _run_with_secrets(function: Callable[[bytes], Any], given: bytes, attempt: Attempt) -> Outcome:
+def _run_with_secrets(
+    function: Callable[[bytes], Any], given: bytes, attempt: Attempt, caller: Caller | None
+) -> Outcome:
     from dwf.activities.secrets import opened
     from dwf.errors import SecretUnavailable
 
@@ -62,19 +68,20 @@ def _run_with_secrets(function: Callable[[bytes], Any], given: bytes, attempt: A
     except SecretUnavailable as error:
         return failure(error)
     if mask is None:
-        return run(function, given, attempt)
+        return run(function, given, attempt, caller)
     token = MASKING.set(mask)
     try:
-        return mask.outcome(run(function, filled, attempt))
+        return mask.outcome(run(function, filled, attempt, caller))
     finally:
         MASKING.reset(token)
 
 
-def run(function: Callable[[bytes], Any], given: bytes, attempt: Attempt) -> Outcome:
-    """Run a function of the recorded input to its end. Never raises."""
+def run(function: Callable[[bytes], Any], given: bytes, attempt: Attempt, caller: Caller | None = None) -> Outcome:
+    """Run a function of the recorded input to its end. Never raises. caller: whom it can ask whether it is to end."""
     printed = Printed(attempt.out_prefix)
     pid = os.getpid()
-    told, caught = CURRENT.set(ActivityInfo(attempt)), PRINTED.set(printed)
+    info = ActivityInfo(attempt, caller)
+    told, caught = CURRENT.set(info), PRINTED.set(printed)
     handlers = _SURROUNDINGS.enter()
     try:
         outcome = _outcome_of(function, given, pid, printed)
@@ -82,7 +89,7 @@ def run(function: Callable[[bytes], Any], given: bytes, attempt: Attempt) -> Out
         _SURROUNDINGS.leave(handlers)
         PRINTED.reset(caught)
         CURRENT.reset(told)
-    return outcome
+    return info.with_heartbeat(outcome)
 
 
 def _outcome_of(function: Callable[[bytes], Any], given: bytes, pid: int, printed: Printed) -> Outcome:
@@ -154,12 +161,15 @@ def now_us() -> int:
 class InProcess:
     """A function as a Performance. It cannot be ended once it runs: cancelled or not, it ends by itself."""
 
-    __slots__ = ("_asked", "_attempt", "_call", "_gone")
+    __slots__ = ("_asked", "_attempt", "_call", "_gone", "_looked_at", "look")
 
     def __init__(self, call: ActivityCall, attempt: Attempt) -> None:
         self._call, self._attempt = call, attempt
-        self._asked: tuple[Kind, str] | None = None
+        self._asked: Asked | None = None
         self._gone = False
+        self.look: Callable[[], Asked | None] | None = None
+        """Asked now and then, if nobody else is there to tell it: the thread that would do so performs it."""
+        self._looked_at = 0.0
 
     @property
     def process(self) -> Process:
@@ -170,16 +180,34 @@ class InProcess:
 
     def finish(self) -> Outcome:
         if self._asked is not None:
-            return dropped(*self._asked)
+            return dropped(self._asked.kind, self._asked.reason)
         if not self._gone:
             return dropped(Kind.CANCELLED, "it was never begun")
-        return perform(self._call, self._attempt)
+        outcome = perform(self._call, self._attempt, self)
+        asked = self.asked()  # meanwhile, perhaps
+        if asked is None or not gave_in(outcome):
+            return outcome
+        ended = dropped(asked.kind, asked.reason, outcome.output)
+        return replace(ended, heartbeat=outcome.heartbeat)
 
     def cancel(self, reason: str) -> None:
-        self._asked = self._asked or (Kind.CANCELLED, reason)
+        self._asked = self._asked or Asked(Kind.CANCELLED, reason)
 
     def interrupt(self, reason: str) -> None:
-        self._asked = self._asked or (Kind.INTERRUPTED, reason)
+        self._asked = self._asked or Asked(Kind.INTERRUPTED, reason)
+
+    def asked(self) -> Asked | None:
+        if self._asked is None and self.look is not None and time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            self._asked, self._looked_at = self.look(), time.monotonic()
+        return self._asked
+
+    def listen(self) -> None:
+        """What it is asked for is known here."""
+
+
+def gave_in(outcome: Outcome) -> bool:
+    """Whether it ended by what dwf.heartbeat() raised."""
+    return outcome.kind is Kind.FAILED and ActivityCancelled.__name__ in outcome.error_types
 
 
 def dropped(kind: Kind, reason: str, output: Output | None = None, which: str = START_TO_CLOSE) -> Outcome:

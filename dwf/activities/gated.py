@@ -21,9 +21,10 @@ from typing import Any
 
 from dwf import host
 from dwf.activities.output import Stream
-from dwf.activities.plan import NO_PROCESS, Attempt, Kind
+from dwf.activities.plan import NO_PROCESS, Asked, Attempt, Kind
+from dwf.activities.pulse import Silence, put_asked
 from dwf.activities.session import Session
-from dwf.activities.watch import Asked, Pipes, Watch
+from dwf.activities.watch import Pipes, Watch
 from dwf.errors import DiskError
 from dwf.host import Process
 
@@ -119,7 +120,8 @@ class Gated:
             self.process = host.process(pid) or Process(pid, host.start_time(pid) or 0, host.boot_id())
             pipes = Pipes(gate, out, err, answer, bell)
             session = Session(pid, self.process.start, home=os.getsid(0) if self._attempt.kept else 0)
-            self._watch = Watch(self._popen, session, pipes, (self.out, self.err))
+            silence = Silence(self._attempt.pulse, self._attempt.heartbeat_us)
+            self._watch = Watch(self._popen, session, pipes, (self.out, self.err), silence)
             undo.pop_all()
 
     def go(self, gate: bytes) -> None:
@@ -133,6 +135,7 @@ class Gated:
         with self._lock:
             self._asked = self._asked or Asked(kind, reason)
             if self._watch is not None:
+                put_asked(self._attempt.pulse, self._asked)
                 self._watch.ask(self._asked)
 
     def finish(self) -> Ended:

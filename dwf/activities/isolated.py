@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from dwf.activities.environment import own, variables
-from dwf.activities.function import now_us
+from dwf.activities.function import gave_in, now_us
 from dwf.activities.gated import Ended, Gated, Launch
 from dwf.activities.output import summary
 from dwf.activities.plan import MAX_FILE, Attempt, Kind, Outcome, Performance, Request, Target
+from dwf.activities.pulse import details_left
 from dwf.activities.telling import cannot_start, details, exit_code, made_to_end, told
 from dwf.core.events import ErrorInfo
 from dwf.host import Process
@@ -40,15 +42,16 @@ def with_secrets(target: Target, attempt: Attempt) -> Performance:
         return Unprepared(error)
     if mask is None:
         return Isolated(target, attempt)
-    return prepared(mask, lambda: Isolated(msgspec.structs.replace(target, input=given), attempt))
+    filled = msgspec.structs.replace(target, input=given)
+    return prepared(mask, lambda: Isolated(filled, attempt, mask.values))
 
 
 class Isolated:
     """A function in a process of its own, as a Performance."""
 
-    def __init__(self, target: Target, attempt: Attempt) -> None:
+    def __init__(self, target: Target, attempt: Attempt, secret: Sequence[str] = ()) -> None:
         self._attempt = attempt
-        self._request, problem = _encoded(target, attempt)
+        self._request, problem = _encoded(target, attempt, secret)
         launch = Launch([sys.executable, *_PYTHON, _CHILD], _environment(attempt))
         self._gated = Gated(launch, attempt, MAX_FILE, answers=True, problem=problem)
 
@@ -71,13 +74,16 @@ class Isolated:
         if ended.problem is not None:
             return cannot_start(ended.problem, "")
         answer = _answer(ended.answer)
-        if answer is not None:
+        if answer is not None and not (ended.asked is not None and gave_in(answer)):
             # It came to its end, even if it was being ended at that moment.
             output = summary(self._attempt.out_prefix, ended.out, ended.err)
             return msgspec.structs.replace(answer, output=output)
         if ended.asked is not None:
-            return made_to_end(ended, self._attempt)
+            return made_to_end(ended, self._attempt, self._heartbeat())
         return self._crashed(ended)
+
+    def _heartbeat(self) -> bytes | None:
+        return details_left(self._attempt.pulse, "function")
 
     def _crashed(self, ended: Ended) -> Outcome:
         what = "answered with something unusable" if ended.answer else "ended without a result"
@@ -93,13 +99,14 @@ class Isolated:
             error_types=("ProcessEnded",),
             exit_code=exit_code(ended.status),
             output=summary(self._attempt.out_prefix, ended.out, ended.err),
+            heartbeat=self._heartbeat(),
         )
 
 
-def _encoded(target: Target, attempt: Attempt) -> tuple[bytes, Exception | None]:
+def _encoded(target: Target, attempt: Attempt, secret: Sequence[str]) -> tuple[bytes, Exception | None]:
     path = [os.fsencode(entry).decode("latin-1") for entry in sys.path if os.path.isabs(entry)]  # noqa: PTH117
     # Output is captured on this side.
-    request = Request(path, target, msgspec.structs.replace(attempt, out_prefix=None))
+    request = Request(path, target, msgspec.structs.replace(attempt, out_prefix=None), list(secret))
     try:
         return msgspec.json.encode(request), None
     except (TypeError, ValueError, NotImplementedError, RecursionError) as error:

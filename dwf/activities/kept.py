@@ -29,7 +29,8 @@ from dwf.activities.environment import variables
 from dwf.activities.function import dropped, failure
 from dwf.activities.gated import no_room
 from dwf.activities.output import new_file
-from dwf.activities.plan import MEBIBYTE, NO_PROCESS, Attempt, Kind, Outcome, Performance, ShellSpec, Target
+from dwf.activities.plan import MEBIBYTE, NO_PROCESS, Asked, Attempt, Kind, Outcome, Performance, ShellSpec, Target
+from dwf.activities.pulse import put_asked
 from dwf.activities.session import PROOF_NS, row, send
 from dwf.activities.telling import cannot_start
 from dwf.activities.waited import Waited
@@ -120,6 +121,7 @@ class Adopted(Waited):
         """Ask the keeper alone: many a program takes a second TERM for a hurry."""
         found = row(self._process.pid)
         if found is not None and self._lives():
+            put_asked(self._prefix, Asked(*(self._asked or (Kind.CANCELLED, "it was told to end"))))
             send(found, signal.SIGTERM)
             until_ns = time.monotonic_ns() + self.grace_us * 1000 + 2 * PROOF_NS
             while self._lives() and time.monotonic_ns() < until_ns:

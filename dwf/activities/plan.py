@@ -7,7 +7,7 @@ An attempt goes: prepare (a process is spawned, but gated) -> the engine puts Ac
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -33,6 +33,14 @@ class Kind(Enum):
     TIMED_OUT = "timed-out"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
+
+
+class Asked(NamedTuple):
+    """Why a step is made to end. which: of the timeouts, if it is another than the attempt's own limit."""
+
+    kind: Kind
+    reason: str
+    which: str = ""
 
 
 class ShellSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag="shell"):
@@ -80,6 +88,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     to close, 0 is none. grace_us: from asking a process to end (TERM) to ending it (KILL). out_prefix: where captured
     output goes (".out" and ".err" are appended); None keeps only the tail. env: for the step's environment. kept: it is
     performed by a keeper, in the keeper's session. limit: which of the step's timeouts `timeout_us` is.
+    pulse: where its heartbeats go, without a suffix; "" nowhere. heartbeat_us: how long it may be silent, 0 for ever.
+    details: JSON, those of the last heartbeat of the attempt before.
     """
 
     run: str
@@ -94,14 +104,21 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     kept: bool = False
     limit: str = START_TO_CLOSE
+    pulse: str = ""
+    heartbeat_us: int = 0
+    details: bytes = b"null"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the process of an isolated function is told. `path` is sys.path, each byte as one character."""
+    """What the process of an isolated function is told. `path` is sys.path, each byte as one character.
+
+    secret: values that no heartbeat may tell.
+    """
 
     path: list[str]
     target: Target
     attempt: Attempt
+    secret: list[str] = []
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -109,7 +126,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
     result: JSON. error_types: class names of the exception and its bases, or ("ExitCode",). exit_code: of a process,
     128 + n for signal n. retry_after_us: the step asked for this delay. ended_us: wall clock, microseconds.
-    which: of its timeouts, the one that was passed.
+    which: of its timeouts, the one that was passed. heartbeat: JSON, the details of its last heartbeat that
+    had any; None if it had none.
     """
 
     kind: Kind
@@ -121,6 +139,7 @@ class Outcome(msgspec.Struct, frozen=True):
     retry_after_us: int | None = None
     output: Output | None = None
     which: str = START_TO_CLOSE
+    heartbeat: bytes | None = None
 
 
 class Performance(Protocol):

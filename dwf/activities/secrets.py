@@ -40,6 +40,7 @@ class Mask:
     """Replaces known values by `***`. The longest is looked for first."""
 
     def __init__(self, values: list[str]) -> None:
+        self.values = values
         self._looks = sorted({look for value in values for look in _looks(value)}, key=lambda look: (-len(look), look))
         self._bytes = [look.encode("utf-8", "surrogatepass") for look in self._looks]
         self._in_text = re.compile("|".join(map(re.escape, self._looks)))
@@ -73,6 +74,8 @@ class Mask:
         changed: dict[str, Any] = {"result": encode(self.data(decode(outcome.result)))}
         if outcome.error is not None:
             changed["error"] = self._struct(outcome.error, ErrorInfo)
+        if outcome.heartbeat is not None:
+            changed["heartbeat"] = encode(self.data(decode(outcome.heartbeat)))
         if outcome.output is not None:
             changed["output"] = self._struct(outcome.output, Output)
         return msgspec.structs.replace(outcome, **changed)

@@ -17,6 +17,7 @@ from dwf.activities.function import now_us
 from dwf.activities.gated import Ended, Gated, Launch
 from dwf.activities.output import summary
 from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec
+from dwf.activities.pulse import details_left, directory_of, put_checkpoint
 from dwf.activities.telling import cannot_start, details, exit_code, is_signal, made_to_end, told
 from dwf.core.events import ErrorInfo, Output
 from dwf.core.values import PAYLOAD_LIMIT, encode
@@ -48,6 +49,9 @@ class Shell:
 
     def __init__(self, spec: ShellSpec, attempt: Attempt) -> None:
         self._spec, self._attempt = spec, attempt
+        directory_of(attempt)
+        if attempt.details != b"null" and attempt.pulse:
+            put_checkpoint(attempt.pulse, attempt.details)
         launch = Launch(_gated(spec), clean(os.environ, spec.env, attempt), spec.cwd, spec.umask)
         self._gated = Gated(launch, attempt, spec.max_file)
 
@@ -70,7 +74,7 @@ class Shell:
         if ended.problem is not None:
             return cannot_start(ended.problem, self._spec.cwd)
         if ended.asked is not None:
-            return made_to_end(ended, self._attempt)
+            return made_to_end(ended, self._attempt, details_left(self._attempt.pulse, "shell"))
         return self._exited(ended)
 
     def _exited(self, ended: Ended) -> Outcome:
@@ -90,7 +94,15 @@ class Shell:
 
     def _failed(self, kind: str, why: str, ended: Ended, code: int, output: Output | None) -> Outcome:
         error = ErrorInfo(type=kind, message=why, details=details(ended))
-        return Outcome(Kind.FAILED, now_us(), error=error, error_types=(kind,), exit_code=code, output=output)
+        return Outcome(
+            Kind.FAILED,
+            now_us(),
+            error=error,
+            error_types=(kind,),
+            exit_code=code,
+            output=output,
+            heartbeat=details_left(self._attempt.pulse, "shell"),
+        )
 
 
 def _why(ended: Ended) -> str:

@@ -60,7 +60,7 @@ def cannot_start(problem: Exception, cwd: str) -> Outcome:
     )
 
 
-def made_to_end(ended: Ended, attempt: Attempt) -> Outcome:
+def made_to_end(ended: Ended, attempt: Attempt, heartbeat: bytes | None) -> Outcome:
     """Timed out, cancelled or interrupted."""
     assert ended.asked is not None
     kind, reason, which = ended.asked
@@ -75,4 +75,5 @@ def made_to_end(ended: Ended, attempt: Attempt) -> Outcome:
         exit_code=facts.get("exit_code"),
         output=summary(attempt.out_prefix, ended.out, ended.err),
         which=which or attempt.limit,
+        heartbeat=heartbeat,
     )

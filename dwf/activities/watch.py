@@ -16,9 +16,11 @@ import time
 from typing import NamedTuple
 
 from dwf.activities.output import Stream
-from dwf.activities.plan import MEBIBYTE, Kind
+from dwf.activities.plan import MEBIBYTE, Asked, Kind
+from dwf.activities.pulse import Silence
 from dwf.activities.session import PROOF_NS, Session, next_look_ns
 from dwf.core.duration import spoken
+from dwf.core.steps import HEARTBEAT
 
 _CHUNK = 64 * 1024
 # Only where the kernel cannot tell the end of a process through a descriptor.
@@ -26,15 +28,6 @@ _LOOK_NS = 10_000_000
 # For the end of output that comes through another process (a `| tee`, a process substitution).
 _LINGER_NS = 100_000_000
 _MAX_ANSWER = 16 * MEBIBYTE
-
-
-class Asked(NamedTuple):
-    """Why a step is made to end."""
-
-    kind: Kind
-    reason: str
-    which: str = ""
-    """of the timeouts, if it is not the attempt's own limit"""
 
 
 class Pipes(NamedTuple):
@@ -56,6 +49,7 @@ class Watch:
         session: Session,
         pipes: Pipes,
         streams: tuple[Stream, Stream],
+        silence: Silence,
     ) -> None:
         self.answer = bytearray()
         self.status: int | None = None
@@ -63,6 +57,7 @@ class Watch:
         self.left: tuple[int, ...] = ()
         self._popen = popen
         self._session = session
+        self._silence = silence
         self._pipes = pipes
         self._streams = {pipes.out: streams[0], pipes.err: streams[1]}
         self._open = {fd for fd in pipes if fd >= 0}
@@ -85,6 +80,7 @@ class Watch:
         self._begun = True
         self._timeout_us = timeout_us
         self._deadline_ns = time.monotonic_ns() + timeout_us * 1000 if timeout_us else 0
+        self._silence.begin()
         self._to_write = memoryview(gate)
         os.set_blocking(self._pipes.gate, False)
         self._write()
@@ -164,6 +160,8 @@ class Watch:
             self.asked = self._request
         elif self._deadline_ns and now >= self._deadline_ns:
             self.asked = Asked(Kind.TIMED_OUT, f"it ran longer than {spoken(self._timeout_us)}")
+        elif self._silence.passed(now):
+            self.asked = Asked(Kind.TIMED_OUT, f"no heartbeat for {spoken(self._silence.limit_us)}", HEARTBEAT)
         else:
             return
         self._session.ask()
@@ -199,10 +197,11 @@ class Watch:
             due = now + next_look_ns(now - self._asked_ns)
         elif self._pidfd < 0:
             due = now + _LOOK_NS
-        elif self._deadline_ns:
-            due = self._deadline_ns
         else:
-            return None
+            dues = [due for due in (self._deadline_ns, self._silence.due_ns) if due]
+            if not dues:
+                return None
+            due = min(dues)
         return max(due - now, 0) / 1e6
 
     # -- descriptors --------------------------------------------------------------------------------------------

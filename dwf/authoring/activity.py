@@ -28,7 +28,7 @@ from dwf.core.values import convert, decode, encode, text
 from dwf.errors import ValueRefused
 
 # The limits at which what runs is ended.
-_ENDING = ("start_to_close", "schedule_to_close")
+_ENDING = ("start_to_close", "schedule_to_close", "heartbeat_timeout")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -48,6 +48,7 @@ class Options:
     ("adopt"; only for what has a process of its own).
     schedule_to_start: how long it may wait for its first attempt (nobody ticked, or no slot was free).
     schedule_to_close: how long all attempts and the waits between them may take; ends the one that runs then.
+    heartbeat_timeout: how long an attempt may be silent that calls dwf.heartbeat(); then it is ended, and tried again.
     critical: False lets the run go on when the step has failed after its last attempt: the script gets `default`, and
     the run is marked as degraded.
     """
@@ -64,6 +65,7 @@ class Options:
     default: Any = None
     schedule_to_start: Duration | None = None
     schedule_to_close: Duration | None = None
+    heartbeat_timeout: Duration | None = None
 
     def __post_init__(self) -> None:
         text(self.title, "the title of a step")
@@ -79,7 +81,13 @@ class Options:
 
     def limits(self) -> dict[str, Any]:
         """The time limits as an ActivityCall has them. Raises ValueRefused."""
-        return limits(self.title or "a step", self.start_to_close, self.schedule_to_start, self.schedule_to_close)
+        return limits(
+            self.title or "a step",
+            self.start_to_close,
+            self.schedule_to_start,
+            self.schedule_to_close,
+            self.heartbeat_timeout,
+        )
 
 
 class Activity(Generic[P, R]):
@@ -271,6 +279,7 @@ def activity(
     default: Any = None,
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
+    heartbeat_timeout: Duration | None = None,
 ) -> Callable[[Callable[P, Any]], Activity[P, Any]]: ...
 def activity(
     function: Callable[..., Any] | None = None,
@@ -289,6 +298,7 @@ def activity(
     default: Any = None,
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
+    heartbeat_timeout: Duration | None = None,
 ) -> Any:
     """Declare a step: `@dwf.activity` or `@dwf.activity(start_to_close="30s", retry=dwf.Retry(max_attempts=5))`.
 
@@ -308,6 +318,7 @@ def activity(
         default,
         schedule_to_start,
         schedule_to_close,
+        heartbeat_timeout,
     )
     if function is not None:
         return Activity(function, name or _name_of(function), options)
@@ -332,13 +343,14 @@ async def step(
     verify: Callable[..., Any] | None = None,
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
+    heartbeat_timeout: Duration | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
 
     By default a failure is final, and only what dwf or the machine died in is run again. A plain function runs in
-    dwf's own process and cannot be ended there, so it may not have a `start_to_close` or `schedule_to_close`: declare
-    it with @dwf.activity.
+    dwf's own process and cannot be ended there, so it may not have a `start_to_close` or the like: declare it with
+    @dwf.activity.
     Raises ValueRefused.
     """
     options = Options(
@@ -348,6 +360,7 @@ async def step(
         verify=verify,
         schedule_to_start=schedule_to_start,
         schedule_to_close=schedule_to_close,
+        heartbeat_timeout=heartbeat_timeout,
     )
     if isinstance(function, Activity):
         inline: Activity[..., Any] = Activity(function.function, name, options, "step")

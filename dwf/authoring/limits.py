@@ -14,12 +14,14 @@ def limits(
     start_to_close: Duration | None,
     schedule_to_start: Duration | None,
     schedule_to_close: Duration | None,
+    heartbeat_timeout: Duration | None,
 ) -> dict[str, Any]:
     """The limits of a step as an ActivityCall has them: microseconds, 0 for none. Raises ValueRefused."""
     return {
         "timeout_us": _length("timeout" if of == "dwf.sh()" else "start_to_close", of, start_to_close),
         "schedule_to_start_us": _length("schedule_to_start", of, schedule_to_start),
         "schedule_to_close_us": _length("schedule_to_close", of, schedule_to_close),
+        "heartbeat_us": _length("heartbeat_timeout", of, heartbeat_timeout),
     }
 
 

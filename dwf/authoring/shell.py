@@ -81,6 +81,7 @@ async def sh(
     critical: bool = True,
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
+    heartbeat_timeout: Duration | None = None,
 ) -> Shell:
     """Run a command as a durable step.
 
@@ -95,8 +96,8 @@ async def sh(
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
     killed dwf left running of it is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes
     up how it ended ("adopt"). critical: False lets the run go on when it has failed, marked as degraded; the Shell then
-    has the code that the command ended with, or -1. schedule_to_start, schedule_to_close: as of @dwf.activity.
-    Raises ActivityError.
+    has the code that the command ended with, or -1. schedule_to_start, schedule_to_close, heartbeat_timeout: as of
+    @dwf.activity; a heartbeat is `touch "$DWF_HEARTBEAT_FILE"`. Raises ActivityError.
     """
     words = [_word(word) for word in argv]
     _check(words, script, umask, expect)
@@ -111,7 +112,7 @@ async def sh(
         result_type=Shell,
         title=text(title, "the title of a step"),
         retry=retry,
-        **limits("dwf.sh()", timeout, schedule_to_start, schedule_to_close),
+        **limits("dwf.sh()", timeout, schedule_to_start, schedule_to_close, heartbeat_timeout),
         grace_us=micros(grace),
         on_crash=crash,
         orphan=left,

@@ -179,9 +179,14 @@ def _resolved(e: ev.ApprovalResolved, thread: Thread) -> Told:
 
 def _attempt_failed(e: ev.ActivityAttemptFailed, thread: Thread) -> Told:
     return Told(
-        f"{thread.title(e.command)}  attempt {e.attempt}: {failure(e.error)}",
+        f"{thread.title(e.command)}  attempt {e.attempt}: {failure(e.error)}{_came(e.heartbeat)}",
         f"again at {_seconds(e.retry_at, thread)}",
     )
+
+
+def _came(heartbeat: ev.Payload) -> str:
+    """How far an attempt came, as its last heartbeat told."""
+    return "" if bytes(heartbeat) == bytes(ev.NOTHING) else f"  at {brief(heartbeat)}"
 
 
 def _timer(e: ev.TimerStarted, thread: Thread) -> Told:
@@ -247,7 +252,9 @@ def _failed(e: ev.ActivityFailed, thread: Thread) -> Told:
 def _timed_out(e: ev.ActivityTimedOut, thread: Thread) -> Told:
     limit = spoken(e.timeout) if e.which == START_TO_CLOSE else f"{spoken(e.timeout)} {e.which}"
     last = f"  {failure(e.error)}" if e.error is not None else ""
-    return Told(f"{thread.title(e.command)}  after {limit}{_tries(e.attempts)}{last}", thread.took(e))
+    return Told(
+        f"{thread.title(e.command)}  after {limit}{_tries(e.attempts)}{last}{_came(e.heartbeat)}", thread.took(e)
+    )
 
 
 def _signalled(e: ev.SignalReceived, thread: Thread) -> Told:

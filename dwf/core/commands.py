@@ -139,6 +139,7 @@ class Commands(Ledger):
                 part_of=call.part_of,
                 schedule_to_start=call.schedule_to_start_us,
                 schedule_to_close=call.schedule_to_close_us,
+                heartbeat=call.heartbeat_us,
             )
         )
         future = ActivityFuture(number, call, self)

@@ -16,7 +16,7 @@ from dwf.core.events import (
     ErrorInfo,
 )
 from dwf.core.runtime import ActivityCall
-from dwf.core.steps import SCHEDULE_TO_START, START_TO_CLOSE
+from dwf.core.steps import HEARTBEAT, SCHEDULE_TO_START, START_TO_CLOSE
 from dwf.core.tasks import WorkflowFuture
 from dwf.core.values import decode
 from dwf.errors import ActivityCancelled as CancelledStep
@@ -147,7 +147,7 @@ class ApprovalFuture(WorkflowFuture):
 
 def _step_error(name: str, event: Closing, commands: Commands) -> ActivityError:
     if isinstance(event, ActivityTimedOut):
-        details = {"timeout": event.which}
+        details = {"timeout": event.which, "heartbeat": decode(commands.read(event.heartbeat))}
         return ActivityTimeout(name, "TimeoutError", timed_out(event), event.attempts, details)
     if isinstance(event, ActivityCancelled):
         return CancelledStep(name, "Cancelled", event.reason or "cancelled")
@@ -163,6 +163,8 @@ def timed_out(event: ActivityTimedOut) -> str:
     limit = spoken(event.timeout)
     if event.which == SCHEDULE_TO_START:
         return f"no attempt began within {limit} ({event.which})"
+    if event.which == HEARTBEAT:
+        return f"no heartbeat for {limit}"
     words = f"no end within {limit}" if event.which == START_TO_CLOSE else f"no end within {limit} ({event.which})"
     return words if event.error is None else f"{words}; before that: {in_short(event.error.message)}"
 

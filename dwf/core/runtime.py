@@ -35,7 +35,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     {"done": bool, "result": any}, or a shell step's: exit code 0 is done, 1 is not. instead: the step is not critical,
     and this gives the value that the script gets when it has failed. part_of: as ActivityScheduled has it.
     schedule_to_start_us, schedule_to_close_us: how long it may wait for its first attempt, and how long all attempts
-    and the waits between them may take; 0 is for ever.
+    and the waits between them may take; heartbeat_us: how long an attempt may be silent; 0 is for ever.
     """
 
     name: str
@@ -57,6 +57,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     part_of: int = 0
     schedule_to_start_us: int = 0
     schedule_to_close_us: int = 0
+    heartbeat_us: int = 0
 
     @property
     def words(self) -> str:

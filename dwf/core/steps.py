@@ -39,6 +39,8 @@ class OpenStep:
     cancel_requested: bool = False
     unknown: ev.ActivityUnknown | None = None
     """Nobody saw the end of its last attempt, and nobody has said yet what is to become of it."""
+    heartbeat: ev.Payload | None = None
+    """the details of the last heartbeat of an attempt that has ended, as far as any had some"""
 
     @property
     def asks(self) -> bool:
@@ -108,11 +110,18 @@ def _attempt(state: Any, event: ev.ActivityStarted) -> None:
 def _attempt_failed(state: Any, event: ev.ActivityAttemptFailed) -> None:
     step = state.steps[event.command]
     step.started, step.retry_at, step.last_error, step.unknown = None, event.retry_at, event.error, None
+    _remember(step, event)
 
 
 def _unknown(state: Any, event: ev.ActivityUnknown) -> None:
     step = state.steps[event.command]
     step.started, step.retry_at, step.unknown = None, "", event
+    _remember(step, event)
+
+
+def _remember(step: OpenStep, event: ev.ActivityAttemptFailed | ev.ActivityUnknown) -> None:
+    if bytes(event.heartbeat) != bytes(ev.NOTHING):
+        step.heartbeat = event.heartbeat
 
 
 def _retry_asked(state: Any, event: ev.ActivityRetryRequested) -> None:

@@ -303,12 +303,13 @@ class _Drive:
 
     def _play_alone(self, command: int) -> None:
         """The run's own thread performs the step, without handing it over."""
-        performance = self.steps.begin_lone(self.journal.state.steps[command])
+        performance = self.steps.begin_lone(self.journal.state.steps[command], self._mail.asks_to_end)
         self._commit()
         self.steps.reports.put(Ended(command, played(performance)))
 
     def _commit(self) -> None:
         self.journal.commit()
+        self.steps.tidy()
         self._batch = []
         self._mail.put_aside()
 
@@ -368,7 +369,9 @@ class _Drive:
         end = forced(self.journal.state, self._mail.terminated) or self.journal.replay.outcome
         assert end is not None
         self.news = news_of(self.journal.state, end) or self.news
-        return close_with(self._store, self.journal, end, self._wakes)
+        rest = close_with(self._store, self.journal, end, self._wakes)
+        self.steps.tidy()
+        return rest
 
     def _await_ends(self) -> None:
         while self.steps.in_flight:

@@ -11,13 +11,15 @@ import os
 from collections.abc import Callable, Iterable
 from time import monotonic
 
+from dwf.activities.plan import Asked, Kind
 from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.duration import unstamp
 from dwf.core.state import RunState
-from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter, question_of
+from dwf.engine.arrivals import Arrival, Late, Unfit, from_letter, question_of, sender_of
 from dwf.engine.chain import is_meant
 from dwf.engine.rights import forbidden
+from dwf.engine.summary import cancelled
 from dwf.store.letters import Letter
 from dwf.store.room import Store
 
@@ -86,6 +88,17 @@ class Incoming:
         unoffered = waiting - self._offered
         self._offered |= waiting
         return bool(unoffered)
+
+    def asks_to_end(self, state: RunState) -> Asked | None:
+        """Whether there is mail that ends what the run does; it is taken up when its turn comes."""
+        new = [name for name in self._mailbox.waiting(self._run) if name not in self._seen]
+        for letter in self._mailbox.pending(self._run, new) if new else ():
+            kind, reason = letter.message.kind, letter.message.reason
+            if kind not in (mail.CANCEL, mail.TERMINATE) or not is_meant(letter.message, state.head):
+                continue
+            if not (self._store.shared and forbidden(self._store, letter.uid, kind)):
+                return Asked(Kind.CANCELLED, cancelled(sender_of(letter), reason))
+        return None
 
     def again(self, timers: Iterable[int]) -> None:
         """The last batch was thrown away, so that letters which came in time can be delivered.

@@ -14,7 +14,7 @@ from dwf.core.duration import stamp
 from dwf.core.events import Payload
 from dwf.core.retry import AttemptFailure, Retry, chance_for, retry_at
 from dwf.core.state import OpenStep
-from dwf.core.steps import SCHEDULE_TO_CLOSE, START_TO_CLOSE
+from dwf.core.steps import HEARTBEAT, SCHEDULE_TO_CLOSE, START_TO_CLOSE
 from dwf.core.values import decode, encode
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
@@ -24,7 +24,7 @@ from dwf.errors import Expected, ValueRefused
 def ended(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) -> ev.Event:
     """An attempt's end as an event: a closing, or the news of what is to become of it."""
     if outcome.kind is Kind.INTERRUPTED:
-        return interrupted(engine, step, "dwf was told to stop while it ran", outcome.output)
+        return interrupted(engine, step, "dwf was told to stop while it ran", outcome.output, outcome.heartbeat)
     if outcome.kind is Kind.COMPLETED:
         outcome = _checked(journal, step.command, outcome)
     if outcome.kind is Kind.COMPLETED:
@@ -35,17 +35,19 @@ def ended(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) ->
     return _failed(engine, journal, step, outcome)
 
 
-def interrupted(engine: Engine, step: OpenStep, how: str, output: ev.Output | None = None) -> ev.Event:
-    """The event for an attempt whose end nobody saw. `how`: in words, why not."""
+def interrupted(
+    engine: Engine, step: OpenStep, how: str, output: ev.Output | None = None, heartbeat: bytes | None = None
+) -> ev.Event:
+    """The event for an attempt whose end nobody saw. `how`: in words, why not. heartbeat: what its last one told."""
     if step.cancel_requested:
         return ev.ActivityCancelled(command=step.command, reason=f"cancelled; {how}", output=output)
     if step.scheduled.on_crash:
-        return ev.ActivityUnknown(command=step.command, attempt=step.attempts, why=how)
+        return ev.ActivityUnknown(command=step.command, attempt=step.attempts, why=how, heartbeat=_told(heartbeat))
     limit = step.scheduled.max_attempts
     if limit and step.attempts >= limit:
         error = ev.ErrorInfo(type="Interrupted", message=f"{how}; whether it took effect is unknown")
         return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=output)
-    return _once_more(engine, step, how, output)
+    return _once_more(engine, step, how, output, heartbeat)
 
 
 def probed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) -> ev.Event:
@@ -102,26 +104,40 @@ def _failed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) 
         chance = chance_for(journal.state.head.nonce, step.command, step.attempts)
         due = retry_at(engine.clock(), retry, step.attempts, chance, outcome.retry_after_us)
         if step.close_by and stamp(due) >= step.close_by:
-            return _timed_out(journal, step, SCHEDULE_TO_CLOSE, outcome.output, error)
+            return _timed_out(journal, step, SCHEDULE_TO_CLOSE, outcome, error)
         return ev.ActivityAttemptFailed(
-            command=step.command, attempt=step.attempts, error=error, retry_at=stamp(due), output=outcome.output
+            command=step.command,
+            attempt=step.attempts,
+            error=error,
+            retry_at=stamp(due),
+            output=outcome.output,
+            heartbeat=_told(outcome.heartbeat),
         )
     if outcome.kind is Kind.TIMED_OUT:
-        return _timed_out(journal, step, outcome.which, outcome.output, step.last_error if too_late else None)
+        return _timed_out(journal, step, outcome.which, outcome, step.last_error if too_late else None)
     return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=outcome.output)
 
 
-def _timed_out(
-    journal: Journal, step: OpenStep, which: str, output: ev.Output | None, error: ev.ErrorInfo | None
-) -> ev.Event:
+def _timed_out(journal: Journal, step: OpenStep, which: str, outcome: Outcome, error: ev.ErrorInfo | None) -> ev.Event:
     """`error`: how its last attempt failed, if it is all of them together that took too long."""
     call = journal.call(step.command)
     timeout = step.scheduled.timeout if call is None else call.timeout_us
-    limit = step.scheduled.schedule_to_close if which == SCHEDULE_TO_CLOSE else timeout
+    silence = step.scheduled.heartbeat if call is None else call.heartbeat_us
+    limit = {SCHEDULE_TO_CLOSE: step.scheduled.schedule_to_close, HEARTBEAT: silence}.get(which, timeout)
     more: Any = {} if which == START_TO_CLOSE else {"which": which}  # what is as usual is left out of a record
     return ev.ActivityTimedOut(
-        command=step.command, timeout=limit, attempts=step.attempts, output=output, error=error, **more
+        command=step.command,
+        timeout=limit,
+        attempts=step.attempts,
+        output=outcome.output,
+        error=error,
+        heartbeat=_told(outcome.heartbeat),
+        **more,
     )
+
+
+def _told(heartbeat: bytes | None) -> Payload:
+    return ev.NOTHING if heartbeat in (None, b"null") else Payload(heartbeat or b"null")
 
 
 def _policy(journal: Journal, step: OpenStep) -> Retry:
@@ -130,9 +146,16 @@ def _policy(journal: Journal, step: OpenStep) -> Retry:
     return Retry(max_attempts=step.scheduled.max_attempts or None) if call is None else call.retry
 
 
-def _once_more(engine: Engine, step: OpenStep, how: str, output: ev.Output | None = None) -> ev.Event:
+def _once_more(
+    engine: Engine, step: OpenStep, how: str, output: ev.Output | None = None, heartbeat: bytes | None = None
+) -> ev.Event:
     error = ev.ErrorInfo(type="Interrupted", message=how)
     now = stamp(engine.clock())
     return ev.ActivityAttemptFailed(
-        command=step.command, attempt=step.attempts, error=error, retry_at=now, output=output
+        command=step.command,
+        attempt=step.attempts,
+        error=error,
+        retry_at=now,
+        output=output,
+        heartbeat=_told(heartbeat),
     )

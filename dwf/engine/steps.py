@@ -6,6 +6,7 @@ what the script asks for next, before anything of that begins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
@@ -13,21 +14,21 @@ from msgspec.structs import replace
 
 from dwf.activities import adopt, end_orphan, prepare_async, prepare_isolated, prepare_kept, prepare_shell
 from dwf.activities.function import InProcess
-from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec, Target
+from dwf.activities.plan import Asked, Attempt, Kind, Outcome, Performance, ShellSpec, Target
 from dwf.activities.waited import Waited
 from dwf.core import events as ev
 from dwf.core.duration import stamp, unstamp
-from dwf.core.headers import variable
 from dwf.core.parts import Payload
 from dwf.core.runtime import ActivityCall
-from dwf.core.state import OpenStep
-from dwf.core.steps import SCHEDULE_TO_CLOSE, START_TO_CLOSE
+from dwf.core.state import OpenStep, RunState
 from dwf.core.values import decode
 from dwf.engine.arrivals import CLOSING, Arrival, Make
+from dwf.engine.attempts import Attempts
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
 from dwf.engine.outcomes import ended, interrupted, probed
+from dwf.engine.summary import cancelled
 from dwf.engine.tokens import with_tokens
 from dwf.errors import DiskError, StepStillRuns
 from dwf.host import Process, same_process_alive, start_thread
@@ -38,6 +39,8 @@ _QUICK_SECONDS = 0.01
 _LONGEST_LOAD = 256
 _ORPHAN_GRACE_US = 5_000_000
 ADOPT = "adopt"
+Mail = Callable[[RunState], Asked | None]
+STOPPING = Asked(Kind.INTERRUPTED, "dwf is stopping")
 
 
 class Steps:
@@ -49,6 +52,7 @@ class Steps:
     def __init__(self, engine: Engine, journal: Journal) -> None:
         self._engine = engine
         self.journal = journal
+        self._attempts = Attempts(engine, lambda: self.journal)
         self.reports: SimpleQueue[Report] = SimpleQueue()
         self._load_size = 1
         self._slow: list[tuple[int, Performance]] = []
@@ -108,9 +112,12 @@ class Steps:
             return None
         return step if is_quick(self._call(step.command)) else None
 
-    def begin_lone(self, step: OpenStep) -> Performance:
-        """Prepare the only step and stage its ActivityStarted."""
-        return self._prepare(step, self._call(step.command))[1]
+    def begin_lone(self, step: OpenStep, mail: Mail) -> Performance:
+        """Prepare the only step and stage its ActivityStarted.
+
+        The thread that could tell it that it is to end performs it, so it asks; mail: what is posted that says so.
+        """
+        return self._prepare(step, self._call(step.command), mail)[1]
 
     def launch(self) -> None:
         """Let the prepared steps begin; their ActivityStarted is on disk now."""
@@ -157,12 +164,16 @@ class Steps:
     def _call(self, command: int) -> ActivityCall:
         return self.journal.replay.commands.calls[command]
 
-    def _prepare(self, step: OpenStep, call: ActivityCall) -> tuple[int, Performance]:
+    def _prepare(self, step: OpenStep, call: ActivityCall, mail: Mail | None = None) -> tuple[int, Performance]:
         if step.unknown is not None:
             return self._prepare_probe(step, call)
         number = step.attempts + 1
-        attempt = self._attempt(step, call, number)
-        performance = self._engine.hooks.around(self._performance(call, attempt), call, attempt)
+        attempt = self._attempts.of(step, call, number)
+        performance = self._performance(call, attempt)
+        if mail is not None and isinstance(performance, InProcess):
+            state, stop = self.journal.state, self._engine.stop
+            performance.look = lambda: STOPPING if stop.is_set() else mail(state)
+        performance = self._engine.hooks.around(performance, call, attempt)
         if isinstance(performance, Waited):
             self._waited[step.command] = performance
         self._begun_here.add(step.command)
@@ -180,37 +191,8 @@ class Steps:
         probe = call.probe or ActivityCall(name=call.name, kind="function", perform=_no_probe)
         if probe.kind != "shell":
             probe = replace(probe, input=call.input)
-        attempt = replace(self._attempt(step, probe, step.attempts), out_prefix=None)
+        attempt = replace(self._attempts.of(step, probe, step.attempts), out_prefix=None, pulse="")
         return step.command, self._performance(probe, attempt)
-
-    def _attempt(self, step: OpenStep, call: ActivityCall, number: int) -> Attempt:
-        limit, timeout_us = self._limit(step, call.timeout_us, self._engine.clock())
-        return replace(self._named(step, number), timeout_us=timeout_us, grace_us=call.grace_us, limit=limit)
-
-    def _limit(self, step: OpenStep, timeout_us: int, begins_us: int) -> tuple[str, int]:
-        """How long an attempt that begins then may take, 0 for ever; and by which of the step's timeouts."""
-        left = max(unstamp(step.close_by) - begins_us, 1) if step.close_by else 0
-        if left and (not timeout_us or left < timeout_us):
-            return SCHEDULE_TO_CLOSE, left
-        return START_TO_CLOSE, timeout_us
-
-    def _named(self, step: OpenStep, number: int) -> Attempt:
-        head, link = self.journal.state.head, self.journal.link
-        return Attempt(
-            run=head.run,
-            nonce=head.nonce,
-            command=step.command,
-            attempt=number,
-            name=step.title,
-            key=self._key(step.command),
-            out_prefix=self._engine.store.outputs.prefix(head.run, step.command, number, link),
-            env={variable(name): value for name, value in head.headers.items()},
-        )
-
-    def _key(self, command: int) -> str:
-        """The idempotency key: of the step and not of an attempt, the same on every host and for ever."""
-        run, link = self.journal.state.head.run, self.journal.link
-        return f"{run}:{command}" if link == 1 else f"{run}~{link}:{command}"
 
     def _performance(self, call: ActivityCall, attempt: Attempt) -> Performance:
         given = with_tokens(bytes(call.input), self._engine.store, self.journal.state)
@@ -244,12 +226,13 @@ class Steps:
     def _left_by(self, step: OpenStep, started: ev.ActivityStarted) -> Waited | None:
         process = Process(started.pid, started.pid_start, started.boot)
         if step.scheduled.orphan == ADOPT and process.pid:
-            return adopt(process, self._named(step, started.attempt))
+            return adopt(process, self._attempts.named(step, started.attempt))
         if step.scheduled.orphan != "wait" or not same_process_alive(process.pid, process.start, process.boot):
             return None
         begun_us = unstamp(started.ts)
-        limit, length = self._limit(step, step.scheduled.timeout, begun_us)
-        return Waited(process, self._key(step.command), _ORPHAN_GRACE_US, begun_us + length if length else None, limit)
+        limit, length = self._attempts.limit(step, step.scheduled.timeout, begun_us)
+        key, until_us = self._attempts.key(step.command), begun_us + length if length else None
+        return Waited(process, key, _ORPHAN_GRACE_US, until_us, limit)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
@@ -276,7 +259,18 @@ class Steps:
         was_probe = command in self._probing
         self._probing.discard(command)
         waited = self._waited.pop(command, None)
+        if not was_probe and not (waited is not None and (waited.left_running or waited.still_runs)):
+            self._leaves_nothing(command, outcome)
         return lambda _: self._ended(command, outcome, waited, was_probe=was_probe)
+
+    def _leaves_nothing(self, command: int, outcome: Outcome) -> None:
+        step = self.journal.state.steps.get(command)
+        if step is not None and step.started is not None and (step.started.pid or outcome.heartbeat is not None):
+            self._attempts.over(step)
+
+    def tidy(self) -> None:
+        """What has ended is on disk."""
+        self._attempts.tidy()
 
     def _ended(self, command: int, outcome: Outcome, waited: Waited | None, *, was_probe: bool) -> list[ev.Event]:
         step = self.journal.state.steps.get(command)
@@ -288,7 +282,8 @@ class Steps:
             raise _still_runs(step.title, waited.process.pid)
         if waited is not None and outcome.kind is Kind.INTERRUPTED and outcome.error is not None:
             why = f"attempt {step.attempts}: {outcome.error.message}"
-            return [interrupted(self._engine, step, why, outcome.output)]
+            told = outcome.heartbeat or self._attempts.left_by(step)
+            return [interrupted(self._engine, step, why, outcome.output, told)]
         event = (probed if was_probe else ended)(self._engine, self.journal, step, outcome)
         if waited is not None and waited.from_before:
             event = replace(event, ended=stamp(outcome.ended_us))
@@ -310,7 +305,12 @@ class Steps:
         for command, performance in self.in_flight.items():
             step = self.journal.state.steps.get(command)
             if step is None or step.cancel_requested:
-                self._cancel(command, performance, "cancelled by the run")
+                self._cancel(command, performance, self._why())
+
+    def _why(self) -> str:
+        """Who wants it to end, and why, as the activity is told."""
+        asked = self.journal.state.cancel
+        return "cancelled by the run" if asked is None else cancelled(asked.by, asked.reason)
 
     def end_all(self, reason: str) -> None:
         """Ask every attempt that runs to end; their reports are to be waited for."""
@@ -334,7 +334,7 @@ class Steps:
     def interrupt_all(self) -> None:
         """The same, because dwf is stopping."""
         for performance in self.in_flight.values():
-            performance.interrupt("dwf is stopping")
+            performance.interrupt(STOPPING.reason)
 
     def orphans(self) -> tuple[list[ev.Event], StepStillRuns | None]:
         """Attempts of a process that is gone: their remains are ended first, then they count as interrupted.
@@ -349,10 +349,11 @@ class Steps:
                 continue
             if self._take_up(step, started):
                 continue
-            key = self._key(step.command)
+            key = self._attempts.key(step.command)
             if end_orphan(started.pid, started.pid_start, started.boot, _ORPHAN_GRACE_US, key):
                 why = f"dwf was killed while attempt {started.attempt} ran"
-                events.append(interrupted(self._engine, step, why))
+                events.append(interrupted(self._engine, step, why, heartbeat=self._attempts.left_by(step)))
+                self._attempts.over(step)
             else:
                 left = left or _still_runs(step.title, started.pid)
         return events, left
@@ -375,4 +376,5 @@ def _isolated(call: ActivityCall) -> bool:
     """Only a process can be ended, so a function with a time limit gets one of its own unless it is told otherwise."""
     if call.target is None or call.is_async:
         return False
-    return call.isolate if call.isolate is not None else call.timeout_us > 0 or call.schedule_to_close_us > 0
+    limited = call.timeout_us or call.schedule_to_close_us or call.heartbeat_us
+    return call.isolate if call.isolate is not None else limited > 0

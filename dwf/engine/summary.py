@@ -118,6 +118,11 @@ def who(identity: ev.Identity | None) -> str:
     return f"{name} (sudo by {identity.sudo_user})" if identity.sudo_user else name
 
 
+def cancelled(by: ev.Identity | None, reason: str) -> str:
+    """Who wants something to end, and why, as it is told."""
+    return f"cancelled by {who(by)}: {reason}" if reason else f"cancelled by {who(by)}"
+
+
 def whereabouts(state: RunState) -> str:
     """Where a run goes on that goes no further here, as a hint."""
     moved = state.moved

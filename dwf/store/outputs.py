@@ -1,6 +1,7 @@
 """What steps and scripts print: files in out/<run id>/, made when the first byte is to be kept.
 
     <command>.<attempt>.out, .err    what one attempt of a step printed
+    <command>.<attempt>.beat, .checkpoint, .asked   the heartbeat of an attempt that runs (activities/pulse.py)
     script.log                       what the script itself logged and printed
 
 They are news, not truth: histories refer to them by hash, and a run goes on without them. So nothing here is synced.
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 
 from dwf.errors import NotFound
 from dwf.store.files import Disk, disk_error, read_regular
@@ -78,6 +81,12 @@ class Outputs:
             return read_regular(path, limit)
         except FileNotFoundError:
             raise NotFound(what=f"run {run} has no output file {name}", run=run, path=path) from None
+
+    def discard(self, paths: Iterable[str]) -> None:
+        """Remove files that nobody needs any more; what is not there, or cannot be removed, does not matter."""
+        for path in paths:
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
 
     def log(self, run: str, data: bytes, link: int = 1) -> None:
         """Add to script.log; what goes beyond its limit is dropped. Raises NotPermitted, DiskError."""

@@ -16,6 +16,7 @@ from dwf.core import events as ev
 from dwf.core.duration import SECOND, stamp
 from dwf.core.parts import Divergence
 from dwf.core.state import Status
+from dwf.engine.beats import Beat
 from dwf.engine.summary import waits
 from dwf.errors import HistoryCorrupt, NondeterminismError
 from tests.cli.test_words import text
@@ -73,6 +74,33 @@ def test_commands_to_copy_are_never_wrapped() -> None:
     lines = screen(facts(long), 80)
 
     assert any(line.endswith(f"dwf signal {'a' * 100} go [K=V ...]") for line in lines)
+
+
+def test_a_step_that_runs_says_when_it_was_last_heard_of_and_how_far_it_is() -> None:
+    runs = history(
+        started(),
+        ev.ActivityScheduled(command=1, name="copy", kind="function", schedule_to_close=9 * 3600 * SECOND),
+        ev.ActivityStarted(command=1, attempt=1),
+    )
+    lines = screen(facts(runs, beats={1: Beat(NOW - 3 * SECOND, raw({"row": 42}))}))
+
+    assert_says(lines, "running copy attempt 1", "until 2026-11-23 00:02 UTC (in 3h", 'heartbeat 3s ago: {"row":42}')
+
+
+def test_a_step_that_waits_for_its_next_attempt_says_when_it_times_out() -> None:
+    waits_on = history(
+        started(),
+        ev.ActivityScheduled(command=1, name="copy", kind="function", schedule_to_close=9 * 3600 * SECOND),
+        ev.ActivityStarted(command=1, attempt=1),
+        ev.ActivityAttemptFailed(
+            command=1,
+            attempt=1,
+            error=ev.ErrorInfo(type="ValueError", message="no"),
+            retry_at=stamp(NOW + 60 * SECOND),
+            heartbeat=raw({"row": 42}),
+        ),
+    )
+    assert_says(screen(facts(waits_on)), "again 20:05 UTC", "times out 2026-11-23 00:02 UTC (in 3h")
 
 
 def test_a_deadline_that_has_passed_is_overdue() -> None:

@@ -113,9 +113,9 @@ INVARIANTS = (
         "INV-8", "The idempotency key belongs to the step: the same in every attempt, tick and process.",
         Held("engine/test_steps.py::test_the_idempotency_key_is_the_same_for_every_attempt_and_another_for_"
              "every_step",
-             "dwf/engine/steps.py",
+             "dwf/engine/attempts.py",
              'return f"{run}:{command}" if link == 1',
-             'return f"{run}:{command}.{self.journal.state.steps[command].attempts}" if link == 1'),
+             'return f"{run}:{command}.{self._journal().state.steps[command].attempts}" if link == 1'),
     ),
     promise(
         "INV-9", 'That an attempt begins is on disk before it begins, so "never begun" can be told from '

@@ -29,7 +29,7 @@ def run_document(facts: Facts) -> dict[str, Any]:
         "last_tick": iso(facts.last_tick_us),
     }
     document.update(_state(state) if state is not None else dict.fromkeys(_EMPTY))
-    document["waits"] = [_wait(wait) for wait in facts.waits]
+    document["waits"] = [{**_wait(wait), **_beat(facts.beats.get(wait.command))} for wait in facts.waits]
     document["mail"] = [_posted(letter) for letter in facts.mail]
     document["late"] = [_posted(letter) for letter in facts.late]
     document["stuck"] = facts.stuck or None
@@ -134,6 +134,10 @@ def _done(step: DoneStep) -> dict[str, Any]:
         "took_us": step.took_us,
         "attempts": step.attempts,
     }
+
+
+def _beat(beat: Any) -> dict[str, Any]:
+    return {} if beat is None else {"heartbeat": iso(beat.at_us), "heartbeat_details": beat.details}
 
 
 def _wait(wait: Any) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dwf.cli.pages.advice import commands, sides
+from dwf.cli.pages.parts import named, progress
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.payloads import brief, call, spaced
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
@@ -16,7 +17,6 @@ from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
 from dwf.core.duration import spoken, unstamp
-from dwf.core.fanouts import FanOut
 from dwf.core.length import CURE, measure
 from dwf.core.state import DEGRADED_KEPT, OpenApproval, RunState, Status
 from dwf.core.tags import words as words_of
@@ -24,6 +24,7 @@ from dwf.core.undos import Stand
 from dwf.errors import DwfError
 
 if TYPE_CHECKING:
+    from dwf.engine.beats import Beat
     from dwf.engine.summary import Wait
 
 _LABEL = 9
@@ -49,8 +50,7 @@ class Facts:
 
     undriven: it looks as if it were running, and nobody drives it. stuck: why nothing can ever move it on. warnings:
     what the script, or dwf about it, has warned of in the log. month: in which it ended, if it is archived.
-        if facts.undo_run:
-            advice = [line for line in advice if not line[0].startswith("dwf undo ")]
+    beats: the last heartbeats of steps that run, by command.
     """
 
     run: str
@@ -70,6 +70,7 @@ class Facts:
     warnings: Sequence[str] = ()
     undo_run: str = ""
     month: str = ""
+    beats: Mapping[int, Beat] = field(default_factory=dict)
 
 
 class RunPage:
@@ -133,7 +134,7 @@ class RunPage:
         if state.moved is not None:
             yield from self._moving(state.moved)
         for fan_out in list(state.fan_outs.values())[-_MOST_MAPS:]:
-            yield from self._item("map", [_progress(fan_out)])
+            yield from self._item("map", [progress(fan_out)])
         if state.undos.entries:
             yield from self._undos(state)
         if state.ended is not None:
@@ -227,7 +228,7 @@ class RunPage:
         notes = [*getattr(ended, "notes", [])]
         if left := getattr(ended, "open", []):
             more = f", and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
-            notes.append(f"left without an outcome: {', '.join(_named(state, left[:_MOST_LEFT]))}{more}")
+            notes.append(f"left without an outcome: {', '.join(named(state, left[:_MOST_LEFT]))}{more}")
         for note in notes:
             yield from self._item("note", [note])
 
@@ -252,7 +253,7 @@ class RunPage:
         if wait.kind == "decide":
             return [f"decide: did {wait.what} take effect?", wait.detail, span]
         if wait.kind == "step":
-            return [f"{wait.what}  {wait.detail}", span]
+            return [f"{wait.what}  {wait.detail}", span, *self._beat(wait.command)]
         if wait.kind == "retry":
             return [f"{wait.what}  again {clock.point(wait.until_us or 0)}", wait.detail, span]
         if wait.kind == "timer":
@@ -265,6 +266,13 @@ class RunPage:
             "outgoing": "a message to be sent to run ",
         }
         return [words.get(wait.kind, "") + wait.what, span]
+
+    def _beat(self, command: int) -> list[str]:
+        beat = self._facts.beats.get(command)
+        if beat is None:
+            return []
+        details = f": {brief(beat.details, 200)}" if beat.details is not None else ""
+        return [f"heartbeat {self._clock.ago(beat.at_us)}{details}"]
 
     def _answers(self, approval: OpenApproval, command: int) -> list[str]:
         asked = approval.requested
@@ -366,35 +374,3 @@ class RunPage:
         for i, text in enumerate(shown):
             head = label if i == 0 else ""
             yield ["  ", (f"{head:<{_LABEL}}", style or "dim"), text]
-
-
-def _progress(fan_out: FanOut) -> str:
-    """How far a map is: `patch: 37 of 200 done, 1 failed, 10 run, stage 3 of 4`."""
-    started = fan_out.started
-    if not fan_out.begun and not fan_out.carried:  # or each item is more than a step: those are counted by nobody
-        return f"{started.name}: {started.items} items"
-    words = [f"{started.name}: {fan_out.done + fan_out.carried} of {started.items} done"]
-    words += [f"{fan_out.carried} of them before"] if fan_out.carried else []
-    words += [f"{fan_out.failed} failed"] if fan_out.failed else []
-    words += [f"{fan_out.open} run"] if fan_out.open else []
-    words += [f"stage {fan_out.stage} of {len(started.stages)}"] if len(started.stages) > 1 else []
-    return ", ".join(words)
-
-
-def _named(state: RunState, commands: Sequence[int]) -> Iterator[str]:
-    """Commands that are still open, as one would speak of them."""
-    for number in commands:
-        if number in state.steps:
-            yield f"step {state.steps[number].title}"
-        elif number in state.timers:
-            yield f"timer {state.timers[number].started.purpose}"
-        elif number in state.signal_waits:
-            yield f"signal {state.signal_waits[number].opened.name}"
-        elif number in state.locks:
-            yield f"lock {state.locks[number].requested.name}"
-        elif number in state.callbacks:
-            yield f"callback {state.callbacks[number].opened.name}"
-        elif number in state.approvals:
-            yield f'approval "{state.approvals[number].requested.prompt}"'
-        else:
-            yield f"command {number}"

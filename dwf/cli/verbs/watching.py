@@ -60,6 +60,7 @@ def show(
 def look(store: Store, run: str) -> tuple[RunView, Facts]:
     """A run, and all that its screen is made of."""
     from dwf.cli.pages.run import Facts
+    from dwf.engine.beats import beats
     from dwf.engine.runs import is_undriven, late_mail, pending_mail, refused_mail, someone_drives, standing
     from dwf.engine.stuck import stuck_at
     from dwf.engine.summary import waits
@@ -84,6 +85,7 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         warnings=_warnings(store, view.run, view.link) if is_open else (),
         month=view.month,
         undo_run=_undo_run(store, view),
+        beats=beats(store, view.state, view.link) if is_open and view.state is not None else {},
     )
     return view, facts
 

@@ -32,13 +32,17 @@ class ActivityFailed(Closing, frozen=True, kw_only=True):
 
 
 class ActivityTimedOut(Closing, frozen=True, kw_only=True):
-    """`which` of its timeouts was passed, and how long that is; `error`: how the last attempt had failed before."""
+    """`which` of its timeouts was passed, and how long that is; `error`: how the last attempt had failed before.
+
+    `heartbeat`: the details of its last.
+    """
 
     timeout: int
     attempts: int = 1
     output: Output | None = None
     which: str = "start-to-close"
     error: ErrorInfo | None = None
+    heartbeat: Payload = NOTHING
 
 
 NEVER_BEGAN = "cancelled before it began"

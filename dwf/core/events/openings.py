@@ -48,6 +48,8 @@ class ActivityScheduled(StepCall, frozen=True, kw_only=True):
     """how long it may wait for its first attempt, microseconds; 0 is for ever"""
     schedule_to_close: int = 0
     """how long all attempts and the waits between them may take, microseconds; 0 is for ever"""
+    heartbeat: int = 0
+    """how long an attempt may be silent, microseconds; 0 is for ever"""
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):

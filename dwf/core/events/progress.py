@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dwf.core.events.base import Event, Role
-from dwf.core.parts import Decision, Divergence, ErrorInfo, Identity, Output
+from dwf.core.parts import NOTHING, Decision, Divergence, ErrorInfo, Identity, Output, Payload
 
 
 class Progress(Event, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class ActivityStarted(Progress, frozen=True, kw_only=True):
 
 
 class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
-    """An attempt ended badly and another will be made at `retry_at`."""
+    """An attempt ended badly and another will be made at `retry_at`. `heartbeat`: the details of its last."""
 
     command: int
     ended: str = ""
@@ -31,6 +31,7 @@ class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
     error: ErrorInfo
     retry_at: str
     output: Output | None = None
+    heartbeat: Payload = NOTHING
 
 
 class ActivityUnknown(Progress, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ class ActivityUnknown(Progress, frozen=True, kw_only=True):
     attempt: int
     why: str
     probed: bool = False
+    heartbeat: Payload = NOTHING
 
 
 class ActivityRetryRequested(Progress, frozen=True, kw_only=True):

@@ -1,0 +1,40 @@
+"""Words for parts of a run, as the page of one run has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dwf.core.fanouts import FanOut
+from dwf.core.state import RunState
+
+
+def progress(fan_out: FanOut) -> str:
+    """How far a map is: `patch: 37 of 200 done, 1 failed, 10 run, stage 3 of 4`."""
+    started = fan_out.started
+    if not fan_out.begun and not fan_out.carried:  # or each item is more than a step: those are counted by nobody
+        return f"{started.name}: {started.items} items"
+    words = [f"{started.name}: {fan_out.done + fan_out.carried} of {started.items} done"]
+    words += [f"{fan_out.carried} of them before"] if fan_out.carried else []
+    words += [f"{fan_out.failed} failed"] if fan_out.failed else []
+    words += [f"{fan_out.open} run"] if fan_out.open else []
+    words += [f"stage {fan_out.stage} of {len(started.stages)}"] if len(started.stages) > 1 else []
+    return ", ".join(words)
+
+
+def named(state: RunState, commands: Sequence[int]) -> Iterator[str]:
+    """Commands that are still open, as one would speak of them."""
+    for number in commands:
+        if number in state.steps:
+            yield f"step {state.steps[number].title}"
+        elif number in state.timers:
+            yield f"timer {state.timers[number].started.purpose}"
+        elif number in state.signal_waits:
+            yield f"signal {state.signal_waits[number].opened.name}"
+        elif number in state.locks:
+            yield f"lock {state.locks[number].requested.name}"
+        elif number in state.callbacks:
+            yield f"callback {state.callbacks[number].opened.name}"
+        elif number in state.approvals:
+            yield f'approval "{state.approvals[number].requested.prompt}"'
+        else:
+            yield f"command {number}"
