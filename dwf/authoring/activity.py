@@ -18,7 +18,7 @@ from msgspec.structs import replace as replace_fields
 
 from dwf.authoring.crash import OnCrash, Orphan, function_probe, recorded
 from dwf.authoring.hints import hints_of
-from dwf.authoring.limits import limits
+from dwf.authoring.limits import Cancellation, limits
 from dwf.authoring.references import taken_out
 from dwf.core.duration import micros
 from dwf.core.events import Payload
@@ -49,6 +49,9 @@ class Options:
     schedule_to_start: how long it may wait for its first attempt (nobody ticked, or no slot was free).
     schedule_to_close: how long all attempts and the waits between them may take; ends the one that runs then.
     heartbeat_timeout: how long an attempt may be silent that calls dwf.heartbeat(); then it is ended, and tried again.
+    cancellation_type: what cancelling the code that awaits it does. "wait" asks the step to end, and the script goes on
+    when it has; "try" asks it, and the script goes on at once; "abandon" lets it run on. What still runs when the run
+    is over is ended then.
     critical: False lets the run go on when the step has failed after its last attempt: the script gets `default`, and
     the run is marked as degraded.
     """
@@ -66,6 +69,7 @@ class Options:
     schedule_to_start: Duration | None = None
     schedule_to_close: Duration | None = None
     heartbeat_timeout: Duration | None = None
+    cancellation_type: Cancellation = "wait"
 
     def __post_init__(self) -> None:
         text(self.title, "the title of a step")
@@ -87,6 +91,7 @@ class Options:
             self.schedule_to_start,
             self.schedule_to_close,
             self.heartbeat_timeout,
+            self.cancellation_type,
         )
 
 
@@ -280,6 +285,7 @@ def activity(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
+    cancellation_type: Cancellation = "wait",
 ) -> Callable[[Callable[P, Any]], Activity[P, Any]]: ...
 def activity(
     function: Callable[..., Any] | None = None,
@@ -299,6 +305,7 @@ def activity(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
+    cancellation_type: Cancellation = "wait",
 ) -> Any:
     """Declare a step: `@dwf.activity` or `@dwf.activity(start_to_close="30s", retry=dwf.Retry(max_attempts=5))`.
 
@@ -319,6 +326,7 @@ def activity(
         schedule_to_start,
         schedule_to_close,
         heartbeat_timeout,
+        cancellation_type,
     )
     if function is not None:
         return Activity(function, name or _name_of(function), options)
@@ -344,6 +352,7 @@ async def step(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
+    cancellation_type: Cancellation = "wait",
     **kwargs: Any,
 ) -> Any:
     """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
@@ -361,6 +370,7 @@ async def step(
         schedule_to_start=schedule_to_start,
         schedule_to_close=schedule_to_close,
         heartbeat_timeout=heartbeat_timeout,
+        cancellation_type=cancellation_type,
     )
     if isinstance(function, Activity):
         inline: Activity[..., Any] = Activity(function.function, name, options, "step")

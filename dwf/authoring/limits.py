@@ -1,12 +1,14 @@
-"""Time limits of steps, as a script gives them. Nothing is enforced in here."""
+"""Time limits of steps, and what cancelling one does, as a script gives them. Nothing is enforced in here."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from dwf.core.duration import micros
 from dwf.core.retry import Duration
 from dwf.errors import ValueRefused
+
+Cancellation = Literal["wait", "try", "abandon"]
 
 
 def limits(
@@ -15,9 +17,14 @@ def limits(
     schedule_to_start: Duration | None,
     schedule_to_close: Duration | None,
     heartbeat_timeout: Duration | None,
+    cancellation_type: Cancellation,
 ) -> dict[str, Any]:
-    """The limits of a step as an ActivityCall has them: microseconds, 0 for none. Raises ValueRefused."""
+    """What an ActivityCall has of it: limits in microseconds, 0 for none. Raises ValueRefused."""
+    if cancellation_type not in ("wait", "try", "abandon"):
+        why = f"{cancellation_type!r:.60} is not wait, try or abandon"
+        raise ValueRefused(what=f"cancellation_type of {of}", why=why)
     return {
+        "cancellation": "" if cancellation_type == "wait" else cancellation_type,
         "timeout_us": _length("timeout" if of == "dwf.sh()" else "start_to_close", of, start_to_close),
         "schedule_to_start_us": _length("schedule_to_start", of, schedule_to_start),
         "schedule_to_close_us": _length("schedule_to_close", of, schedule_to_close),

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from dwf.authoring.crash import OnCrash, Orphan, recorded, shell_probe
-from dwf.authoring.limits import limits
+from dwf.authoring.limits import Cancellation, limits
 from dwf.authoring.references import Secret
 from dwf.core.duration import micros
 from dwf.core.events import Payload
@@ -82,6 +82,7 @@ async def sh(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
+    cancellation_type: Cancellation = "wait",
 ) -> Shell:
     """Run a command as a durable step.
 
@@ -96,8 +97,8 @@ async def sh(
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
     killed dwf left running of it is ended first ("kill"), or waited for ("wait"), or it goes on and the next tick takes
     up how it ended ("adopt"). critical: False lets the run go on when it has failed, marked as degraded; the Shell then
-    has the code that the command ended with, or -1. schedule_to_start, schedule_to_close, heartbeat_timeout: as of
-    @dwf.activity; a heartbeat is `touch "$DWF_HEARTBEAT_FILE"`. Raises ActivityError.
+    has the code that the command ended with, or -1. schedule_to_start and what follows: as of @dwf.activity; a
+    heartbeat is `touch "$DWF_HEARTBEAT_FILE"`. Raises ActivityError.
     """
     words = [_word(word) for word in argv]
     _check(words, script, umask, expect)
@@ -112,7 +113,7 @@ async def sh(
         result_type=Shell,
         title=text(title, "the title of a step"),
         retry=retry,
-        **limits("dwf.sh()", timeout, schedule_to_start, schedule_to_close, heartbeat_timeout),
+        **limits("dwf.sh()", timeout, schedule_to_start, schedule_to_close, heartbeat_timeout, cancellation_type),
         grace_us=micros(grace),
         on_crash=crash,
         orphan=left,

@@ -300,6 +300,7 @@ def _seconds(ts: str, thread: Thread) -> str:
     return f"{thread.clock.of(ts):%H:%M:%S}" if ts else "once"
 
 
+_HOW = {"": "", "try": "the script goes on at once", "abandon": "left to itself"}
 _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.WorkflowStarted: _started,
     ev.WorkflowCompleted: _completed,
@@ -309,7 +310,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.WorkflowTerminated: lambda e, t: Told((e.reason and f'"{e.reason}"') + _ended(e), person(e.by)),
     ev.WorkflowTimedOut: lambda e, t: Told(f"{e.reason}: {t.point(e.due)}{_ended(e)}"),
     ev.ActivityScheduled: _activity,
-    ev.ActivityCancelRequested: lambda e, t: Told(t.title(e.activity)),
+    ev.ActivityCancelRequested: lambda e, t: Told(t.title(e.activity), _HOW.get(e.how, e.how)),
     ev.ActivityStarted: lambda e, t: Told(
         f"{t.title(e.command)}  attempt {e.attempt}", f"pid {e.pid}" if e.pid else ""
     ),

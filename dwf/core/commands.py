@@ -147,8 +147,8 @@ class Commands(Ledger):
         self.calls[number] = call
         return future
 
-    def request_activity_cancel(self, number: int) -> None:
-        self.issue(ActivityCancelRequested(command=self.issued + 1, activity=number))
+    def request_activity_cancel(self, number: int, how: str) -> None:
+        self.issue(ActivityCancelRequested(command=self.issued + 1, activity=number, how=how))
 
     def sleep_until_us(self, fire_at_us: int, purpose: str) -> Future[Any]:
         self.check_usable()

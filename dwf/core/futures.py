@@ -38,7 +38,8 @@ def _was_cut_off(event: Closing) -> bool:
 
 
 class ActivityFuture(WorkflowFuture):
-    """The result of a step. Cancelling asks the step to end, once, and *waits* until it has ended.
+    """The result of a step. Cancelling asks the step to end, once, and *waits* until it has ended, unless its call says
+    that the script goes on at once.
 
     So a compensation never runs beside the step it undoes. If the step completed after all, CancelledError is still
     raised, with the result as its first argument, and the result is in the history.
@@ -60,8 +61,11 @@ class ActivityFuture(WorkflowFuture):
             return False
         if not self._asked:
             self._asked = True
-            self._commands.request_activity_cancel(self.number)
-        return True
+            self._commands.request_activity_cancel(self.number, self.call.cancellation)
+        if not self.call.cancellation:
+            return True
+        self.cut_off = True
+        return super().cancel(msg)
 
     def settle(self, event: Closing) -> None:
         if self.done():

@@ -36,6 +36,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     and this gives the value that the script gets when it has failed. part_of: as ActivityScheduled has it.
     schedule_to_start_us, schedule_to_close_us: how long it may wait for its first attempt, and how long all attempts
     and the waits between them may take; heartbeat_us: how long an attempt may be silent; 0 is for ever.
+    cancellation: as ActivityCancelRequested has it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     schedule_to_start_us: int = 0
     schedule_to_close_us: int = 0
     heartbeat_us: int = 0
+    cancellation: str = ""
 
     @property
     def words(self) -> str:

@@ -17,6 +17,9 @@ START_TO_CLOSE, SCHEDULE_TO_START = "start-to-close", "schedule-to-start"
 SCHEDULE_TO_CLOSE, HEARTBEAT = "schedule-to-close", "heartbeat"
 
 
+ABANDON = "abandon"
+
+
 class Expiry(NamedTuple):
     """When a step that no attempt is made of has waited too long; `which` of its timeouts that is."""
 
@@ -131,7 +134,7 @@ def _retry_asked(state: Any, event: ev.ActivityRetryRequested) -> None:
 
 
 def _ask_cancel(state: Any, event: ev.ActivityCancelRequested) -> None:
-    if event.activity in state.steps:
+    if event.activity in state.steps and event.how != ABANDON:
         state.steps[event.activity].cancel_requested = True
 
 

@@ -23,9 +23,10 @@ from dwf.core.values import decode, encode
 BEGIN_US = 1_790_000_000 * SECOND
 
 
-async def act(name: str, *args: Any, result_type: Any = None) -> Any:
+async def act(name: str, *args: Any, result_type: Any = None, **options: Any) -> Any:
     """A durable step, without anything that could perform it."""
-    call = ActivityCall(name=name, kind="function", input=Payload(encode({"args": args})), result_type=result_type)
+    given = Payload(encode({"args": args}))
+    call = ActivityCall(name=name, kind="function", input=given, result_type=result_type, **options)
     return await current("act").activity(call)
 
 

@@ -10,7 +10,7 @@ import pytest
 import dwf
 from dwf.core import events as ev
 from dwf.errors import ActivityCancelled, ActivityTimeout, NondeterminismError, WaitsForNothing
-from tests.core.driver import Fake, act
+from tests.core.driver import Fake, act, program, replayed
 
 
 async def with_cleanup() -> None:
@@ -244,3 +244,43 @@ def test_what_came_too_late_for_a_command_does_not_fit() -> None:
         assert list(run.replay.commands.open_numbers()) == [4]
         with pytest.raises(NondeterminismError, match="command 1 is not open"):
             run.deliver(ev.TimerFired(command=1))
+
+
+async def goes_on(how: str) -> str:
+    task = asyncio.ensure_future(act("switch", cancellation=how))
+    await asyncio.sleep(0)
+    await act("before")
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        await act("after")
+    return "done"
+
+
+@pytest.mark.parametrize("how", ["try", "abandon"])
+@pytest.mark.parametrize("ends", ["cancelled", "completed", "never"])
+def test_a_script_that_does_not_wait_goes_on_at_once_and_hears_no_more_of_the_step(how: str, ends: str) -> None:
+    """Fails when the script waits for the end of a step that it has given up, or gets its late result."""
+    with Fake(goes_on, how) as run:
+        run.complete("before")
+        assert run.asked == ["act switch", "act before", "cancel 1", "act after"]
+        asked = next(event for event in run.events if isinstance(event, ev.ActivityCancelRequested))
+        assert asked.how == how
+        assert run.state().steps[1].cancel_requested is (how == "try"), "an abandoned step is not even asked"
+        if ends == "cancelled":
+            run.end_cancelled("switch")
+        elif ends == "completed":
+            run.complete("switch", "too late")
+        run.complete("after")
+        assert run.result == "done"
+        assert run.outcome.open == ([1] if ends == "never" else [])
+        run.prove()
+
+
+def test_an_option_that_changes_what_a_cancelled_script_does_is_no_silent_change() -> None:
+    """Fails when a history whose script has waited is replayed by one that goes on at once."""
+    with Fake(goes_on, "try") as run:
+        run.complete("before")
+    with pytest.raises(NondeterminismError):
+        replayed(program(lambda how: goes_on("")), run.events)

@@ -53,9 +53,11 @@ class ActivityScheduled(StepCall, frozen=True, kw_only=True):
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):
-    matched = ("activity",)
+    matched = ("activity", "how")
     activity: int
     """the command number of the activity"""
+    how: str = ""
+    """"": the script waits for its end; "try": it goes on at once; "abandon": and the step is not even asked"""
 
 
 class TimerStarted(Opening, frozen=True, kw_only=True):
