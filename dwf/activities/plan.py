@@ -43,6 +43,16 @@ class Asked(NamedTuple):
     which: str = ""
 
 
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
+    """Another host, as ssh takes it. config: ssh's configuration file, "" for the usual ones. lost_us: for how long a
+    lost connection is tried to be made anew.
+    """
+
+    host: str
+    config: str = ""
+    lost_us: int = 600_000_000
+
+
 class ShellSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag="shell"):
     """A command line: `argv` alone, or `script` for /bin/sh with `argv` as its $1, $2, ...
 
@@ -50,7 +60,7 @@ class ShellSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag
     environment. stdin: None is /dev/null. ok_codes: exit codes that count as done. max_output: bytes of each of stdout
     and stderr in the result; max_file: bytes of each that are kept on disk. expect: a regular expression that must be
     found in the output, or the attempt has failed. secret_env, secret_stdin: where secrets are kept, which are looked
-    up when the attempt begins.
+    up when the attempt begins. remote: where it is run, if not here.
     """
 
     argv: tuple[str, ...] = ()
@@ -63,6 +73,7 @@ class ShellSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag
     expect: str = ""
     secret_env: dict[str, str] = {}
     secret_stdin: str = ""
+    remote: Remote | None = None
     max_output: int = MAX_RESULT
     max_file: int = MAX_FILE
 

@@ -18,6 +18,7 @@ from dwf.activities.gated import Ended, Gated, Launch
 from dwf.activities.output import summary
 from dwf.activities.plan import Attempt, Kind, Outcome, Performance, ShellSpec
 from dwf.activities.pulse import details_left, directory_of, put_checkpoint
+from dwf.activities.remote import through_ssh
 from dwf.activities.telling import cannot_start, details, exit_code, is_signal, made_to_end, told
 from dwf.core.events import ErrorInfo, Output
 from dwf.core.values import PAYLOAD_LIMIT, encode
@@ -48,6 +49,8 @@ class Shell:
     """A command line as a Performance."""
 
     def __init__(self, spec: ShellSpec, attempt: Attempt) -> None:
+        if spec.remote is not None:
+            spec = through_ssh(spec, attempt)
         self._spec, self._attempt = spec, attempt
         directory_of(attempt)
         if attempt.details != b"null" and attempt.pulse:

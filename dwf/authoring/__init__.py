@@ -10,11 +10,13 @@ from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
 from dwf.authoring.fanout import map  # noqa: A004 - what everybody calls it
 from dwf.authoring.handlers import handlers_finished, on_query, on_signal, on_unknown_signal, on_update
+from dwf.authoring.inventory import Host, inventory
 from dwf.authoring.locks import lock
 from dwf.authoring.poll import poll
 from dwf.authoring.references import Secret, secret
 from dwf.authoring.saga import saga
 from dwf.authoring.shell import Shell, sh
+from dwf.authoring.ssh import ssh
 from dwf.authoring.tags import memo, tag
 from dwf.authoring.waits import (
     Approval,
@@ -43,6 +45,7 @@ __all__ = [
     "Approval",
     "Child",
     "Done",
+    "Host",
     "Secret",
     "Shell",
     "Workflow",
@@ -56,6 +59,7 @@ __all__ = [
     "deprecate_patch",
     "handlers_finished",
     "info",
+    "inventory",
     "lock",
     "log",
     "map",
@@ -76,6 +80,7 @@ __all__ = [
     "signals",
     "sleep",
     "sleep_until",
+    "ssh",
     "start_child",
     "status",
     "step",

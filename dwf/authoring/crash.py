@@ -77,7 +77,7 @@ def shell_probe(verify: str | Sequence[object], given: Mapping[str, Any], name: 
     verify: a text for /bin/sh, which has the step's words as "$1", "$2", ..., or program and arguments. It runs where
     the step runs: same directory, environment and umask.
     """
-    spec = {key: given[key] for key in ("cwd", "env", "umask") if key in given}
+    spec = {key: given[key] for key in ("cwd", "env", "umask", "remote") if key in given}
     if isinstance(verify, str):
         spec |= {"script": text(verify, f"verify of {name}", 100_000), "argv": list(given["argv"])}
     else:

@@ -83,6 +83,7 @@ async def sh(
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
     cancellation_type: Cancellation = "wait",
+    _far: tuple[str, Mapping[str, Any]] | None = None,
 ) -> Shell:
     """Run a command as a durable step.
 
@@ -90,8 +91,8 @@ async def sh(
     run instead and argv are its "$1", "$2", ...: values never become part of the text.
     timeout: limit of one attempt, enforced on the whole process group (TERM, after `grace` KILL). cwd, env (added to a
     clean environment), stdin (text), umask: as for any process; a dwf.secret(...) may be stdin, or a value of env.
-    ok_codes: exit codes that are no failure. expect: a regular expression that must be found in its output (in any
-    line), or the attempt has failed. max_output: bytes of output and of error output kept in the result.
+    ok_codes: exit codes that are no failure. expect: a regular expression that must be found in a line of its output,
+    or the attempt has failed. max_output: bytes of output and of error output kept in the result.
     By default a failure is final, and only what dwf or the machine died in is run again. For a command that must not
     run twice: on_crash="ask" asks a person whether it took effect, and `verify` a command (its words, or a text for
     /bin/sh with the same "$1", "$2", ...): exit code 0, it did; 1, it did not; else a person is asked. orphan: what a
@@ -103,14 +104,12 @@ async def sh(
     words = [_word(word) for word in argv]
     _check(words, script, umask, expect)
     optional: dict[str, Any] = {"script": script, "cwd": cwd, "stdin": stdin, "umask": umask, "expect": expect}
-    given = _recorded(words, optional, env, ok_codes, max_output)
-    name = _name(words, script)
+    given = _recorded(words, {**optional, "remote": _far and _far[1]}, env, ok_codes, max_output)
+    name = _name(words, script, _far[0] if _far else "")
     crash, left = recorded(on_crash, verify, orphan, name)
     call = ActivityCall(
-        name=name,
-        kind="shell",
+        name=name, kind="shell", result_type=Shell,
         input=Payload(encode(given, f"an argument of {name}")),
-        result_type=Shell,
         title=text(title, "the title of a step"),
         retry=retry,
         **limits("dwf.sh()", timeout, schedule_to_start, schedule_to_close, heartbeat_timeout, cancellation_type),
@@ -119,7 +118,7 @@ async def sh(
         orphan=left,
         probe=None if verify is None else shell_probe(verify, given, name),
         instead=None if critical else _left_behind,
-    )
+    )  # fmt: skip
     return cast(Shell, await current("sh").activity(call))
 
 
@@ -175,8 +174,10 @@ def _check_pattern(expect: str | None) -> None:
         raise ValueRefused(what="expect= of dwf.sh()", why=f"it is no regular expression: {error}") from None
 
 
-def _name(words: list[str], script: str | None) -> str:
+def _name(words: list[str], script: str | None, host: str) -> str:
     """What a step is called that was given no title: the command, or the first line of a script that does something."""
+    if host:
+        return f"{host}: {_name(words, script, '')}"
     if not script:
         return " ".join(words)[:60].strip()
     lines = [line.strip() for line in script.splitlines()]
