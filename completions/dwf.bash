@@ -42,8 +42,8 @@ _dwf_verb() {
   case $1 in
     start) options='--id --input --tag --memo --header --at --in --deadline --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
     run) options='--id --input --tag --memo --header --deadline --if-exists --code --live -m --reason'; first=files; rest=- ;;
-    tick) options='--jobs --max-seconds --witness'; first=-; rest=- ;;
-    worker) options='--jobs'; first=-; rest=- ;;
+    tick) options='--jobs --max-seconds --witness --queue'; first=-; rest=- ;;
+    worker) options='--jobs --queue'; first=-; rest=- ;;
     list|ls) options='--open --workflow --status --tag --where --archived -n --limit --csv'; first=-; rest=- ;;
     count) options='--open --workflow --status --tag --where --by'; first=-; rest=- ;;
     show|status) options='--exit-status -l --last'; first=runs; rest=- ;;
@@ -99,7 +99,7 @@ _dwf_value() {
     --result) kind=files ;;
     --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since|--try) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

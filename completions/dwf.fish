@@ -99,10 +99,12 @@ complete -c dwf -n '__dwf_verb run' -l live -d 'the same as --code live'
 complete -c dwf -n '__dwf_verb run' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb tick' -f
 complete -c dwf -n '__dwf_verb tick' -l jobs -x -d 'steps at a time'
-complete -c dwf -n '__dwf_verb tick' -l max-seconds -x -d 'stop taking work after that long'
+complete -c dwf -n '__dwf_verb tick' -l max-seconds -x -d 'end after so long'
 complete -c dwf -n '__dwf_verb tick' -l witness -x -d 'hand the heads of changed histories over to it'
+complete -c dwf -n '__dwf_verb tick' -l queue -x -d 'begin only steps of this queue; may be given again'
 complete -c dwf -n '__dwf_verb worker' -f
 complete -c dwf -n '__dwf_verb worker' -l jobs -x -d 'steps at a time'
+complete -c dwf -n '__dwf_verb worker' -l queue -x -d 'begin only steps of this queue; may be given again'
 complete -c dwf -n '__dwf_verb list ls' -f
 complete -c dwf -n '__dwf_verb list ls' -l open -d 'only runs that have not ended'
 complete -c dwf -n '__dwf_verb list ls' -l workflow -x -d 'only runs of this workflow'

@@ -101,6 +101,7 @@ __all__ = [
     "Expected",
     "Failure",
     "Host",
+    "Limit",
     "MapFailed",
     "NotDelivered",
     "Retry",
@@ -153,6 +154,7 @@ __all__ = [
 
 
 _HOMES = {
+    "Limit": "dwf.core.flow",
     "Retry": "dwf.core.retry",
     "activity_info": "dwf.activities.info",
     "heartbeat": "dwf.activities.info",

@@ -3,13 +3,14 @@
 Nothing in here touches files, processes or the engine, so that the same unchanged script runs on any runtime.
 """
 
-from dwf.authoring.activity import Activity, activity, step
+from dwf.authoring.activity import Activity, activity
 from dwf.authoring.callbacks import callback
 from dwf.authoring.children import Child, cancel_run, continue_as_new, send_signal, start_child
 from dwf.authoring.cleanup import cleanup
 from dwf.authoring.crash import Done
 from dwf.authoring.fanout import map  # noqa: A004 - what everybody calls it
 from dwf.authoring.handlers import handlers_finished, on_query, on_signal, on_unknown_signal, on_update
+from dwf.authoring.inline import step
 from dwf.authoring.inventory import Host, inventory
 from dwf.authoring.locks import lock
 from dwf.authoring.poll import poll

@@ -21,8 +21,9 @@ from dwf.authoring.hints import hints_of
 from dwf.authoring.limits import Cancellation, limits
 from dwf.authoring.references import taken_out
 from dwf.core.duration import micros
-from dwf.core.events import Payload
-from dwf.core.retry import AFTER_CRASH, USUAL, Duration, Retry
+from dwf.core.events import Flow, Payload
+from dwf.core.flow import Limit, flow_of
+from dwf.core.retry import USUAL, Duration, Retry
 from dwf.core.runtime import ActivityCall, current, in_workflow
 from dwf.core.values import convert, decode, encode, text
 from dwf.errors import ValueRefused
@@ -54,6 +55,8 @@ class Options:
     is over is ended then.
     critical: False lets the run go on when the step has failed after its last attempt: the script gets `default`, and
     the run is marked as degraded.
+    limit: a dwf.Limit that it shares with steps of all runs. key: of all steps with this key only one runs at a time.
+    queue: which ticks begin it (`dwf tick --queue`). priority: -100 to 100; who is higher begins first.
     """
 
     start_to_close: Duration | None = None
@@ -70,12 +73,17 @@ class Options:
     schedule_to_close: Duration | None = None
     heartbeat_timeout: Duration | None = None
     cancellation_type: Cancellation = "wait"
+    queue: str = ""
+    limit: Limit | None = None
+    key: str = ""
+    priority: int = 0
 
     def __post_init__(self) -> None:
         text(self.title, "the title of a step")
         recorded(self.on_crash, self.verify, self.orphan, self.title or "a step")
         micros(self.grace)
         self.limits()
+        self.flow()
         if type(self.critical) is not bool:
             raise ValueRefused(what="critical", why=f"it must be True or False, not {self.critical!r:.60}")
         if self.critical and self.default is not None:
@@ -93,6 +101,10 @@ class Options:
             self.heartbeat_timeout,
             self.cancellation_type,
         )
+
+    def flow(self) -> Flow | None:
+        """What it shares with steps of other runs. Raises ValueRefused."""
+        return flow_of(self.queue, self.limit, self.key, self.priority)
 
 
 class Activity(Generic[P, R]):
@@ -160,6 +172,7 @@ class Activity(Generic[P, R]):
             title=options.title,
             retry=options.retry,
             **options.limits(),
+            flow=options.flow(),
             isolate=options.isolate,
             grace_us=micros(options.grace),
             on_crash=on_crash,
@@ -286,6 +299,10 @@ def activity(
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
     cancellation_type: Cancellation = "wait",
+    queue: str = "",
+    limit: Limit | None = None,
+    key: str = "",
+    priority: int = 0,
 ) -> Callable[[Callable[P, Any]], Activity[P, Any]]: ...
 def activity(
     function: Callable[..., Any] | None = None,
@@ -306,6 +323,10 @@ def activity(
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
     cancellation_type: Cancellation = "wait",
+    queue: str = "",
+    limit: Limit | None = None,
+    key: str = "",
+    priority: int = 0,
 ) -> Any:
     """Declare a step: `@dwf.activity` or `@dwf.activity(start_to_close="30s", retry=dwf.Retry(max_attempts=5))`.
 
@@ -327,6 +348,10 @@ def activity(
         schedule_to_close,
         heartbeat_timeout,
         cancellation_type,
+        queue,
+        limit,
+        key,
+        priority,
     )
     if function is not None:
         return Activity(function, name or _name_of(function), options)
@@ -338,43 +363,3 @@ def _name_of(function: Callable[..., Any]) -> str:
     if not isinstance(name, str):
         raise ValueRefused(what="a step", why="what it calls has no name of its own", hint="give it one: name=...")
     return name
-
-
-async def step(
-    name: str,
-    function: Callable[..., Any],
-    /,
-    *args: Any,
-    retry: Retry = AFTER_CRASH,
-    start_to_close: Duration | None = None,
-    on_crash: OnCrash | None = None,
-    verify: Callable[..., Any] | None = None,
-    schedule_to_start: Duration | None = None,
-    schedule_to_close: Duration | None = None,
-    heartbeat_timeout: Duration | None = None,
-    cancellation_type: Cancellation = "wait",
-    **kwargs: Any,
-) -> Any:
-    """Run any function as a durable step without declaring it: `await dwf.step("read the plan", load, path)`.
-
-    By default a failure is final, and only what dwf or the machine died in is run again. A plain function runs in
-    dwf's own process and cannot be ended there, so it may not have a `start_to_close` or the like: declare it with
-    @dwf.activity.
-    Raises ValueRefused.
-    """
-    options = Options(
-        start_to_close,
-        retry,
-        on_crash=on_crash,
-        verify=verify,
-        schedule_to_start=schedule_to_start,
-        schedule_to_close=schedule_to_close,
-        heartbeat_timeout=heartbeat_timeout,
-        cancellation_type=cancellation_type,
-    )
-    if isinstance(function, Activity):
-        inline: Activity[..., Any] = Activity(function.function, name, options, "step")
-        inline._target = function._target
-    else:
-        inline = Activity(function, name, options, "step")
-    return await inline._durable(args, kwargs)

@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Awaitable
 from typing import Any
 
-from dwf.authoring.activity import Activity, step
+from dwf.authoring.activity import Activity
+from dwf.authoring.inline import step
 from dwf.authoring.shell import sh
 from dwf.core.runtime import ActivityCall, current
 

@@ -9,12 +9,14 @@ from pathlib import PurePath
 from typing import Any, cast
 
 import msgspec
+from msgspec.structs import replace as replace_fields
 
 from dwf.authoring.crash import OnCrash, Orphan, recorded, shell_probe
 from dwf.authoring.limits import Cancellation, limits
 from dwf.authoring.references import Secret
 from dwf.core.duration import micros
 from dwf.core.events import Payload
+from dwf.core.flow import Limit, flow_of
 from dwf.core.retry import AFTER_CRASH, Duration, Retry
 from dwf.core.runtime import ActivityCall, current
 from dwf.core.values import encode, text
@@ -83,6 +85,10 @@ async def sh(
     schedule_to_close: Duration | None = None,
     heartbeat_timeout: Duration | None = None,
     cancellation_type: Cancellation = "wait",
+    queue: str = "",
+    limit: Limit | None = None,
+    key: str = "",
+    priority: int = 0,
     _far: tuple[str, Mapping[str, Any]] | None = None,
 ) -> Shell:
     """Run a command as a durable step.
@@ -101,25 +107,34 @@ async def sh(
     has the code that the command ended with, or -1. schedule_to_start and what follows: as of @dwf.activity; a
     heartbeat is `touch "$DWF_HEARTBEAT_FILE"`. Raises ActivityError.
     """
-    words = [_word(word) for word in argv]
-    _check(words, script, umask, expect)
+    words = _checked(argv, script, umask, expect)
     optional: dict[str, Any] = {"script": script, "cwd": cwd, "stdin": stdin, "umask": umask, "expect": expect}
     given = _recorded(words, {**optional, "remote": _far and _far[1]}, env, ok_codes, max_output)
     name = _name(words, script, _far[0] if _far else "")
     crash, left = recorded(on_crash, verify, orphan, name)
-    call = ActivityCall(
-        name=name, kind="shell", result_type=Shell,
-        input=Payload(encode(given, f"an argument of {name}")),
+    call = replace_fields(
+        _call(name, given, verify, critical),
         title=text(title, "the title of a step"),
         retry=retry,
         **limits("dwf.sh()", timeout, schedule_to_start, schedule_to_close, heartbeat_timeout, cancellation_type),
+        flow=flow_of(queue, limit, key, priority),
         grace_us=micros(grace),
         on_crash=crash,
         orphan=left,
+    )
+    return cast(Shell, await current("sh").activity(call))
+
+
+def _call(name: str, given: dict[str, Any], verify: str | Sequence[object] | None, critical: bool) -> ActivityCall:
+    """The step without its options."""
+    return ActivityCall(
+        name=name,
+        kind="shell",
+        input=Payload(encode(given, f"an argument of {name}")),
+        result_type=Shell,
         probe=None if verify is None else shell_probe(verify, given, name),
         instead=None if critical else _left_behind,
-    )  # fmt: skip
-    return cast(Shell, await current("sh").activity(call))
+    )
 
 
 def _left_behind(error: ActivityError) -> Shell:
@@ -156,10 +171,13 @@ def _recorded(
     return {"argv": words, **{key: value for key, value in optional.items() if value is not None}}
 
 
-def _check(words: list[str], script: str | None, umask: int | None, expect: str | None) -> None:
+def _checked(argv: Sequence[object], script: str | None, umask: int | None, expect: str | None) -> list[str]:
+    """The words of a command. Raises ValueRefused."""
+    words = [_word(word) for word in argv]
     _check_words(words, script)
     _check_umask(umask)
     _check_pattern(expect)
+    return words
 
 
 def _check_umask(umask: int | None) -> None:

@@ -62,9 +62,10 @@ def drive(
     max_seconds: float | None = None,
     watch: Watch | None = None,
     tell: Callable[[str], None] | None = None,
+    queues: Iterable[str] = (),
 ) -> TickReport:
-    """One tick of the engine. `only`: just these runs. `tell`: given each line of news at once."""
+    """One tick of the engine. `only`: just these runs. `queues`: begin only steps of these. `tell`: told news."""
     from dwf.engine.tick import tick
 
-    settings: dict[str, Any] = {} if jobs is None else {"jobs": jobs}
+    settings: dict[str, Any] = {"queues": queues} if jobs is None else {"queues": queues, "jobs": jobs}
     return tick(store, max_seconds=max_seconds, only=only, watch=watch, stop=stopper.flag, tell=tell, **settings)

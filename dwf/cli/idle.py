@@ -13,8 +13,8 @@ import time
 # Options that change nothing about whether there is something to do. What is not here goes the long way.
 _FLAGS = frozenset({"-q", "--quiet", "--utc", "--no-input"})
 _NUMBERS = frozenset({"--jobs"})
-_TEXTS = frozenset({"--home", "--witness"})
-_OF_TICK = frozenset({"--jobs", "--witness"})
+_TEXTS = frozenset({"--home", "--witness", "--queue"})
+_OF_TICK = frozenset({"--jobs", "--witness", "--queue"})
 
 
 class Plain:

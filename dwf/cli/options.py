@@ -112,6 +112,9 @@ def _reason(context: Context, value: str) -> str:
     return value or _session(context).environ.get("DWF_REASON", "")
 
 
+QueueOption = Annotated[
+    list[str] | None, Option("--queue", metavar="NAME", help="begin only steps of this queue; may be given again")
+]
 ReasonOption = Annotated[
     str,
     Option("-m", "--reason", metavar="TEXT", help="why (or DWF_REASON); recorded with your name", callback=_reason),

@@ -140,6 +140,7 @@ class Commands(Ledger):
                 schedule_to_start=call.schedule_to_start_us,
                 schedule_to_close=call.schedule_to_close_us,
                 heartbeat=call.heartbeat_us,
+                flow=call.flow,
             )
         )
         future = ActivityFuture(number, call, self)

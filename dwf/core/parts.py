@@ -15,6 +15,22 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all persisted records share: immutable, named fields, defaults left out."""
 
 
+class Flow(Part, frozen=True, kw_only=True):
+    """What a step shares with steps of other runs; core/flow.py says more.
+
+    queue: which ticks begin it; "" is any. limit: a name, of which `at_once` may run and `rate` may begin in `window`
+    microseconds. key: one step at a time has it. priority: who is higher goes first.
+    """
+
+    queue: str = ""
+    limit: str = ""
+    at_once: int = 0
+    rate: int = 0
+    window: int = 0
+    key: str = ""
+    priority: int = 0
+
+
 class Identity(Part, frozen=True, kw_only=True):
     """Who did something. `uid` comes from the kernel; the rest are claims of the sender's environment."""
 

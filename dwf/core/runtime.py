@@ -19,7 +19,7 @@ import msgspec
 
 from dwf.core import guard
 from dwf.core.deadlines import UNLIMITED, Limits
-from dwf.core.events import NOTHING, Payload, RetryPolicy
+from dwf.core.events import NOTHING, Flow, Payload, RetryPolicy
 from dwf.core.retry import NEVER, Retry
 from dwf.errors import ActivityError, NotInWorkflow
 
@@ -36,7 +36,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     and this gives the value that the script gets when it has failed. part_of: as ActivityScheduled has it.
     schedule_to_start_us, schedule_to_close_us: how long it may wait for its first attempt, and how long all attempts
     and the waits between them may take; heartbeat_us: how long an attempt may be silent; 0 is for ever.
-    cancellation: as ActivityCancelRequested has it.
+    cancellation: as ActivityCancelRequested has it. flow: what it shares with steps of other runs.
     """
 
     name: str
@@ -60,6 +60,7 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     schedule_to_close_us: int = 0
     heartbeat_us: int = 0
     cancellation: str = ""
+    flow: Flow | None = None
 
     @property
     def words(self) -> str:

@@ -13,6 +13,7 @@ from dwf.core import events as ev
 from dwf.core.due import due_times
 from dwf.core.duration import unstamp
 from dwf.core.fanouts import FanOut
+from dwf.core.flow import bounds_of
 from dwf.core.outside import OUTSIDE, Callbacks, Locks, Updates
 from dwf.core.standing import OpenApproval as OpenApproval
 from dwf.core.standing import OpenChild as OpenChild
@@ -72,6 +73,8 @@ class RunState:
         self.locks = Locks()
         self.done: deque[DoneStep] = deque(maxlen=DONE_KEPT)
         self.steps_done = 0
+        self.flows: set[str] = set()
+        """Every name that its steps may have stood in line for."""
 
     def apply(self, event: ev.Event) -> None:
         self.last_id, self.last_ts = event.id, event.ts
@@ -181,6 +184,7 @@ class RunState:
 
     def _schedule(self, event: ev.ActivityScheduled) -> None:
         self.steps[event.command] = OpenStep(event, event.command, event.title or event.name)
+        self.flows.update(bounds_of(event.flow) if event.flow is not None else ())
         if event.part_of:
             self._whole(event.part_of).begin(event.part_of)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from dwf.core.events import Event
+from dwf.core.flow import Bound
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
 from dwf.engine.hooks import Hooks
 from dwf.engine.kept import Kept
 from dwf.engine.lanes import Lanes
+from dwf.engine.overrides import Overrides
 from dwf.engine.owners import require_own, require_roots
 from dwf.engine.watchdog import Watchdog
 from dwf.errors import ScriptRefused
@@ -123,6 +125,11 @@ class Engine:
     stand_in: Callable[[ActivityCall], Callable[[bytes], Any] | None] = field(default=lambda _: None)
     """What performs a step instead of what the script says, if anything: for tests of runbooks."""
 
+    queues: frozenset[str] = frozenset()
+    """Only steps of these queues are begun here; empty: of all."""
+    overrides: Callable[[], dict[str, Bound]] = field(default=dict)
+    """The operator's limits, by name."""
+
     @classmethod
     def open(
         cls,
@@ -134,15 +141,17 @@ class Engine:
         clock: Callable[[], int] = wall_clock_us,
         kept: Kept | None = None,
         stand_in: Callable[[ActivityCall], Callable[[bytes], Any] | None] = lambda _: None,
+        queues: Iterable[str] = (),
     ) -> Engine:
         """An engine for one process. jobs: how many steps may run at a time. clock: microseconds since the epoch.
 
-        kept: the runs that stay in memory while they wait; none if left out.
+        kept: the runs that stay in memory while they wait; none if left out. queues: begin only steps of these.
         """
         stop = stop or threading.Event()
         watch, kept = watch or Unwatched(), kept or Kept()
         hooks = Hooks(store, clock)
-        return cls(store, Lanes(jobs), Codes(store), hooks, watch, clock, stop, kept=kept, stand_in=stand_in)
+        engine = cls(store, Lanes(jobs), Codes(store), hooks, watch, clock, stop, kept=kept, stand_in=stand_in)
+        return replace(engine, queues=frozenset(queues), overrides=Overrides(store))
 
     def close(self) -> None:
         """Close what is kept, and end the threads."""

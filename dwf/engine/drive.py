@@ -332,7 +332,7 @@ class _Drive:
 
     def _await_report(self) -> None:
         timeout = _LANE_SECONDS if self._waits_for_lane else _LOOK_SECONDS
-        due, now = self.journal.state.next_due_us(), self._engine.clock()
+        due, now = self.steps.gate.next_due_us(self.journal.state), self._engine.clock()
         # What is due and was not begun waits for a lane, or for the script to be mended, and not for the clock.
         if due is not None and due > now:
             timeout = min(timeout, (due - now) / SECOND)
@@ -342,7 +342,8 @@ class _Drive:
         self._ready += self.journal.heard_of_family()
 
     def _settle(self) -> Rest | None:
-        row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane)
+        held_up = [] if self.journal.blocked else self.steps.gate.reasons()
+        row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane, held_up=held_up)
         if not self._store.index.settle(self._run, self._wakes, row):
             self._wakes = self._store.index.mark_due(self._run)
             return None
@@ -350,6 +351,8 @@ class _Drive:
         self._mail.discard()
         if self._waits_for_lane:
             return Rest.PARKED
+        if any(held.elsewhere for held in held_up):
+            return Rest.ELSEWHERE
         return Rest.BLOCKED if self.journal.state.status is Status.BLOCKED else Rest.WAITING
 
     # -- ends ---------------------------------------------------------------------------------------------------

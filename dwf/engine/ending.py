@@ -44,6 +44,7 @@ class Rest(Enum):
     CLOSED = "closed"
     BLOCKED = "blocked"
     PARKED = "parked"  # a step is runnable, but no lane was free
+    ELSEWHERE = "elsewhere"  # a step is runnable, but its queue is served by other ticks
     STOPPED = "stopped"
     BUSY = "busy"
     UNREADABLE = "unreadable"

@@ -24,6 +24,7 @@ from dwf.engine.arrivals import CLOSING, Arrival
 from dwf.engine.chain import has_taken_up
 from dwf.engine.claims import Claims
 from dwf.engine.context import Engine
+from dwf.engine.gate import Gate
 from dwf.engine.runs import RunView, load
 from dwf.engine.start import first_line, row_of_new
 from dwf.errors import DwfError, NotFound
@@ -57,6 +58,7 @@ class Family:
         """The run is over, and that is on disk: what it asked for goes out, and its children hear of it."""
         assert state.ended is not None
         self.claims.leave(state)
+        Gate(self._engine).leave(state)
         for message in state.outgoing.values():
             self._post(message, state)
         rows = self._rows(state)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dwf.core.duration import unstamp
 from dwf.core.state import RunState, Status
 from dwf.core.tags import Noted, unpacked
+from dwf.engine.queueing import in_line
 from dwf.engine.runs import RunView, all_ids, is_undriven, load, refused_to
 from dwf.engine.stuck import stuck_at
 from dwf.engine.summary import Wait, addressees, row_of, waits
@@ -369,7 +370,7 @@ def _read_anew(store: Store, row: Row) -> Row:
             started_us=unstamp(known.ts) if known else row.started_us,
             needs=True,
         )
-    return row_of(view.state, view.link)
+    return row_of(view.state, view.link, held_up=[*in_line(store, view.state).values()])
 
 
 def _summary(row: Row) -> Summary:

@@ -25,9 +25,11 @@ from dwf.core.values import decode
 from dwf.engine.arrivals import CLOSING, Arrival, Make
 from dwf.engine.attempts import Attempts
 from dwf.engine.context import Engine
+from dwf.engine.gate import Gate, Pass
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
 from dwf.engine.outcomes import ended, interrupted, probed
+from dwf.engine.quick import is_isolated, is_quick
 from dwf.engine.summary import cancelled
 from dwf.engine.tokens import with_tokens
 from dwf.errors import DiskError, StepStillRuns
@@ -62,12 +64,15 @@ class Steps:
         self._begun_here: set[int] = set()
         self._probing: set[int] = set()
         self._waited: dict[int, Waited] = {}
+        self.gate = Gate(engine)
+        self._passes: dict[int, Pass] = {}
         self.in_flight: dict[int, Performance] = {}
 
     # -- beginning ----------------------------------------------------------------------------------------------
 
     def plan(self) -> bool:
         """Prepare what can begin now and stage its ActivityStarted; False if something had to wait for a free lane."""
+        self.gate.open(self.journal.state)
         waiting = self._ready()
         if not waiting:
             return True
@@ -76,11 +81,13 @@ class Steps:
         lanes, seats = self._reserved, 0
         for step in waiting:
             call = self._call(step.command)
-            quick = step.unknown is None and is_quick(call)
+            quick = step.unknown is None and is_quick(call) and self.gate.is_plain(step)
+            if not lanes and not (quick and seats):
+                return False
+            if not self._let_through(step):
+                continue
             if quick and seats:
                 seats -= 1
-            elif not lanes:
-                return False
             else:
                 lanes -= 1
                 if quick:
@@ -97,7 +104,16 @@ class Steps:
 
     def has_ready(self) -> bool:
         """Whether a step could begin now."""
-        return bool(self._ready())
+        return any(step.command not in self.gate.held_up for step in self._ready())
+
+    def _let_through(self, step: OpenStep) -> bool:
+        """Whether its limits let it begin. A probe only looks, and is not counted."""
+        if step.unknown is not None or self.gate.is_plain(step):
+            return True
+        passed = self.gate.enter(step, self.journal.state)
+        if passed is not None:
+            self._passes[step.command] = passed
+        return passed is not None
 
     def lone_function(self) -> OpenStep | None:
         """The step that may run in the run's own thread: a plain function, and nothing else is open beside it."""
@@ -110,7 +126,7 @@ class Steps:
             return None
         if step.retry_at and step.retry_at > stamp(self._engine.clock()):
             return None
-        return step if is_quick(self._call(step.command)) else None
+        return step if is_quick(self._call(step.command)) and self.gate.is_plain(step) else None
 
     def begin_lone(self, step: OpenStep, mail: Mail) -> Performance:
         """Prepare the only step and stage its ActivityStarted.
@@ -127,12 +143,17 @@ class Steps:
         self._forget_prepared()
         for load in loads:
             self.in_flight.update(load)
+            for command, _ in load if self._passes else ():
+                if command in self._passes:
+                    self._passes[command].begins()
             self._engine.lanes.play(load, self.reports)
 
     def drop(self) -> None:
         """Let go of what is prepared and must not begin."""
-        for _, performance in [*self._slow, *self._quick]:
+        for command, performance in [*self._slow, *self._quick]:
             performance.finish()
+            if command in self._passes:
+                self._passes.pop(command).end()
         self._engine.lanes.give_back(self._reserved)
         self._forget_prepared()
 
@@ -178,6 +199,8 @@ class Steps:
             self._waited[step.command] = performance
         self._begun_here.add(step.command)
         process = performance.process
+        if step.command in self._passes:
+            self._passes[step.command].sign(process)
         self.journal.record(
             ev.ActivityStarted(
                 command=step.command, attempt=number, pid=process.pid, pid_start=process.start, boot=process.boot
@@ -205,7 +228,7 @@ class Steps:
             return (prepare_kept if kept else prepare_shell)(decode(given, ShellSpec), attempt)
         if call.is_async:
             return prepare_async(call, attempt)
-        if not _isolated(call):
+        if not is_isolated(call):
             return InProcess(call, attempt)
         loaded = self.journal.loaded
         assert loaded is not None and call.target is not None
@@ -220,6 +243,7 @@ class Steps:
             return False
         self._waited[step.command] = self.in_flight[step.command] = waited
         self._begun_here.add(step.command)
+        self._passes[step.command] = self.gate.resume(step, self.journal.state)
         start_thread(f"dwf-orphan-{started.pid}", lambda: self.reports.put(Ended(step.command, played(waited))))
         return True
 
@@ -259,8 +283,12 @@ class Steps:
         was_probe = command in self._probing
         self._probing.discard(command)
         waited = self._waited.pop(command, None)
-        if not was_probe and not (waited is not None and (waited.left_running or waited.still_runs)):
+        goes_on = waited is not None and (waited.left_running or waited.still_runs)
+        if not was_probe and not goes_on:
             self._leaves_nothing(command, outcome)
+        passed = self._passes.pop(command, None)
+        if passed is not None:
+            passed.end(goes_on=goes_on)
         return lambda _: self._ended(command, outcome, waited, was_probe=was_probe)
 
     def _leaves_nothing(self, command: int, outcome: Outcome) -> None:
@@ -365,16 +393,3 @@ def _still_runs(title: str, pid: int) -> StepStillRuns:
 
 def _no_probe(_: bytes) -> None:
     raise LookupError("the code that the run was moved to has no probe for it")
-
-
-def is_quick(call: ActivityCall) -> bool:
-    """Whether it is a plain function: called in a thread of this process, and over when it returns."""
-    return call.kind != "shell" and not call.is_async and not _isolated(call)
-
-
-def _isolated(call: ActivityCall) -> bool:
-    """Only a process can be ended, so a function with a time limit gets one of its own unless it is told otherwise."""
-    if call.target is None or call.is_async:
-        return False
-    limited = call.timeout_us or call.schedule_to_close_us or call.heartbeat_us
-    return call.isolate if call.isolate is not None else limited > 0

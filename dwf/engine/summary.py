@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dwf.core import events as ev
@@ -37,6 +38,18 @@ _FIRST_FIRST = "approval decide step retry child outgoing lock signal callback t
 _RANK = {kind: place for place, kind in enumerate(_FIRST_FIRST)} | {"decide": 0}
 
 _ASKS = ("approval", "decide")
+
+
+@dataclass(frozen=True)
+class HeldUp:
+    """Why a step that is ready does not begin. due_us: when to look again; None: somebody wakes the run.
+
+    elsewhere: its queue is served by other ticks.
+    """
+
+    words: str
+    due_us: int | None
+    elsewhere: bool = False
 
 
 def waits(state: RunState) -> list[Wait]:
@@ -186,9 +199,14 @@ def _waiting_for(state: RunState, first: Wait | None) -> str:
     return first.what
 
 
-def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
-    """The index row of a run that rests. `due_now`: it has something to do whatever the clock says."""
+def row_of(state: RunState, link: int, *, due_now: bool = False, held_up: Sequence[HeldUp] = ()) -> Row:
+    """The index row of a run that rests. `due_now`: it has something to do whatever the clock says.
+
+    held_up: why steps of it that are ready do not begin.
+    """
     status, first = state.status, _first(state)
+    held = held_up if status is Status.RUNNING and not state.outgoing else ()
+    status = Status.WAITING if held else status
     return Row(
         run=state.head.run,
         nonce=state.head.nonce,
@@ -196,9 +214,9 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
         workflow=state.head.workflow,
         status=status.value,
         open=state.ended is None or state.continues,
-        due_at=DUE_NOW if due_now or state.continues else _due(state, status),
+        due_at=DUE_NOW if due_now or state.continues else _earlier(_due(state, status), held),
         step=_step_of(state, first),
-        waiting=_waiting_for(state, first),
+        waiting=held[0].words if held else _waiting_for(state, first),
         since_us=first.since_us if first else unstamp(state.last_ts),
         started_us=unstamp(state.head.ts),
         updated_us=unstamp(state.last_ts),
@@ -208,6 +226,14 @@ def row_of(state: RunState, link: int, *, due_now: bool = False) -> Row:
         parent_run=state.head.parent.run if state.head.parent else "",
         tags=packed(state.tags),
     )
+
+
+def _earlier(due_us: int | None, held_up: Sequence[HeldUp]) -> int | None:
+    """When a run is due that others hold up, too. Who is of another queue stays due, for its ticks."""
+    if any(held.elsewhere for held in held_up):
+        return DUE_NOW
+    due = [held.due_us for held in held_up if held.due_us is not None]
+    return min([*due, due_us] if due_us is not None else due, default=None)
 
 
 def _due(state: RunState, status: Status) -> int | None:

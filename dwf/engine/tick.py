@@ -59,15 +59,17 @@ def tick(
     stop: threading.Event | None = None,
     clock: Callable[[], int] = wall_clock_us,
     tell: Callable[[str], None] | None = None,
+    queues: Iterable[str] = (),
 ) -> TickReport:
     """Drive what is due until nothing is, or `stop` is set, or `max_seconds` have passed.
 
     only: drive just these runs, due or not, and children of theirs.
     clock: microseconds since the epoch. tell: given each line of news at once,
-    for the next run may end this process. Raises DiskError if the index cannot be written.
+    for the next run may end this process. queues: begin only steps of these; of all if there are none.
+    Raises DiskError if the index cannot be written.
     """
     kept = Kept(MOST_PARENTS, parents=True)
-    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=kept)
+    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=kept, queues=queues)
     return tick_with(engine, only, max_seconds, tell)
 
 
@@ -215,6 +217,8 @@ class Rounds:
         try:
             self._store.mailbox.sweep(self._engine.clock())
             self._store.locks.sweep(self._is_due)
+            if self._store.limits.exist():
+                self._store.limits.sweep(self._engine.clock())
             bound_late(self._store, self._engine.clock())
         except DwfError as error:
             self.errors.append(error)
@@ -372,7 +376,7 @@ class Rounds:
         self._left_lying |= self._looking.pop(run, set())
         if result.rest is Rest.PARKED:
             self._parked.add(run)
-        elif result.rest in (Rest.BLOCKED, Rest.UNREADABLE):
+        elif result.rest in (Rest.BLOCKED, Rest.UNREADABLE, Rest.ELSEWHERE):
             # Whoever mends it does not do so within this tick; what is posted for it is still taken up.
             self._resting.add(run)
 

@@ -12,7 +12,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from dwf.activities import capturing
@@ -37,12 +37,14 @@ def work(
     stop: threading.Event | None = None,
     told: Callable[[TickReport], None] = lambda _: None,
     clock: Callable[[], int] = wall_clock_us,
+    queues: Iterable[str] = (),
 ) -> TickReport:
     """Drive what is due, and what becomes due, until `stop` is set; then park everything, as a tick does.
 
-    told: given what is news, soon after it happened. Raises DiskError if the index cannot be written at the start.
+    told: given what is news, soon after it happened. queues: begin only steps of these.
+    Raises DiskError if the index cannot be written at the start.
     """
-    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=Kept(MOST_RUNS))
+    engine = Engine.open(store, jobs=jobs, watch=watch, stop=stop, clock=clock, kept=Kept(MOST_RUNS), queues=queues)
     collecting = gc.isenabled()
     gc.disable()
     rounds = Rounds(engine)

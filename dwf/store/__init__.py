@@ -26,6 +26,7 @@ Floors inside, from the ground; each imports only what stands before it:
     locks      at most one process works on a run
     spares     files of locks that were given up, for the next
     lines      who holds what runs share, and who stands in line for it
+    slots      steps that share a limit: how many run, and when the last began
     letters    a message as it lies on disk, checked
     refused    what was found in the mailbox and is no message
     followed   a directory whose names are kept in memory

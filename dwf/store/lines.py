@@ -97,7 +97,7 @@ class Lines:
 
     def names(self) -> list[str]:
         """Every name somebody holds or waits for. Those that were hashed begin with "~"."""
-        return sorted(unquote(entry) for entry in listed(self.root))
+        return sorted(unquote(entry) for entry in listed(self.root) if not entry.startswith("."))
 
     def look(self, name: str) -> list[Ticket]:
         """The tickets of a line, as they stand; for people, who lock nobody out."""
@@ -106,7 +106,13 @@ class Lines:
     @contextmanager
     def line(self, name: str) -> Iterator[Line]:
         """One line, which nobody else changes meanwhile. Waits for those who do; they only look and write."""
-        path = self._path(name)
+        with self.entry(self._path(name).rpartition("/")[2]) as line:
+            yield line
+
+    @contextmanager
+    def entry(self, entry: str) -> Iterator[Line]:
+        """The same by the name of its directory."""
+        path = f"{self.root}/{entry}"
         fd = self._locked(path)
         try:
             yield Line(self._disk, path, self._durable)
@@ -154,6 +160,10 @@ class Lines:
             if self._durable:
                 self._disk.fsync_dir(self.root)
 
+    def discard(self, path: str) -> None:
+        """Remove a file of a line."""
+        self._disk.discard(path)
+
     def begin(self) -> None:
         """Make the root, on disk."""
         with suppress(FileExistsError):
@@ -165,32 +175,32 @@ class Line:
     """One line under its lock."""
 
     def __init__(self, disk: Disk, path: str, durable: bool) -> None:
-        self._disk, self._path, self._durable = disk, path, durable
+        self._disk, self.path, self._durable = disk, path, durable
 
     def tickets(self) -> list[Ticket]:
         """All of them, as they stand."""
-        return _tickets(self._path)
+        return _tickets(self.path)
 
     def put(self, ticket: Ticket) -> None:
         """A new ticket, there for good when this returns."""
-        path = f"{self._path}/{ticket.file}"
+        path = f"{self.path}/{ticket.file}"
         with suppress(FileExistsError):
             os.close(self._disk.open_new(path))
         self._sync()
 
     def give(self, ticket: Ticket) -> None:
         """What it waits for is its own from now on."""
-        self._disk.rename(f"{self._path}/{ticket.file}", f"{self._path}/{replace(ticket, held=True).file}")
+        self._disk.rename(f"{self.path}/{ticket.file}", f"{self.path}/{replace(ticket, held=True).file}")
         self._sync()
 
     def drop(self, ticket: Ticket) -> None:
         """Remove it. If that is lost, it stands there once more, and is found out again."""
         with suppress(FileNotFoundError):
-            self._disk.unlink(f"{self._path}/{ticket.file}")
+            self._disk.unlink(f"{self.path}/{ticket.file}")
 
     def _sync(self) -> None:
         if self._durable:
-            self._disk.fsync_dir(self._path)
+            self._disk.fsync_dir(self.path)
 
 
 def _tickets(path: str) -> list[Ticket]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dwf.store.lines import Lines
+    from dwf.store.slots import Slots
     from dwf.store.tokens import Tokens
 
 
@@ -40,6 +41,7 @@ class Store:
         self.blobs = Blobs(disk, layout)
         self.outputs = Outputs(disk, layout)
         self._named: set[str] = set()
+        self._slots: Slots | None = None
 
     @classmethod
     def open(
@@ -69,6 +71,14 @@ class Store:
         from dwf.store.tokens import Tokens
 
         return Tokens(self.disk, self.layout)
+
+    @property
+    def limits(self) -> Slots:
+        """What is counted of steps that share a limit. One object, which knows what this process holds."""
+        from dwf.store.slots import Slots
+
+        self._slots = self._slots or Slots(self.disk, self.layout.limits)
+        return self._slots
 
     @property
     def claims(self) -> Lines:

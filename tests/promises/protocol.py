@@ -108,9 +108,9 @@ PROTOCOL = (
               "row are written.",
         Held("engine/test_order.py::test_a_letter_of_a_run_that_goes_on_waiting_goes_after_the_row_is_written",
              "dwf/engine/drive.py",
-             "        row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane)\n",
+             "        row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane, held_up=held_up)\n",
              "        self._mail.discard()\n"
-             "        row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane)\n"),
+             "        row = row_of(self.journal.state, self._link, due_now=self._waits_for_lane, held_up=held_up)\n"),
         Held("engine/test_signals.py::test_what_the_history_holds_already_is_not_taken_up_twice",
              "dwf/engine/arrivals.py",
              "        return [] if letter.message.id in state.messages else make(letter, state)",

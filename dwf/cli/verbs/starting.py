@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Context, Option
 
 from dwf.cli.exits import Exit, of_run
-from dwf.cli.options import ReasonOption, TickOption, session_of
+from dwf.cli.options import QueueOption, ReasonOption, TickOption, session_of
 from dwf.cli.session import Session
 from dwf.cli.verbs.shared import json_object, noted, pairs, refuse_both, say_tick
 from dwf.errors import UsageError
@@ -160,13 +160,12 @@ def run(
 def tick(
     context: Context,
     jobs: Annotated[int, Option("--jobs", metavar="N", min=1, help="steps at a time")] = 8,
-    max_seconds: Annotated[
-        float | None, Option("--max-seconds", metavar="N", min=0, help="stop taking work after that long")
-    ] = None,
+    max_seconds: Annotated[float | None, Option("--max-seconds", metavar="N", min=0, help="end after so long")] = None,
     witness: Annotated[
         str | None,
         Option("--witness", metavar="FILE|syslog:|'|CMD'", help="hand the heads of changed histories over to it"),
     ] = None,
+    queue: QueueOption = None,
 ) -> int:
     """Drive everything that is due, until nothing is.
 
@@ -174,7 +173,7 @@ def tick(
     newly failed or is newly blocked. Any number of ticks may overlap.
     """
     if witness is not None:
-        return _witnessed_tick(context, jobs, max_seconds, witness)
+        return _witnessed_tick(context, jobs, max_seconds, witness, queue or ())
     session = session_of(context)
     if not os.path.lexists(session.home):
         return Exit.OK  # also with --home: cron may tick before anybody has started anything
@@ -182,11 +181,11 @@ def tick(
     from dwf.cli.driving import Stopper, drive
 
     with Stopper() as stopper:
-        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, tell=_teller(session))
+        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, tell=_teller(session), queues=queue or ())
     return _tell_report(session, report, stopper.exit_code)
 
 
-def _witnessed_tick(context: Context, jobs: int, max_seconds: float | None, witness: str) -> int:
+def _witnessed_tick(context: Context, jobs: int, max_seconds: float | None, witness: str, queues: Iterable[str]) -> int:
     """The same, and what it changed is told to a witness. A witness that cannot be told is an error; the runs go on."""
     from dwf.cli.driving import Stopper, drive
     from dwf.cli.times import now_us
@@ -198,7 +197,8 @@ def _witnessed_tick(context: Context, jobs: int, max_seconds: float | None, witn
         return Exit.OK
     store, changed = session.store(), Changed()
     with Stopper() as stopper:
-        report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, watch=changed, tell=_teller(session))
+        settings: dict[str, Any] = {"jobs": jobs, "max_seconds": max_seconds, "queues": queues}
+        report = drive(store, stopper, watch=changed, tell=_teller(session), **settings)
     try:
         hand_over(store, where, changed.runs, now_us())
     except DwfError as error:

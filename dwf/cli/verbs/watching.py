@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
@@ -61,12 +62,15 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
     """A run, and all that its screen is made of."""
     from dwf.cli.pages.run import Facts
     from dwf.engine.beats import beats
+    from dwf.engine.queueing import in_line
     from dwf.engine.runs import is_undriven, late_mail, pending_mail, refused_mail, someone_drives, standing
     from dwf.engine.stuck import stuck_at
     from dwf.engine.summary import waits
 
     view = standing(store, run)
     is_open = view.state is not None and view.state.ended is None and view.problem is None
+    held_up = in_line(store, view.state) if is_open and view.state is not None else {}
+    found = waits(view.state) if is_open and view.state is not None else []
     facts = Facts(
         run=view.run,
         status=view.status,
@@ -74,13 +78,15 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         problem=view.problem,
         torn_bytes=view.torn_bytes,
         link=view.link,
-        waits=waits(view.state) if is_open and view.state is not None else (),
+        waits=[
+            replace(w, detail=f"waits for {held_up[w.command].words}") if w.command in held_up else w for w in found
+        ],
         mail=tuple(_posted(letter) for letter in pending_mail(store, run)),
         late=tuple(_posted(letter) for letter in late_mail(store, run)),
         refused=tuple(_refused(bad) for bad in refused_mail(store, run)),
         last_tick_us=store.index.last_tick_us(),
         driving=someone_drives(store),
-        undriven=is_open and is_undriven(store, view.run, view.status),
+        undriven=is_open and not held_up and is_undriven(store, view.run, view.status),
         stuck=(stuck_at(store, view.state) or "") if is_open and view.state is not None else "",
         warnings=_warnings(store, view.run, view.link) if is_open else (),
         month=view.month,

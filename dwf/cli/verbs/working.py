@@ -11,7 +11,7 @@ from typer import Context, Option
 
 from dwf.cli.exits import Exit
 from dwf.cli.faults import fault_of
-from dwf.cli.options import session_of
+from dwf.cli.options import QueueOption, session_of
 from dwf.cli.session import Session
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def worker(
     context: Context,
     jobs: Annotated[int, Option("--jobs", metavar="N", min=1, help="steps at a time")] = 8,
+    queue: QueueOption = None,
 ) -> int:
     """Drive runs as they become due, until it is told to stop (SIGTERM, Ctrl-C); then park what runs, and end.
 
@@ -37,7 +38,7 @@ def worker(
         _notify("READY=1")
         session.screen.say("waiting for work; Ctrl-C stops it")
         session.screen.flush()
-        report = work(store, jobs=jobs, stop=stopper.flag, told=news.tell)
+        report = work(store, jobs=jobs, stop=stopper.flag, told=news.tell, queues=queue or ())
         _notify("STOPPING=1")
         news.tell(report)
         return Exit.OK if stopper.number in (0, signal.SIGTERM) else stopper.exit_code

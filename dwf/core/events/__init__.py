@@ -95,6 +95,7 @@ from dwf.core.events.scopes import UndoSettled as UndoSettled
 from dwf.core.parts import NOTHING as NOTHING
 from dwf.core.parts import Decision as Decision
 from dwf.core.parts import ErrorInfo as ErrorInfo
+from dwf.core.parts import Flow as Flow
 from dwf.core.parts import Identity as Identity
 from dwf.core.parts import Origin as Origin
 from dwf.core.parts import Output as Output

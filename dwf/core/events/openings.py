@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dwf.core.events.base import Event, Role
-from dwf.core.parts import NOTHING, ErrorInfo, Payload, RetryPolicy
+from dwf.core.parts import NOTHING, ErrorInfo, Flow, Payload, RetryPolicy
 
 
 class Opening(Event, frozen=True, kw_only=True):
@@ -50,6 +50,8 @@ class ActivityScheduled(StepCall, frozen=True, kw_only=True):
     """how long all attempts and the waits between them may take, microseconds; 0 is for ever"""
     heartbeat: int = 0
     """how long an attempt may be silent, microseconds; 0 is for ever"""
+    flow: Flow | None = None
+    """what it shares with steps of other runs"""
 
 
 class ActivityCancelRequested(Opening, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from dwf.core.duration import unstamp
 from dwf.core.state import Status
 from dwf.engine.doctor.finding import Finding, bad, several, warn
 from dwf.engine.doctor.patient import Patient, Seen
+from dwf.engine.queueing import in_line
 from dwf.engine.summary import row_of
 from dwf.errors import HistoryCorrupt, NewerFormat
 from dwf.store.files import listed
@@ -120,6 +121,8 @@ def _is_stale(patient: Patient, row: Row, seen: Seen) -> bool:
         return row.status not in (Status.CORRUPT.value, Status.NEWER.value)
     if seen.state is None:
         return False
+    if row.open and in_line(patient.store, seen.state):
+        return False  # the first of a line is due, and wakes the next
     right = row_of(seen.state, seen.link)
     return (right.due_at, right.open, right.tags) != (row.due_at, row.open, row.tags)
 
