@@ -22,7 +22,8 @@ LONGEST_FUNCTION = 60
 EXPORTS = """
     ActivityCancelled ActivityError ActivityTimeout Approval ApprovalRejected Child ChildError CompensationFailed
     Done DwfError Expected Failure Host Limit MapFailed NotDelivered Retry RetryAfter Shell activity activity_info
-    approve callback cancel_run cleanup continue_as_new degrade deprecate_patch handlers_finished heartbeat info inventory
+    approve callback cancel_run cleanup continue_as_new degrade deprecate_patch handlers_finished heartbeat info
+    inventory
     lock log map memo now on_query on_signal on_unknown_signal on_update once patched poll random saga secret
     send_signal sh signals sleep sleep_until ssh start_child status step tag uuid4 wait_signal wait_signals
     wait_until workflow
