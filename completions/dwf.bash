@@ -64,7 +64,7 @@ _dwf_verb() {
     terminate) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     retry) options='--failed-items -m --reason --tick -l --last'; first=runs; rest=- ;;
     undo) options='-m --reason --unknown --instance -y --yes --tick -l --last'; first=runs; rest=- ;;
-    step) options='--result -m --reason --tick -l --last'; first=-; rest=- ;;
+    step) options='--result --keep -m --reason --tick -l --last'; first=-; rest=- ;;
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     repair) options='--truncate-at --i-know -m --reason -l --last'; first=runs; rest=- ;;

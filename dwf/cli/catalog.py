@@ -151,7 +151,7 @@ VERBS: tuple[Verb, ...] = (
          ("dwf undo rotate-web1 -y -m 'drill' --tick", "without the question, and drive it here at once")),
     ),
     Verb(
-        "step", "Repair", "repairing", "say what became of a step: complete, retry or fail it",
+        "step", "Repair", "repairing", "say what became of a step, or how it goes on",
         (("dwf step complete failover 4 --result '{\"code\": 0}' -m 'the address has moved'", "as if it had said so"),
          ("dwf step retry failover -m 'nothing had happened'", "once more, and at once")),
     ),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from dwf.core.duration import spoken
 from dwf.core.events import NOTHING, Payload
 from dwf.core.values import as_blob, decode
 from dwf.errors import DwfError
@@ -76,3 +78,14 @@ def _json(value: Any) -> str:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def options(changed: Mapping[str, int]) -> str:
+    """What was set of a step: `timeout 2h, max_attempts 7`."""
+    said = {name: str(value) if name == "max_attempts" else spoken(value) for name, value in changed.items()}
+    return ", ".join(f"{name} {said[name] if value else 'none'}" for name, value in changed.items())
+
+
+def came(heartbeat: Payload) -> str:
+    """How far an attempt came, as its last heartbeat told."""
+    return "" if bytes(heartbeat) == bytes(NOTHING) else f"  at {brief(heartbeat)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from dwf.cli.payloads import arguments, brief, call, result
+from dwf.cli.payloads import arguments, brief, call, came, options, result
 from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
@@ -179,14 +179,9 @@ def _resolved(e: ev.ApprovalResolved, thread: Thread) -> Told:
 
 def _attempt_failed(e: ev.ActivityAttemptFailed, thread: Thread) -> Told:
     return Told(
-        f"{thread.title(e.command)}  attempt {e.attempt}: {failure(e.error)}{_came(e.heartbeat)}",
+        f"{thread.title(e.command)}  attempt {e.attempt}: {failure(e.error)}{came(e.heartbeat)}",
         f"again at {_seconds(e.retry_at, thread)}",
     )
-
-
-def _came(heartbeat: ev.Payload) -> str:
-    """How far an attempt came, as its last heartbeat told."""
-    return "" if bytes(heartbeat) == bytes(ev.NOTHING) else f"  at {brief(heartbeat)}"
 
 
 def _timer(e: ev.TimerStarted, thread: Thread) -> Told:
@@ -233,7 +228,7 @@ def _activity(e: ev.ActivityScheduled, thread: Thread) -> Told:
 def _over(e: ev.ActivityCompleted, thread: Thread) -> Told:
     step = thread.step(e.command)
     if e.decided is not None:
-        return _decided(step.title + result(e.result, step.kind), "done", e.decided)
+        return _decided(step.title + result(e.result, step.kind), "skipped" if e.skipped else "done", e.decided)
     return Told(step.title + result(e.result, step.kind), thread.took(e))
 
 
@@ -253,7 +248,7 @@ def _timed_out(e: ev.ActivityTimedOut, thread: Thread) -> Told:
     limit = spoken(e.timeout) if e.which == START_TO_CLOSE else f"{spoken(e.timeout)} {e.which}"
     last = f"  {failure(e.error)}" if e.error is not None else ""
     return Told(
-        f"{thread.title(e.command)}  after {limit}{_tries(e.attempts)}{last}{_came(e.heartbeat)}", thread.took(e)
+        f"{thread.title(e.command)}  after {limit}{_tries(e.attempts)}{last}{came(e.heartbeat)}", thread.took(e)
     )
 
 
@@ -317,6 +312,13 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.ActivityAttemptFailed: _attempt_failed,
     ev.ActivityUnknown: lambda e, t: Told(f"{t.title(e.command)}  attempt {e.attempt} may have taken effect: {e.why}"),
     ev.ActivityRetryRequested: lambda e, t: _decided(t.title(e.command), "again", e.decided),
+    ev.ActivityOverruled: lambda e, t: _decided(f"{t.title(e.command)}  {e.act}: its attempt is ended", "", e.decided),
+    ev.ActivityPaused: lambda e, t: _decided(t.title(e.command), "no attempt begins", e.decided),
+    ev.ActivityUnpaused: lambda e, t: _decided(t.title(e.command), "goes on", e.decided),
+    ev.ActivityReset: lambda e, t: _decided(
+        t.title(e.command), f"attempts count anew{', the heartbeat stays' if e.keep else ''}", e.decided
+    ),
+    ev.ActivityOptionsChanged: lambda e, t: _decided(t.title(e.command), options(e.options), e.decided),
     ev.ActivityCompleted: _over,
     ev.ActivityFailed: _failed,
     ev.ActivityTimedOut: _timed_out,

@@ -24,7 +24,10 @@ KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDAT
 # Kinds that may reach a run whatever instance of it is open: a start knows none yet, a token names its own.
 NO_INSTANCE = (SIGNAL, START, CALLBACK)
 # What a person may decide about a step: the `name` of a STEP message.
-COMPLETE, RETRY, FAIL = "complete", "retry", "fail"
+COMPLETE, RETRY, FAIL, SKIP = "complete", "retry", "fail", "skip"
+DECIDING = (COMPLETE, RETRY, FAIL, SKIP)
+# And how it goes on: reset comes with whether the heartbeat is kept, set with the options.
+PAUSE, UNPAUSE, RESET, SET = "pause", "unpause", "reset", "set"
 # What may come with the token of a callback besides COMPLETE and FAIL; the token is the `key` of the message.
 HEARTBEAT = "heartbeat"
 # What a person may decide about a timer: the `name` of a TIMER message. The payload of a move is the timestamp.

@@ -128,7 +128,9 @@ class RunState:
     @property
     def asks_person(self) -> bool:
         """Whether it waits for a person's answer: to an approval, or to what became of a step."""
-        return bool(self.approvals) or any(step.asks for step in self.steps.values())
+        return bool(self.approvals) or any(
+            step.asks or (step.paused is not None and step.rests) for step in self.steps.values()
+        )
 
     @property
     def continues(self) -> bool:

@@ -7,7 +7,7 @@ recorded here; who enforces them is the engine's matter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dwf.core import events as ev
@@ -18,6 +18,8 @@ SCHEDULE_TO_CLOSE, HEARTBEAT = "schedule-to-close", "heartbeat"
 
 
 ABANDON = "abandon"
+# What a person may set of an open step, by the names of ActivityScheduled.
+OPTIONS = ("timeout", "schedule_to_start", "schedule_to_close", "heartbeat", "max_attempts")
 
 
 class Expiry(NamedTuple):
@@ -44,6 +46,34 @@ class OpenStep:
     """Nobody saw the end of its last attempt, and nobody has said yet what is to become of it."""
     heartbeat: ev.Payload | None = None
     """the details of the last heartbeat of an attempt that has ended, as far as any had some"""
+    overruled: ev.ActivityOverruled | None = None
+    """what becomes of it when the attempt that runs has been ended"""
+    paused: ev.ActivityPaused | None = None
+    options: dict[str, int] = field(default_factory=dict)
+    """what a person has set since it was scheduled"""
+    spent: int = 0
+    """so many of its attempts do not count any more"""
+
+    @property
+    def tries(self) -> int:
+        """Its attempts, as far as they count."""
+        return self.attempts - self.spent
+
+    def option(self, name: str, declared: int) -> int:
+        """What a person has set, else what is declared."""
+        return self.options.get(name, declared)
+
+    @property
+    def max_attempts(self) -> int:
+        return self.option("max_attempts", self.scheduled.max_attempts)
+
+    @property
+    def schedule_to_close(self) -> int:
+        return self.option("schedule_to_close", self.scheduled.schedule_to_close)
+
+    @property
+    def schedule_to_start(self) -> int:
+        return self.option("schedule_to_start", self.scheduled.schedule_to_start)
 
     @property
     def asks(self) -> bool:
@@ -53,26 +83,26 @@ class OpenStep:
     @property
     def rests(self) -> bool:
         """Whether nothing of it runs, and nothing of it can begin now: it waits for its time or for a person."""
-        return self.started is None and (bool(self.retry_at) or self.asks)
+        return self.started is None and (bool(self.retry_at) or self.asks or self.paused is not None)
 
     @property
     def close_by(self) -> str:
         """When all its attempts, and the waits between them, must be over; "" if they may take for ever."""
-        return self._after(self.scheduled.schedule_to_close)
+        return self._after(self.schedule_to_close)
 
     @property
     def expiry(self) -> Expiry | None:
         """When time alone ends it as it is now. Not while an attempt runs, which ends itself; nor while it is asked
         whether it took effect: the answer to that does not come by itself.
         """
-        step = self.scheduled
-        if not (step.schedule_to_close or step.schedule_to_start):
+        to_close, to_start = self.schedule_to_close, self.schedule_to_start
+        if not (to_close or to_start):
             return None
         if self.started is not None or self.unknown is not None or self.cancel_requested:
             return None
-        found = [Expiry(self.close_by, SCHEDULE_TO_CLOSE, step.schedule_to_close)] if step.schedule_to_close else []
-        if step.schedule_to_start and not self.attempts:
-            found.append(Expiry(self._after(step.schedule_to_start), SCHEDULE_TO_START, step.schedule_to_start))
+        found = [Expiry(self.close_by, SCHEDULE_TO_CLOSE, to_close)] if to_close else []
+        if to_start and not self.attempts:
+            found.append(Expiry(self._after(to_start), SCHEDULE_TO_START, to_start))
         return min(found, default=None)
 
     def _after(self, limit_us: int) -> str:
@@ -84,7 +114,8 @@ class OpenStep:
         if self.started is not None:
             return []
         expiry = self.expiry
-        return [self.retry_at] * bool(self.retry_at) + ([expiry.at] if expiry is not None else [])
+        again = [self.retry_at] if self.retry_at and self.paused is None else []
+        return again + ([expiry.at] if expiry is not None else [])
 
 
 class DoneStep(NamedTuple):
@@ -113,6 +144,7 @@ def _attempt(state: Any, event: ev.ActivityStarted) -> None:
 def _attempt_failed(state: Any, event: ev.ActivityAttemptFailed) -> None:
     step = state.steps[event.command]
     step.started, step.retry_at, step.last_error, step.unknown = None, event.retry_at, event.error, None
+    step.overruled = None
     _remember(step, event)
 
 
@@ -133,6 +165,36 @@ def _retry_asked(state: Any, event: ev.ActivityRetryRequested) -> None:
     step.retry_at, step.unknown = "", None
 
 
+def _overrule(state: Any, event: ev.ActivityOverruled) -> None:
+    state.heed(event.decided)
+    state.steps[event.command].overruled = event
+
+
+def _pause(state: Any, event: ev.ActivityPaused) -> None:
+    state.heed(event.decided)
+    state.steps[event.command].paused = event
+
+
+def _unpause(state: Any, event: ev.ActivityUnpaused) -> None:
+    state.heed(event.decided)
+    state.steps[event.command].paused = None
+
+
+def _reset(state: Any, event: ev.ActivityReset) -> None:
+    """The attempt that runs is the first of the new count."""
+    state.heed(event.decided)
+    step = state.steps[event.command]
+    step.spent = step.attempts - (step.started is not None)
+    step.retry_at, step.unknown = "", None
+    if not event.keep:
+        step.heartbeat = None
+
+
+def _set(state: Any, event: ev.ActivityOptionsChanged) -> None:
+    state.heed(event.decided)
+    state.steps[event.command].options |= event.options
+
+
 def _ask_cancel(state: Any, event: ev.ActivityCancelRequested) -> None:
     if event.activity in state.steps and event.how != ABANDON:
         state.steps[event.activity].cancel_requested = True
@@ -151,5 +213,10 @@ STEPS: dict[type[ev.Event], Callable[[Any, Any], None]] = {
     ev.ActivityAttemptFailed: _attempt_failed,
     ev.ActivityUnknown: _unknown,
     ev.ActivityRetryRequested: _retry_asked,
+    ev.ActivityOverruled: _overrule,
+    ev.ActivityPaused: _pause,
+    ev.ActivityUnpaused: _unpause,
+    ev.ActivityReset: _reset,
+    ev.ActivityOptionsChanged: _set,
     ev.ActivityCancelRequested: _ask_cancel,
 }

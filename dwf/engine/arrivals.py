@@ -20,6 +20,7 @@ from dwf.core.messages import quoted
 from dwf.core.state import OpenApproval, RunState
 from dwf.core.steps import Expiry
 from dwf.core.values import decode
+from dwf.engine.deciding import said_of
 from dwf.engine.identity import may_answer
 from dwf.engine.summary import who
 from dwf.engine.wishes import Wish, wish_of
@@ -237,20 +238,18 @@ def _decision(letter: Letter) -> ev.Decision:
 
 
 def _step(letter: Letter, state: RunState) -> list[ev.Event]:
-    """A person's word on a step that rests. What has begun since he looked is not his to decide."""
+    """A person's word on a step."""
     message = letter.message
     step = state.steps.get(message.command)
-    if step is None or step.started is not None or step.attempts != message.attempt:
+    try:
+        if step is None:
+            raise Late
+        event = said_of(step, message.name, message.payload, message.attempt, _decision(letter))
+    except ValueRefused as error:
+        raise Unfit(error.message) from None
+    if event is None:
         raise Late
-    decided = _decision(letter)
-    if message.name == mail.RETRY:
-        return [ev.ActivityRetryRequested(command=step.command, decided=decided)]
-    if message.name == mail.COMPLETE:
-        return [ev.ActivityCompleted(command=step.command, result=message.payload, decided=decided)]
-    if message.name == mail.FAIL:
-        error = ev.ErrorInfo(type="FailedByHand", message=message.reason)
-        return [ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, decided=decided)]
-    raise Unfit(f"there is no decision {quoted(message.name)}")
+    return [event]
 
 
 def _timer(letter: Letter, state: RunState) -> list[ev.Event]:

@@ -137,6 +137,8 @@ def _recorded(store: Store, run: str | None) -> Iterator[Act]:
             # On a step, a blocked run or a damaged history a person's word stands in a part of its own.
             act = getattr(event, "decided", None) or event
             by = getattr(act, "by", None)
+            if isinstance(event, ev.Closing) and isinstance(act, ev.Decision) and not act.message:
+                continue  # what was decided while the step ran, and is done now
             if isinstance(by, Identity):
                 yield _of_event(event, act, by, of, link)
 
@@ -155,6 +157,10 @@ def _verb(event: ev.Event) -> str:
         return f"update {event.name}"
     if isinstance(event, ev.ApprovalAnswered):
         return event.answer
+    if isinstance(event, ev.ActivityOverruled):
+        return f"step {event.act}"
+    if isinstance(event, ev.ActivityCompleted) and event.skipped:
+        return "step skip"
     known = _VERBS.get(type(event))
     # An event of a kind that nobody has thought of here is told all the same.
     return known or " ".join(re.findall(r"[A-Z][a-z]*", type(event).__name__)).lower()
@@ -169,6 +175,10 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.ActivityCompleted: "step complete",
     ev.ActivityFailed: "step fail",
     ev.ActivityRetryRequested: "step retry",
+    ev.ActivityPaused: "step pause",
+    ev.ActivityUnpaused: "step unpause",
+    ev.ActivityReset: "step reset",
+    ev.ActivityOptionsChanged: "step set",
     ev.TimerFired: "timer fire",
     ev.TimerMoved: "timer move",
     ev.RunUnblocked: "unblock",

@@ -94,7 +94,8 @@ class Incoming:
         new = [name for name in self._mailbox.waiting(self._run) if name not in self._seen]
         for letter in self._mailbox.pending(self._run, new) if new else ():
             kind, reason = letter.message.kind, letter.message.reason
-            if kind not in (mail.CANCEL, mail.TERMINATE) or not is_meant(letter.message, state.head):
+            decides = kind == mail.STEP and letter.message.name in mail.DECIDING
+            if not (decides or kind in (mail.CANCEL, mail.TERMINATE)) or not is_meant(letter.message, state.head):
                 continue
             if not (self._store.shared and forbidden(self._store, letter.uid, kind)):
                 return Asked(Kind.CANCELLED, cancelled(sender_of(letter), reason))
@@ -197,7 +198,7 @@ class Incoming:
 
     def _refuse_misfit(self, letter: Letter) -> None:
         message = letter.message
-        if message.kind != mail.STEP or message.name != mail.COMPLETE:
+        if message.kind != mail.STEP or message.name not in (mail.COMPLETE, mail.SKIP):
             return
         why = self._misfit(message.command, bytes(message.payload))
         if why is not None:

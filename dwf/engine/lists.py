@@ -61,7 +61,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that needs a person. kind: APPROVE, DECIDE, FIX or STUCK; `then`: what happens without an answer."""
+    """Something that needs a person. kind: APPROVE, DECIDE, PAUSED, FIX, STUCK; `then`: what happens without answer."""
 
     kind: str
     run: str
@@ -291,16 +291,17 @@ def _read_needs(store: Store, view: RunView) -> list[Need]:
     stuck = stuck_at(store, state)
     if stuck is not None:
         return [Need("STUCK", view.run, stuck, "whoever started it", unstamp(state.last_ts))]
-    return [
-        _question(state, wait) if wait.kind == "approval" else _unknown(state, wait)
-        for wait in waits(state)
-        if wait.kind in ("approval", "decide")
-    ]
+    return [_NEEDS[wait.kind](state, wait) for wait in waits(state) if wait.kind in _NEEDS]
 
 
 def _unknown(state: RunState, wait: Wait) -> Need:
     who = "whoever can look whether it took effect"
     return Need("DECIDE", state.head.run, wait.what, who, wait.since_us, detail=wait.detail, command=wait.command)
+
+
+def _paused(state: RunState, wait: Wait) -> Need:
+    run, said = state.head.run, f"{wait.detail}: dwf step unpause {state.head.run} {wait.command}"
+    return Need("PAUSED", run, wait.what, "whoever paused it", wait.since_us, wait.over_by_us, "", said, wait.command)
 
 
 def _question(state: RunState, wait: Wait) -> Need:
@@ -317,6 +318,9 @@ def _question(state: RunState, wait: Wait) -> Need:
         wait.detail,
         wait.command,
     )
+
+
+_NEEDS = {"approval": _question, "decide": _unknown, "paused": _paused}
 
 
 # -- from the files ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ tick or the machine died in it) may have taken effect: what follows is the step'
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from dwf.activities.plan import Kind, Outcome
@@ -43,8 +44,8 @@ def interrupted(
         return ev.ActivityCancelled(command=step.command, reason=f"cancelled; {how}", output=output)
     if step.scheduled.on_crash:
         return ev.ActivityUnknown(command=step.command, attempt=step.attempts, why=how, heartbeat=_told(heartbeat))
-    limit = step.scheduled.max_attempts
-    if limit and step.attempts >= limit:
+    limit = step.max_attempts
+    if limit and step.tries >= limit:
         error = ev.ErrorInfo(type="Interrupted", message=f"{how}; whether it took effect is unknown")
         return ev.ActivityFailed(command=step.command, error=error, attempts=step.attempts, output=output)
     return _once_more(engine, step, how, output, heartbeat)
@@ -67,8 +68,8 @@ def probed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) -
         return ev.ActivityCompleted(
             command=step.command, result=Payload(result), decided=ev.Decision(reason=f"{how}; its probe found it done")
         )
-    limit = step.scheduled.max_attempts
-    if limit and step.attempts >= limit:
+    limit = step.max_attempts
+    if limit and step.tries >= limit:
         error_info = ev.ErrorInfo(type="NoEffect", message=f"{how}; its probe says that it took no effect")
         return ev.ActivityFailed(command=step.command, error=error_info, attempts=step.attempts)
     return _once_more(engine, step, f"{how}; its probe says that it took no effect")
@@ -100,9 +101,9 @@ def _failed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) 
     text = f"{outcome.output.tail}\n{outcome.output.err_tail}" if outcome.output else ""
     failure = AttemptFailure(error, outcome.error_types, outcome.exit_code, text)
     too_late = outcome.kind is Kind.TIMED_OUT and outcome.which == SCHEDULE_TO_CLOSE
-    if not too_late and Expected.__name__ not in failure.types and not retry.gives_up(step.attempts, failure):
+    if not too_late and Expected.__name__ not in failure.types and not retry.gives_up(step.tries, failure):
         chance = chance_for(journal.state.head.nonce, step.command, step.attempts)
-        due = retry_at(engine.clock(), retry, step.attempts, chance, outcome.retry_after_us)
+        due = retry_at(engine.clock(), retry, step.tries, chance, outcome.retry_after_us)
         if step.close_by and stamp(due) >= step.close_by:
             return _timed_out(journal, step, SCHEDULE_TO_CLOSE, outcome, error)
         return ev.ActivityAttemptFailed(
@@ -121,9 +122,9 @@ def _failed(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) 
 def _timed_out(journal: Journal, step: OpenStep, which: str, outcome: Outcome, error: ev.ErrorInfo | None) -> ev.Event:
     """`error`: how its last attempt failed, if it is all of them together that took too long."""
     call = journal.call(step.command)
-    timeout = step.scheduled.timeout if call is None else call.timeout_us
-    silence = step.scheduled.heartbeat if call is None else call.heartbeat_us
-    limit = {SCHEDULE_TO_CLOSE: step.scheduled.schedule_to_close, HEARTBEAT: silence}.get(which, timeout)
+    timeout = step.option("timeout", step.scheduled.timeout if call is None else call.timeout_us)
+    silence = step.option("heartbeat", step.scheduled.heartbeat if call is None else call.heartbeat_us)
+    limit = {SCHEDULE_TO_CLOSE: step.schedule_to_close, HEARTBEAT: silence}.get(which, timeout)
     more: Any = {} if which == START_TO_CLOSE else {"which": which}  # what is as usual is left out of a record
     return ev.ActivityTimedOut(
         command=step.command,
@@ -143,7 +144,10 @@ def _told(heartbeat: bytes | None) -> Payload:
 def _policy(journal: Journal, step: OpenStep) -> Retry:
     """As the script has it now; what was recorded, if the script cannot be asked."""
     call = journal.call(step.command)
-    return Retry(max_attempts=step.scheduled.max_attempts or None) if call is None else call.retry
+    retry = Retry(max_attempts=step.scheduled.max_attempts or None) if call is None else call.retry
+    if "max_attempts" in step.options:
+        return dataclasses.replace(retry, max_attempts=step.max_attempts or None)
+    return retry
 
 
 def _once_more(

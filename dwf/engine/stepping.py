@@ -1,52 +1,119 @@
-"""A person's word on one step that rests: done, failed, or to be tried again. And on a run that was set aside.
+"""A person's word on one open step: what became of it, or how it goes on. And on a run that was set aside.
 
-Bound to the step and to the last attempt that the person knew of. Posted like everything from outside; whoever drives
-the run next turns it into an event, with who and why.
+Bound to the step, and what becomes of it to the last attempt that the person knew of. Posted like everything from
+outside; whoever drives the run next turns it into an event, with who and why.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from dwf.core import messages as mail
+from dwf.core.duration import micros
 from dwf.core.events import NOTHING, Identity, Payload
 from dwf.core.messages import Message, quoted
 from dwf.core.state import OpenStep, RunState
+from dwf.core.steps import OPTIONS
+from dwf.core.values import encode
 from dwf.engine.post import Posted, open_run, post
-from dwf.errors import UsageError, WrongState
+from dwf.errors import UsageError, ValueRefused, WrongState
 from dwf.store.room import Store
 
-DECISIONS = (mail.COMPLETE, mail.RETRY, mail.FAIL)
-_WORDS = {mail.COMPLETE: "done", mail.RETRY: "to be tried again", mail.FAIL: "failed"}
+DECISIONS = mail.DECIDING
+CONTROLS = (mail.PAUSE, mail.UNPAUSE, mail.RESET, mail.SET)
+_WORDS = {
+    mail.COMPLETE: "is done",
+    mail.SKIP: "is skipped",
+    mail.RETRY: "is to be tried again",
+    mail.FAIL: "has failed",
+    mail.PAUSE: "is paused: no attempt of it begins",
+    mail.UNPAUSE: "goes on",
+    mail.RESET: "begins to count its attempts anew",
+    mail.SET: "has other options",
+}
+_NAMES = {"start_to_close": "timeout", "heartbeat_timeout": "heartbeat"}
 
 
 def decide(
-    store: Store, run: str, act: str, by: Identity, reason: str, *, step: str | None = None, result: bytes = b"null"
+    store: Store,
+    run: str,
+    act: str,
+    by: Identity,
+    reason: str,
+    *,
+    step: str | None = None,
+    result: bytes | None = None,
+    keep: bool = False,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Posted:
-    """Say what is to become of a step: complete (with a result, JSON), retry or fail.
+    """Say what is to become of a step (complete, skip, fail, retry), or how it goes on (pause, unpause, reset, set).
 
-    step: a command number, or part of the title; None if only one step rests. Raises UsageError (2) if that names none
-    or several, WrongState (7) if nothing of the run rests or the step is just running.
+    step: a command number, or part of the title; None if there is one that it can be. result: JSON, of complete and
+    skip. keep: reset leaves the details of the heartbeat. options: what set sets, as a person writes it. Raises
+    UsageError (2) if `step` names none or several, WrongState (7) if there is no step of which that can be said.
     """
-    if act not in DECISIONS:
-        raise UsageError(what=f"there is no decision {quoted(act)}", hint=f"one of {', '.join(DECISIONS)}")
+    if act not in (*DECISIONS, *CONTROLS):
+        known = ", ".join((*DECISIONS, *CONTROLS))
+        raise UsageError(what=f"there is no decision {quoted(act)}", hint=f"one of {known}")
     if not reason:
         raise UsageError(what="a decision on a step needs a reason", hint="-m 'why': it is recorded with your name")
     view = open_run(store, run)
     assert view.state is not None
-    chosen = _chosen(view.state, view.run, step)
-    _refuse_second(store, view.run, mail.STEP, chosen.command)
+    payload = Payload(encode(option_values(options))) if act == mail.SET else NOTHING
+    chosen = _chosen(view.state, view.run, step, act)
+    _refuse_second(store, view.run, mail.STEP, chosen.command, act)
+    if act in (mail.COMPLETE, mail.SKIP):
+        skipped = b'{"code":0}' if act == mail.SKIP and chosen.scheduled.kind == "shell" else b"null"
+        payload = Payload(skipped if result is None else result)
+    elif act == mail.RESET and keep:
+        payload = Payload(b"true")
     message = Message(
         id="",
         run=view.run,
         kind=mail.STEP,
         nonce=view.state.head.nonce,
         name=act,
-        payload=Payload(result) if act == mail.COMPLETE else NOTHING,
+        payload=payload,
         command=chosen.command,
         attempt=chosen.attempts,
         reason=reason,
         by=by,
     )
-    return post(store, view, message, f"{quoted(chosen.title)} is {_WORDS[act]}")
+    ends = "; the attempt that runs is ended first" if act in mail.DECIDING and chosen.started is not None else ""
+    return post(store, view, message, f"{quoted(chosen.title)} {_WORDS[act]}{ends}")
+
+
+def option_values(given: Mapping[str, str]) -> dict[str, int]:
+    """Options as a person writes them (`timeout=2h max_attempts=7 heartbeat=none`), by their recorded names.
+
+    Raises UsageError.
+    """
+    found = {}
+    for word, value in given.items():
+        name = _NAMES.get(word, word)
+        if name not in OPTIONS:
+            raise UsageError(what=f"{quoted(word)} is no option that can be set", hint=f"one of {', '.join(OPTIONS)}")
+        found[name] = _option(word, value, name)
+    if not found:
+        raise UsageError(what="what is to be set?", hint="timeout=2h max_attempts=7")
+    return found
+
+
+def _option(word: str, value: str, name: str) -> int:
+    if value == "none":
+        return 0
+    if name == "max_attempts":
+        if not (value.isascii() and value.isdecimal() and 0 < int(value) < 1_000_000):
+            raise UsageError(what=f"{word}={value} is not a number of attempts", hint="a whole number from 1, or none")
+        return int(value)
+    try:
+        length = micros(value)
+    except ValueRefused as error:
+        raise UsageError(what=f"{word}: {error.message}", hint='a duration such as "90s" or "2h", or none') from None
+    if not length:
+        raise UsageError(what=f"{word}={value}: no step ends within no time", hint="none is for no limit")
+    return length
 
 
 def unblock(store: Store, run: str, by: Identity, reason: str) -> Posted:
@@ -62,28 +129,46 @@ def unblock(store: Store, run: str, by: Identity, reason: str) -> Posted:
     return post(store, view, message, f"{run} may go on")
 
 
-def _refuse_second(store: Store, run: str, kind: str, command: int = 0) -> None:
-    """One word at a time: the second would be too late, or overturn the first without anybody knowing."""
+def _refuse_second(store: Store, run: str, kind: str, command: int = 0, act: str = "") -> None:
+    """One word at a time: the second would be too late, or overturn the first without anybody knowing.
+
+    How a step goes on may be said in several words, until it is said what becomes of it.
+    """
     for letter in store.mailbox.pending(run):
         if letter.message.kind == kind and letter.message.command == command:
+            if act and act != letter.message.name and letter.message.name not in mail.DECIDING:
+                continue
             said = f"{kind} {letter.message.name}".strip()
             raise WrongState(what=f"that is decided already: {said}, not yet acted on", hint="dwf tick takes it up")
 
 
-def _chosen(state: RunState, run: str, step: str | None) -> OpenStep:
-    resting = [open_step for open_step in state.steps.values() if open_step.started is None]
-    fitting = resting if step is None else _named(resting, step)
+def _chosen(state: RunState, run: str, step: str | None, act: str) -> OpenStep:
+    fit = [one for one in state.steps.values() if (one.paused is not None) == (act == mail.UNPAUSE)]
+    steps = fit if act in (mail.PAUSE, mail.UNPAUSE) else list(state.steps.values())
+    # Unless a step is named, what rests is meant: it is what waits for somebody.
+    resting = [one for one in steps if one.started is None] or steps
+    fitting = resting if step is None else _named(steps, step)
     if len(fitting) == 1:
+        _refuse_to_end(fitting[0], run, act)
         return fitting[0]
-    if step is not None and _named(list(state.steps.values()), step):
-        raise WrongState(
-            what=f"an attempt of {quoted(step)} is running", hint=f"wait for its end, or: dwf cancel {run} -m WHY"
-        )
-    if not resting:
-        raise WrongState(what=f"no step of run {run} waits for anybody", hint=f"dwf show {run}")
-    known = "; ".join(f"{s.command} {quoted(s.title)}" for s in resting)
-    which = f"{quoted(step)} names {len(fitting)} steps of {run}" if step else f"{len(resting)} steps of {run} rest"
+    if not steps or (step is not None and not fitting and _named(list(state.steps.values()), step)):
+        paused = {mail.PAUSE: " that is not paused", mail.UNPAUSE: " that is paused"}.get(act, "")
+        raise WrongState(what=f"run {run} has no open step{paused}", hint=f"dwf show {run}")
+    known = "; ".join(f"{s.command} {quoted(s.title)}" for s in steps)
+    which = f"{quoted(step)} names {len(fitting)} steps of {run}" if step else f"{len(fitting)} steps of {run} are open"
     raise UsageError(what=which, hint=f"say which: {known}")
+
+
+def _refuse_to_end(step: OpenStep, run: str, act: str) -> None:
+    """What runs in dwf's own process cannot be ended; to run it again is to run it twice."""
+    if step.overruled is not None and act in mail.DECIDING:
+        what = f"that is decided already: {step.overruled.act}; its attempt is being ended"
+        raise WrongState(what=what, hint=f"dwf show {run}")
+    if act == mail.RETRY and step.started is not None and not step.started.pid:
+        raise WrongState(
+            what=f"an attempt of {quoted(step.title)} is running in dwf's own process, which cannot be ended",
+            hint=f"wait for its end, or: dwf cancel {run} -m WHY",
+        )
 
 
 def _named(steps: list[OpenStep], text: str) -> list[OpenStep]:

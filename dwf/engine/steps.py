@@ -25,6 +25,7 @@ from dwf.core.values import decode
 from dwf.engine.arrivals import CLOSING, Arrival, Make
 from dwf.engine.attempts import Attempts
 from dwf.engine.context import Engine
+from dwf.engine.deciding import overruled, why_overruled
 from dwf.engine.gate import Gate, Pass
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
@@ -124,6 +125,8 @@ class Steps:
         step = self.journal.state.lone_step
         if step is None or step.started is not None or step.cancel_requested or step.unknown is not None:
             return None
+        if step.paused is not None:
+            return None
         if step.retry_at and step.retry_at > stamp(self._engine.clock()):
             return None
         return step if is_quick(self._call(step.command)) and self.gate.is_plain(step) else None
@@ -171,7 +174,7 @@ class Steps:
         resting = [
             step
             for step in self.journal.state.steps.values()
-            if step.started is None and not step.cancel_requested and not self._sits(step)
+            if step.started is None and not step.cancel_requested and step.paused is None and not self._sits(step)
         ]
         if not any(step.retry_at for step in resting):
             return resting
@@ -183,7 +186,12 @@ class Steps:
         return step.unknown is not None and (step.asks or step.command in self._probing)
 
     def _call(self, command: int) -> ActivityCall:
-        return self.journal.replay.commands.calls[command]
+        """As the script asks for it, with what a person has set since."""
+        call, step = self.journal.replay.commands.calls[command], self.journal.state.steps[command]
+        if not step.options:
+            return call
+        limits = {"timeout_us": step.option("timeout", call.timeout_us), "schedule_to_close_us": step.schedule_to_close}
+        return replace(call, heartbeat_us=step.option("heartbeat", call.heartbeat_us), **limits)
 
     def _prepare(self, step: OpenStep, call: ActivityCall, mail: Mail | None = None) -> tuple[int, Performance]:
         if step.unknown is not None:
@@ -254,7 +262,7 @@ class Steps:
         if step.scheduled.orphan != "wait" or not same_process_alive(process.pid, process.start, process.boot):
             return None
         begun_us = unstamp(started.ts)
-        limit, length = self._attempts.limit(step, step.scheduled.timeout, begun_us)
+        limit, length = self._attempts.limit(step, step.option("timeout", step.scheduled.timeout), begun_us)
         key, until_us = self._attempts.key(step.command), begun_us + length if length else None
         return Waited(process, key, _ORPHAN_GRACE_US, until_us, limit)
 
@@ -308,6 +316,8 @@ class Steps:
             return []  # the next tick waits for it
         if waited is not None and waited.still_runs:
             raise _still_runs(step.title, waited.process.pid)
+        if step.overruled is not None:
+            return [overruled(step, self._engine.clock(), outcome.output)]
         if waited is not None and outcome.kind is Kind.INTERRUPTED and outcome.error is not None:
             why = f"attempt {step.attempts}: {outcome.error.message}"
             told = outcome.heartbeat or self._attempts.left_by(step)
@@ -332,7 +342,9 @@ class Steps:
         """Pass on the wish to end to the attempts that run."""
         for command, performance in self.in_flight.items():
             step = self.journal.state.steps.get(command)
-            if step is None or step.cancel_requested:
+            if step is not None and step.overruled is not None:
+                self._cancel(command, performance, why_overruled(step))
+            elif step is None or step.cancel_requested:
                 self._cancel(command, performance, self._why())
 
     def _why(self) -> str:
@@ -380,7 +392,10 @@ class Steps:
             key = self._attempts.key(step.command)
             if end_orphan(started.pid, started.pid_start, started.boot, _ORPHAN_GRACE_US, key):
                 why = f"dwf was killed while attempt {started.attempt} ran"
-                events.append(interrupted(self._engine, step, why, heartbeat=self._attempts.left_by(step)))
+                if step.overruled is not None:
+                    events.append(overruled(step, self._engine.clock()))
+                else:
+                    events.append(interrupted(self._engine, step, why, heartbeat=self._attempts.left_by(step)))
                 self._attempts.over(step)
             else:
                 left = left or _still_runs(step.title, started.pid)

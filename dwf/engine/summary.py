@@ -18,9 +18,9 @@ from dwf.store.row import DUE_NOW, Row
 class Wait:
     """One thing that a run waits for. Times: microseconds UTC.
 
-    kind: approval, decide (a step that may have run), step, retry, child, outgoing (to another run), lock, signal,
-    callback, timer, start, or message (what the handlers of the script take). over_by_us: when a step that waits has
-    waited too long.
+    kind: approval, decide (a step that may have run), paused (a step), step, retry, child, outgoing (to another run),
+    lock, signal, callback, timer, start, or message (what the handlers of the script take). over_by_us: when a step
+    that waits has waited too long.
     """
 
     command: int
@@ -34,10 +34,10 @@ class Wait:
 
 
 # What a person can act on comes first.
-_FIRST_FIRST = "approval decide step retry child outgoing lock signal callback timer start message".split()
+_FIRST_FIRST = "approval decide paused step retry child outgoing lock signal callback timer start message".split()
 _RANK = {kind: place for place, kind in enumerate(_FIRST_FIRST)} | {"decide": 0}
 
-_ASKS = ("approval", "decide")
+_ASKS = ("approval", "decide", "paused")
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,10 @@ def _approval(approval: OpenApproval) -> Wait:
 def _step(step: OpenStep) -> Wait:
     if step.unknown is not None and step.asks:
         return Wait(step.command, "decide", step.title, unstamp(step.unknown.ts), detail=step.unknown.why)
+    if step.paused is not None and step.started is None:
+        by = step.paused.decided
+        told = f"paused by {who(by.by)}: {by.reason}" if by.reason else f"paused by {who(by.by)}"
+        return Wait(step.command, "paused", step.title, unstamp(step.paused.ts), detail=told, over_by_us=_over_by(step))
     if step.retry_at and step.started is None:
         error = step.last_error
         told = f"after attempt {step.attempts}: {error.message}" if error else ""
@@ -108,12 +112,14 @@ def _step(step: OpenStep) -> Wait:
             over_by_us=_over_by(step),
         )
     attempt = f"attempt {max(step.attempts, 1)}"
-    if step.scheduled.max_attempts > 1:
-        attempt += f" of {step.scheduled.max_attempts}"
+    if step.max_attempts > 1:
+        attempt += f" of {step.max_attempts + step.spent}"
+    attempt += ", paused: no other begins" if step.paused is not None else ""
     since = step.started.ts if step.started else step.scheduled.ts
     if step.started is None:
         return Wait(step.command, "step", step.title, unstamp(since), None, attempt, over_by_us=_over_by(step))
-    ends = [unstamp(since) + step.scheduled.timeout] if step.scheduled.timeout else []
+    timeout = step.option("timeout", step.scheduled.timeout)
+    ends = [unstamp(since) + timeout] if timeout else []
     ends += [unstamp(step.close_by)] if step.close_by else []
     return Wait(step.command, "step", step.title, unstamp(since), min(ends, default=None), attempt)
 
@@ -194,7 +200,7 @@ def _waiting_for(state: RunState, first: Wait | None) -> str:
         return f"run {first.what}" + (f" and {more} more" if more else "")
     if first.kind == "decide":
         return f"you: did {first.what} take effect?"
-    if first.kind in ("step", "retry"):
+    if first.kind in ("step", "retry", "paused"):
         return first.detail
     return first.what
 

@@ -83,7 +83,7 @@ def test_a_run_that_waits_for_nobody_s_word_is_refused(dwf: Terminal) -> None:
     assert "completed" in dwf.refuses(7, "step", "retry", "one", "-m", "x").error
     assert "completed" in dwf.refuses(7, "unblock", "one", "-m", "x").error
     dwf.driven("import dwf\n\n@dwf.workflow\nasync def w():\n    await dwf.wait_signal('go')\n", "two")
-    assert "no step of run two" in dwf.refuses(7, "step", "retry", "two", "-m", "x").error
+    assert "run two has no open step" in dwf.refuses(7, "step", "retry", "two", "-m", "x").error
     assert "is not blocked" in dwf.refuses(7, "unblock", "two", "-m", "x").error
     assert "needs a reason" in dwf.refuses(2, "unblock", "two").error
 

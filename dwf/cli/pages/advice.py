@@ -84,6 +84,8 @@ def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
             (f'dwf step retry {which} -m "..."', "it did not, or twice is harmless: once more"),
             (f'dwf step fail {which} -m "..."', "it failed: let the script handle that"),
         ]
+    if wait.kind == "paused":
+        return [(f'dwf step unpause {run} {wait.command} -m "..."', "let it go on")]
     if wait.kind == "child":
         return [(f"dwf tree {run}", "where all its children are"), (f"dwf show {wait.what}", "this one")]
     if wait.kind == "lock":

@@ -252,7 +252,7 @@ class RunPage:
             return [f'approve "{wait.what}"', span, *self._answers(state.approvals[wait.command], wait.command)]
         if wait.kind == "decide":
             return [f"decide: did {wait.what} take effect?", wait.detail, span]
-        if wait.kind == "step":
+        if wait.kind in ("step", "paused"):
             return [f"{wait.what}  {wait.detail}", span, *self._beat(wait.command)]
         if wait.kind == "retry":
             return [f"{wait.what}  again {clock.point(wait.until_us or 0)}", wait.detail, span]

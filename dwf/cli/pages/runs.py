@@ -151,7 +151,7 @@ def _largest_first(groups: dict[Any, int]) -> list[tuple[Any, int]]:
 
 _INBOX = (Column("KIND"), Column("RUN"), Column("WHAT", 14), Column("LEFT"), Column("WHO", 6))
 _INBOX_WIDE = (*_INBOX, Column("AGE", right=True), Column("DETAIL"))
-_KIND_STYLES = {"APPROVE": "yellow", "DECIDE": "yellow", "FIX": "red bold", "STUCK": "red bold"}
+_KIND_STYLES = {"APPROVE": "yellow", "DECIDE": "yellow", "PAUSED": "yellow", "FIX": "red bold", "STUCK": "red bold"}
 
 
 def inbox_lines(
@@ -196,6 +196,7 @@ def inbox_next(needs: Sequence[Need]) -> list[Line]:
     commands = {
         "APPROVE": 'dwf approve {run} -m "..."',
         "DECIDE": "dwf show {run}",
+        "PAUSED": "dwf show {run}",
         "FIX": "dwf show {run}",
         "STUCK": 'dwf cancel {run} -m "..."',
     }

@@ -8,39 +8,61 @@ from typer import Argument, Context, Option
 
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import given_json, pick, reason_for
+from dwf.cli.verbs.shared import given_json, pairs, pick, reason_for
 
 ResultOption = Annotated[
-    str | None, Option("--result", metavar="JSON|@FILE|-", help="what the step gives back; only with complete")
+    str | None, Option("--result", metavar="JSON|@FILE|-", help="what the step gives back; with complete, skip")
 ]
 
 
 def step(
     context: Context,
-    act: Annotated[str, Argument(metavar="complete|retry|fail", help="what became of it", show_default=False)],
+    act: Annotated[
+        str,
+        Argument(
+            metavar="complete|skip|fail|retry|pause|unpause|reset|set",
+            help="what became of it, or how it goes on",
+            show_default=False,
+        ),
+    ],
     run: RunArgument,
     which: StepArgument = None,
+    options: Annotated[
+        list[str] | None, Argument(metavar="[OPTION=VALUE ...]", help="with set", show_default=False)
+    ] = None,
     result: ResultOption = None,
+    keep: Annotated[bool, Option("--keep", help="with reset: the heartbeat's details stay")] = False,
     reason: ReasonOption = "",
     tick: TickOption = False,
 ) -> int:
-    """Say what is to become of a step that rests: one that may have taken effect, or that waits for another attempt.
+    """Say what is to become of an open step, or how it goes on. Who, when and why (-m) is recorded.
 
-    complete: it is done, and --result is what it gives back (null without it). retry: once more, and at once.
-    fail: it has failed; the script handles that as any failure. Who, when and why (-m) is recorded.
+    complete: it is done, and --result is what it gives back (null without it). skip: it is not done, and the script
+    goes on. fail: the script handles that as any failure. retry: once more, and at once. An attempt that runs is ended
+    first, and what it comes to is dropped. pause: no attempt begins until unpause. reset: attempts are counted anew,
+    and the next begins now. set: timeout=2h max_attempts=7 schedule_to_close=none ... from the next attempt on.
     """
     from dwf.core.values import encode
     from dwf.engine.stepping import decide
     from dwf.errors import UsageError
 
     session = session_of(context)
-    if result is not None and act != "complete":
-        raise UsageError(what=f"--result does not go with {act}", hint="only dwf step complete gives a result")
-    data = b"null" if result is None else encode(given_json(result, "the result"), "the result")
+    if result is not None and act not in ("complete", "skip"):
+        raise UsageError(what=f"--result does not go with {act}", hint="only complete and skip give a result")
+    if keep and act != "reset":
+        raise UsageError(what=f"--keep does not go with {act}", hint="dwf step reset RUN STEP --keep")
+    words = list(options or [])
+    if which is not None and "=" in which:
+        words, which = [which, *words], None
+    if words and act != "set":
+        raise UsageError(what=f"{words[0]} does not go with {act}", hint="dwf step set RUN STEP timeout=2h")
+    given = pairs(words, "an option")
+    data = None if result is None else encode(given_json(result, "the result"), "the result")
     store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     reason = reason_for(session, reason, "a decision on a step")
-    return tell_posted(session, store, decide(store, run, act, session.me, reason, step=which, result=data), tick)
+    posted = decide(store, run, act, session.me, reason, step=which, result=data, keep=keep, options=given)
+    return tell_posted(session, store, posted, tick)
 
 
 def unblock(context: Context, run: RunArgument, reason: ReasonOption = "", tick: TickOption = False) -> int:

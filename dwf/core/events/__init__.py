@@ -72,9 +72,14 @@ from dwf.core.events.openings import UpdateCompleted as UpdateCompleted
 from dwf.core.events.openings import UpdateFailed as UpdateFailed
 from dwf.core.events.openings import VersionMarkerRecorded as VersionMarkerRecorded
 from dwf.core.events.progress import ActivityAttemptFailed as ActivityAttemptFailed
+from dwf.core.events.progress import ActivityOptionsChanged as ActivityOptionsChanged
+from dwf.core.events.progress import ActivityOverruled as ActivityOverruled
+from dwf.core.events.progress import ActivityPaused as ActivityPaused
+from dwf.core.events.progress import ActivityReset as ActivityReset
 from dwf.core.events.progress import ActivityRetryRequested as ActivityRetryRequested
 from dwf.core.events.progress import ActivityStarted as ActivityStarted
 from dwf.core.events.progress import ActivityUnknown as ActivityUnknown
+from dwf.core.events.progress import ActivityUnpaused as ActivityUnpaused
 from dwf.core.events.progress import ApprovalAnswered as ApprovalAnswered
 from dwf.core.events.progress import CallbackHeartbeat as CallbackHeartbeat
 from dwf.core.events.progress import CodeUpgraded as CodeUpgraded

@@ -17,11 +17,15 @@ class Closing(Event, frozen=True, kw_only=True):
 
 
 class ActivityCompleted(Closing, frozen=True, kw_only=True):
-    """`decided`: by a person, or (without one) by the step's probe after a crash; else the step itself said so."""
+    """`decided`: by a person, or (without one) by the step's probe after a crash; else the step itself said so.
+
+    `skipped`: the person says that it was not done.
+    """
 
     result: Payload = NOTHING
     output: Output | None = None
     decided: Decision | None = None
+    skipped: bool = False
 
 
 class ActivityFailed(Closing, frozen=True, kw_only=True):

@@ -51,6 +51,46 @@ class ActivityRetryRequested(Progress, frozen=True, kw_only=True):
     decided: Decision
 
 
+class ActivityOverruled(Progress, frozen=True, kw_only=True):
+    """A person has decided what becomes of a step while an attempt runs: that is ended, and its result dropped.
+
+    `act`: complete, skip, fail or retry.
+    """
+
+    command: int
+    act: str
+    result: Payload = NOTHING
+    decided: Decision
+
+
+class ActivityPaused(Progress, frozen=True, kw_only=True):
+    """No attempt of the step begins until it is unpaused."""
+
+    command: int
+    decided: Decision
+
+
+class ActivityUnpaused(Progress, frozen=True, kw_only=True):
+    command: int
+    decided: Decision
+
+
+class ActivityReset(Progress, frozen=True, kw_only=True):
+    """Its attempts are counted anew, and the next begins now. `keep`: it finds the details of the last heartbeat."""
+
+    command: int
+    keep: bool = False
+    decided: Decision
+
+
+class ActivityOptionsChanged(Progress, frozen=True, kw_only=True):
+    """`options`: those that are others now, by the names that ActivityScheduled has for them."""
+
+    command: int
+    options: dict[str, int]
+    decided: Decision
+
+
 class TimerMoved(Progress, frozen=True, kw_only=True):
     """A person has decided that a timer is to fire at another time."""
 
