@@ -55,6 +55,11 @@ class OpenStep:
     """so many of its attempts do not count any more"""
 
     @property
+    def is_free(self) -> bool:
+        """Whether an attempt of it may begin, as far as it is up to the step."""
+        return self.started is None and not self.cancel_requested and self.paused is None
+
+    @property
     def tries(self) -> int:
         """Its attempts, as far as they count."""
         return self.attempts - self.spent

@@ -16,6 +16,7 @@ from dwf.core.state import OpenStep
 from dwf.core.steps import SCHEDULE_TO_CLOSE, START_TO_CLOSE
 from dwf.engine.context import Engine
 from dwf.engine.journal import Journal
+from dwf.errors import StepStillRuns
 
 # Recorded input of commands that get secrets: what such a one leaves can be masked only by who has looked them up.
 _SECRET = (b'"secret_env":', b'"secret_stdin":')
@@ -90,3 +91,21 @@ class Attempts:
         over, self._over = self._over, []
         for prefix in over:
             self._engine.store.outputs.discard(f"{prefix}{suffix}" for suffix in SUFFIXES)
+
+
+def as_set(call: ActivityCall, step: OpenStep) -> ActivityCall:
+    """The call as the script asks for it, with what a person has set since."""
+    if not step.options:
+        return call
+    limits = {"timeout_us": step.option("timeout", call.timeout_us), "schedule_to_close_us": step.schedule_to_close}
+    return replace(call, heartbeat_us=step.option("heartbeat", call.heartbeat_us), **limits)
+
+
+def still_runs(title: str, pid: int) -> StepStillRuns:
+    """Something of an attempt cannot be ended."""
+    return StepStillRuns(step=title, pid=pid, hint=f"look at it (ps -s {pid}) and end it; then: dwf tick")
+
+
+def no_probe(_: bytes) -> None:
+    """Stands where a probe should be."""
+    raise LookupError("the code that the run was moved to has no probe for it")

@@ -14,10 +14,10 @@ from dwf.core import events as ev
 from dwf.core import messages as mail
 from dwf.core.duration import stamp
 from dwf.core.messages import quoted
-from dwf.core.state import OpenStep
+from dwf.core.state import OpenStep, RunState
 from dwf.core.steps import OPTIONS
 from dwf.core.values import decode
-from dwf.engine.summary import who
+from dwf.engine.summary import cancelled, who
 from dwf.errors import ValueRefused
 
 
@@ -58,6 +58,12 @@ def why_overruled(step: OpenStep) -> str:
     assert step.overruled is not None
     decided = step.overruled.decided
     return f"{_WORDS[step.overruled.act]} by {who(decided.by)}: {decided.reason}"
+
+
+def why_cancelled(state: RunState) -> str:
+    """Who wants a step to end that is cancelled, and why, as the activity is told."""
+    asked = state.cancel
+    return "cancelled by the run" if asked is None else cancelled(asked.by, asked.reason)
 
 
 def _settled(step: OpenStep, act: str, result: ev.Payload, decided: ev.Decision) -> ev.Event:

@@ -105,7 +105,7 @@ class Gate:
         if not self._tidied:
             self._tidied = True
             self._in_line = names
-        waiting = [step for step in state.steps.values() if step.started is None and not step.cancel_requested]
+        waiting = [step for step in state.steps.values() if step.is_free]
         wanted = {name for step in waiting for name in bounds_of(step.scheduled.flow)}
         for name in self._in_line - wanted:
             self._withdraw(name, state.head.nonce)
@@ -316,5 +316,5 @@ def _wants(store: Store, ticket: Ticket, name: str) -> bool | None:
         return False
     if state.head.nonce != ticket.nonce or state.ended is not None:
         return None
-    waiting = (step for step in state.steps.values() if step.started is None and not step.cancel_requested)
+    waiting = (step for step in state.steps.values() if step.is_free)
     return True if any(name in bounds_of(step.scheduled.flow) for step in waiting) else None

@@ -23,15 +23,14 @@ from dwf.core.runtime import ActivityCall
 from dwf.core.state import OpenStep, RunState
 from dwf.core.values import decode
 from dwf.engine.arrivals import CLOSING, Arrival, Make
-from dwf.engine.attempts import Attempts
+from dwf.engine.attempts import Attempts, as_set, no_probe, still_runs
 from dwf.engine.context import Engine
-from dwf.engine.deciding import overruled, why_overruled
+from dwf.engine.deciding import overruled, why_cancelled, why_overruled
 from dwf.engine.gate import Gate, Pass
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
 from dwf.engine.outcomes import ended, interrupted, probed
 from dwf.engine.quick import is_isolated, is_quick
-from dwf.engine.summary import cancelled
 from dwf.engine.tokens import with_tokens
 from dwf.errors import DiskError, StepStillRuns
 from dwf.host import Process, same_process_alive, start_thread
@@ -123,9 +122,7 @@ class Steps:
         if self.journal.family.claims.owes(self.journal.state):
             return None  # another run may wait for what it has given up
         step = self.journal.state.lone_step
-        if step is None or step.started is not None or step.cancel_requested or step.unknown is not None:
-            return None
-        if step.paused is not None:
+        if step is None or not step.is_free or step.unknown is not None:
             return None
         if step.retry_at and step.retry_at > stamp(self._engine.clock()):
             return None
@@ -171,11 +168,7 @@ class Steps:
             self._load_size = 1
 
     def _ready(self) -> list[OpenStep]:
-        resting = [
-            step
-            for step in self.journal.state.steps.values()
-            if step.started is None and not step.cancel_requested and step.paused is None and not self._sits(step)
-        ]
+        resting = [step for step in self.journal.state.steps.values() if step.is_free and not self._sits(step)]
         if not any(step.retry_at for step in resting):
             return resting
         now = stamp(self._engine.clock())
@@ -188,10 +181,7 @@ class Steps:
     def _call(self, command: int) -> ActivityCall:
         """As the script asks for it, with what a person has set since."""
         call, step = self.journal.replay.commands.calls[command], self.journal.state.steps[command]
-        if not step.options:
-            return call
-        limits = {"timeout_us": step.option("timeout", call.timeout_us), "schedule_to_close_us": step.schedule_to_close}
-        return replace(call, heartbeat_us=step.option("heartbeat", call.heartbeat_us), **limits)
+        return as_set(call, step)
 
     def _prepare(self, step: OpenStep, call: ActivityCall, mail: Mail | None = None) -> tuple[int, Performance]:
         if step.unknown is not None:
@@ -219,7 +209,7 @@ class Steps:
     def _prepare_probe(self, step: OpenStep, call: ActivityCall) -> tuple[int, Performance]:
         """A probe only looks, so nothing is recorded before it."""
         self._probing.add(step.command)
-        probe = call.probe or ActivityCall(name=call.name, kind="function", perform=_no_probe)
+        probe = call.probe or ActivityCall(name=call.name, kind="function", perform=no_probe)
         if probe.kind != "shell":
             probe = replace(probe, input=call.input)
         attempt = replace(self._attempts.of(step, probe, step.attempts), out_prefix=None, pulse="")
@@ -315,7 +305,7 @@ class Steps:
         if waited is not None and waited.left_running:
             return []  # the next tick waits for it
         if waited is not None and waited.still_runs:
-            raise _still_runs(step.title, waited.process.pid)
+            raise still_runs(step.title, waited.process.pid)
         if step.overruled is not None:
             return [overruled(step, self._engine.clock(), outcome.output)]
         if waited is not None and outcome.kind is Kind.INTERRUPTED and outcome.error is not None:
@@ -345,12 +335,7 @@ class Steps:
             if step is not None and step.overruled is not None:
                 self._cancel(command, performance, why_overruled(step))
             elif step is None or step.cancel_requested:
-                self._cancel(command, performance, self._why())
-
-    def _why(self) -> str:
-        """Who wants it to end, and why, as the activity is told."""
-        asked = self.journal.state.cancel
-        return "cancelled by the run" if asked is None else cancelled(asked.by, asked.reason)
+                self._cancel(command, performance, why_cancelled(self.journal.state))
 
     def end_all(self, reason: str) -> None:
         """Ask every attempt that runs to end; their reports are to be waited for."""
@@ -398,13 +383,5 @@ class Steps:
                     events.append(interrupted(self._engine, step, why, heartbeat=self._attempts.left_by(step)))
                 self._attempts.over(step)
             else:
-                left = left or _still_runs(step.title, started.pid)
+                left = left or still_runs(step.title, started.pid)
         return events, left
-
-
-def _still_runs(title: str, pid: int) -> StepStillRuns:
-    return StepStillRuns(step=title, pid=pid, hint=f"look at it (ps -s {pid}) and end it; then: dwf tick")
-
-
-def _no_probe(_: bytes) -> None:
-    raise LookupError("the code that the run was moved to has no probe for it")

@@ -131,10 +131,10 @@ INVARIANTS = (
         Held("engine/test_orphans.py::test_a_step_that_may_be_tried_once_only_ends_as_unknown_and_is_not_ru"
              "n_again",
              "dwf/engine/outcomes.py",
-             "    limit = step.scheduled.max_attempts\n"
-             "    if limit and step.attempts >= limit:\n"
+             "    limit = step.max_attempts\n"
+             "    if limit and step.tries >= limit:\n"
              "        error = ev.",
-             "    limit = step.scheduled.max_attempts\n"
+             "    limit = step.max_attempts\n"
              "    if False:\n"
              "        error = ev."),
     ),

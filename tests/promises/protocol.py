@@ -220,9 +220,9 @@ PROTOCOL = (
              "    if asked.fingerprint != message.fingerprint:",
              "    if False:"),
         Held("engine/test_unknown.py::test_a_decision_about_an_earlier_attempt_is_late",
-             "dwf/engine/arrivals.py",
-             "    if step is None or step.started is not None or step.attempts != message.attempt:",
-             "    if step is None or step.started is not None:"),
+             "dwf/engine/deciding.py",
+             "        if step.attempts != attempt or step.overruled is not None:",
+             "        if step.overruled is not None:"),
     ),
     promise(
         "P10", "A signal that starts its run is one thing: the run begins with it in its first line, or, if "
