@@ -400,7 +400,7 @@ INVARIANTS = (
              "        if step.scheduled.orphan or not"),
         Held("engine/test_orphans.py::test_what_cannot_be_ended_blocks_the_run_and_is_not_started_again",
              "dwf/engine/steps.py",
-             "                left = left or _still_runs(step.title, started.pid)",
+             "                left = left or still_runs(step.title, started.pid)",
              "                pass"),
     ),
     promise(
