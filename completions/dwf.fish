@@ -27,6 +27,7 @@ complete -c dwf -n __dwf_no_verb -f -a query -d 'ask a run something that its sc
 complete -c dwf -n __dwf_no_verb -f -a wait -d 'wait until runs are done, or until one waits for a person'
 complete -c dwf -n __dwf_no_verb -f -a timers -d 'what waits for its time: the timers of open runs, the first due first'
 complete -c dwf -n __dwf_no_verb -f -a locks -d 'who holds which lock between runs, and who waits for it'
+complete -c dwf -n __dwf_no_verb -f -a limits -d 'limits that steps share: what runs under them, what waits; set or unset one'
 complete -c dwf -n __dwf_no_verb -f -a result -d 'print what a run returned, as JSON'
 complete -c dwf -n __dwf_no_verb -f -a inbox -d 'everything that needs a person'
 complete -c dwf -n __dwf_no_verb -f -a approve -d 'say yes to a question of a run'
@@ -147,6 +148,8 @@ complete -c dwf -n '__dwf_verb timers' -f
 complete -c dwf -n '__dwf_verb timers' -l due-before -x -d 'only what is due before then: now, 22:00, RFC 3339'
 complete -c dwf -n '__dwf_verb timers' -s n -l limit -x -d 'at most so many'
 complete -c dwf -n '__dwf_verb locks' -f
+complete -c dwf -n '__dwf_verb limits' -f
+complete -c dwf -n '__dwf_verb limits' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb result' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb result' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb inbox' -f

@@ -96,6 +96,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf locks --json", "the same for a program")),
     ),
     Verb(
+        "limits", "Watch", "limiting", "limits that steps share: what runs under them, what waits; set or unset one",
+        (("dwf limits", "how many run and began, and who waits"),
+         ("dwf limits set api=10/min -m 'the vendor asked'", "for all runs, whatever scripts say")),
+    ),
+    Verb(
         "result", "Watch", "waiting", "print what a run returned, as JSON",
         (("dwf result rotate-web1", "3 if it is not finished, 1 if it failed"),
          ("dwf result rotate-web1 | jq -r .serial", "one field of it")),

@@ -93,6 +93,6 @@ _HINTS: dict[int, str] = {
     Exit.DISK: "nothing was acknowledged; when the disk is well again, type the same once more",
     Exit.BUSY: "try again in a moment",
     Exit.NOT_PERMITTED: "dwf whoami says as whom dwf sees you",
-    Exit.CONFIGURATION: "dwf help limits says where dwf works",
+    Exit.CONFIGURATION: "dwf help bounds says where dwf works",
     Exit.TIMEOUT: "dwf show RUN says what it waits for",
 }

@@ -140,5 +140,5 @@ def _next_id(run: str) -> str:
     found = re.fullmatch(r"(.*)\.retry(?:-(\d+))?", run)
     name = f"{run}.retry" if found is None else f"{found[1]}.retry-{int(found[2] or 1) + 1}"
     if len(name) > _LONGEST_ID:
-        raise UsageError(what=f"the id {run} is too long for a retry of it", hint="dwf help limits")
+        raise UsageError(what=f"the id {run} is too long for a retry of it", hint="dwf help bounds")
     return check_run_id(name)

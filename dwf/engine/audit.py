@@ -30,6 +30,7 @@ from dwf.store.survey import names_in
 
 SCHEMA = "dwf.refused/1"
 ARCHIVAL = "dwf.archived/1"
+SETTING = "dwf.setting/1"
 DONE, POSTED, LATE, REFUSED = "done", "posted", "late", "refused"
 _MOST_MAIL = 1000
 _LONGEST_TEXT = 400
@@ -106,9 +107,32 @@ def _append(store: Store, archival: Archival, runs: list[str]) -> None:
     AuditLog(store.disk, store.layout).append(_ascii(line), unstamp(archival.at))
 
 
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """Another: numbers of a limit that were set for the whole directory."""
+
+    schema: str = SETTING
+    at: str
+    name: str
+    value: str
+    reason: str = ""
+    by: Identity
+
+
+def note_setting(store: Store, setting: Setting) -> None:
+    """Append to the log. Raises NotPermitted, DiskError."""
+    short = msgspec.structs.replace(setting, name=_short(setting.name), reason=_short(setting.reason))
+    AuditLog(store.disk, store.layout).append(_ascii(msgspec.json.encode(short)), unstamp(setting.at))
+
+
 def acts(store: Store, run: str | None = None, since_us: int = 0) -> list[Act]:
     """Everything, or what concerns one run, the oldest first."""
-    found = [*_recorded(store, run), *_refused(store, run), *_archived(store, run), *_mail(store, run)]
+    found = [
+        *_recorded(store, run),
+        *_refused(store, run),
+        *_archived(store, run),
+        *_settings(store, run),
+        *_mail(store, run),
+    ]
     return sorted((act for act in found if act.at_us >= since_us), key=lambda act: (act.at_us, act.run, act.event))
 
 
@@ -227,6 +251,17 @@ def _archived(store: Store, run: str | None) -> Iterator[Act]:
         for one in said.runs if said.schema == ARCHIVAL else ():
             if run in (None, one):
                 yield Act(at_us, who(said.by), "archive", one, DONE, "", said.reason, by=said.by)
+
+
+def _settings(store: Store, run: str | None) -> Iterator[Act]:
+    for line in AuditLog(store.disk, store.layout).lines() if run is None else ():
+        try:
+            said = msgspec.json.decode(line, type=Setting)
+            at_us = unstamp(said.at)
+        except (msgspec.MsgspecError, ValueError):
+            continue
+        if said.schema == SETTING:
+            yield Act(at_us, who(said.by), f"limits {said.name}", "", DONE, said.value, said.reason, by=said.by)
 
 
 def _short(text: str) -> str:

@@ -271,10 +271,14 @@ class _At:
         leave(self._store, self._line, self._ticket.nonce)
 
 
-def _ticket(step: OpenStep, state: RunState, since_us: int) -> Ticket:
+def priority(step: OpenStep) -> int:
+    """Its rank: who is lower goes first."""
     flow = step.scheduled.flow
-    rank = HIGHEST - (flow.priority if flow is not None else 0)
-    return Ticket(rank, since_us, state.head.nonce, step.command, state.head.run)
+    return 0 if flow is None else -flow.priority
+
+
+def _ticket(step: OpenStep, state: RunState, since_us: int) -> Ticket:
+    return Ticket(HIGHEST + priority(step), since_us, state.head.nonce, step.command, state.head.run)
 
 
 def leave(store: Store, line: Line, nonce: str) -> None:

@@ -66,7 +66,7 @@ def refuse_too_many(store: Store, view: RunView, name: str) -> None:
     assert view.state is not None
     kept, posted = len(view.state.unconsumed), store.mailbox.count(view.run)
     if posted >= mail.MOST_PENDING or (kept + posted >= mail.MOST_PENDING and view.state.keeps(name)):
-        hint = f"does anybody tick, and does it wait for them? dwf show {view.run}; dwf help limits"
+        hint = f"does anybody tick, and does it wait for them? dwf show {view.run}; dwf help bounds"
         raise TooManySignals(count=kept + posted, run=view.run, hint=hint)
 
 

@@ -14,7 +14,7 @@ _SHOWN = 3
 
 def in_line(store: Store, state: RunState) -> dict[int, HeldUp]:
     """The steps of a run that are ready and stand in line, by command, and for what."""
-    ready = [step for step in state.steps.values() if step.started is None and not step.cancel_requested]
+    ready = [step for step in state.steps.values() if step.is_free]
     if not ready or state.ended is not None:
         return {}
     try:

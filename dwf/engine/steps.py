@@ -26,7 +26,7 @@ from dwf.engine.arrivals import CLOSING, Arrival, Make
 from dwf.engine.attempts import Attempts, as_set, no_probe, still_runs
 from dwf.engine.context import Engine
 from dwf.engine.deciding import overruled, why_cancelled, why_overruled
-from dwf.engine.gate import Gate, Pass
+from dwf.engine.gate import Gate, Pass, priority
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, Report, played
 from dwf.engine.outcomes import ended, interrupted, probed
@@ -169,10 +169,11 @@ class Steps:
 
     def _ready(self) -> list[OpenStep]:
         resting = [step for step in self.journal.state.steps.values() if step.is_free and not self._sits(step)]
-        if not any(step.retry_at for step in resting):
-            return resting
-        now = stamp(self._engine.clock())
-        return [step for step in resting if step.retry_at <= now]
+        if any(step.retry_at for step in resting):
+            now = stamp(self._engine.clock())
+            resting = [step for step in resting if step.retry_at <= now]
+        # Who is higher begins first; of the same the one that was asked for first.
+        return sorted(resting, key=priority) if any(map(priority, resting)) else resting
 
     def _sits(self, step: OpenStep) -> bool:
         """Whether nobody knows what became of it, and a person or its probe has to say so first."""

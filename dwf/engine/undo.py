@@ -123,7 +123,7 @@ def undo_id(run: str, link: int) -> str:
     """The id of the run that takes back an instance of a run."""
     suffix = ".undo" if link == 1 else f".{link}.undo"
     if len(run) + len(suffix) > _LONGEST_ID:
-        raise UsageError(what=f"the id {run} is too long for an undo of it", hint="dwf help limits")
+        raise UsageError(what=f"the id {run} is too long for an undo of it", hint="dwf help bounds")
     return check_run_id(run + suffix)
 
 

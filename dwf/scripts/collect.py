@@ -70,7 +70,7 @@ def _read(path: Path, shown: str) -> tuple[bytes, os.stat_result]:
     with os.fdopen(descriptor, "rb") as file:
         source = file.read(SOURCE_LIMIT + 1)
     if len(source) > SOURCE_LIMIT:
-        raise ScriptRefused(path=shown, why=f"it is larger than {SOURCE_LIMIT:,} bytes", hint="dwf help limits")
+        raise ScriptRefused(path=shown, why=f"it is larger than {SOURCE_LIMIT:,} bytes", hint="dwf help bounds")
     return source, about
 
 

@@ -121,6 +121,33 @@ class Slots(Lines):
                 with self.entry(entry) as line:
                     _forget_starts(self, line, now_us)
 
+    # -- for people, who lock nobody out --------------------------------------------------------------------
+
+    def runs(self, name: str, ticket: Ticket) -> bool:
+        """Whether the attempt of a held ticket runs."""
+        return holds(f"{self._path(name)}/{ticket.file}")
+
+    def pid_of(self, name: str, ticket: Ticket) -> int:
+        """The process that a slot is signed with; 0 if it has none of its own."""
+        try:
+            words = read_regular(f"{self._path(name)}/{ticket.file}", _LONGEST).split()
+        except (FileNotFoundError, DwfError):
+            return 0
+        return int(words[0]) if words and words[0].isdigit() else 0
+
+    def started(self, name: str, now_us: int) -> int:
+        """How many attempts have begun in the span that counts now."""
+        try:
+            data = read_regular(f"{self._path(name)}/{STARTS}")
+        except (FileNotFoundError, DwfError):
+            return 0
+        before_us = now_us - _time(data[:_PLACE], 0)
+        return sum(at_us > before_us for at_us in _times(data, now_us))
+
+    def is_named(self, name: str, told: str) -> bool:
+        """Whether that is the name which `names` has told so."""
+        return self._path(name) == self._path(told)
+
     # -- the operator's numbers ---------------------------------------------------------------------------------
 
     def overrides(self) -> dict[str, tuple[int, int, int]]:

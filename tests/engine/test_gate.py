@@ -331,3 +331,10 @@ def test_who_waits_is_told_for_what_and_behind_whom(house: House) -> None:
     (held_up,) = in_line(house.store, house.state("b")).values()
     assert held_up.words == "api (1 at once), held by other, 1 before it"
     slot.release()  # type: ignore[attr-defined]
+
+
+def test_of_the_steps_of_a_run_the_higher_begin_first(house: House) -> None:
+    text = BOOK.format(options="").replace("call(i) for", "call.options(priority=i)(i) for")
+    house.start(house.script(text), "a", json_input={"n": 4})
+    house.tick(jobs=1)
+    assert house.notes() == [f"call {n}" for n in (3, 2, 1, 0)]
