@@ -66,7 +66,10 @@ class ActivityInfo:
         return asked.reason if asked is not None and asked.kind is not Kind.INTERRUPTED else None
 
     def _asked(self) -> Asked | None:
-        return self._caller.asked() if self._caller is not None else None
+        if self._caller is None:
+            return None
+        self._caller.listen()
+        return self._caller.asked()
 
     def idempotency_key(self, operation: str = "") -> str:
         """The same for every attempt of this step, on every host; `operation` tells several effects of it apart.
@@ -82,8 +85,6 @@ class ActivityInfo:
         """Made with the first heartbeat; most activities have none."""
         from dwf.activities.pulse import Pulse
 
-        if self._caller is not None:
-            self._caller.listen()
         return Pulse(self._attempt.pulse)
 
     def beat(self, details: bytes | None) -> None:
@@ -104,11 +105,11 @@ class ActivityInfo:
 class Listening:
     """A process of its own, which is told to end by SIGTERM, and why by a file.
 
-    It is ended by that at once, until it has beaten once: then its next heartbeat says so, and the grace is its own.
+    It is ended by that at once, until it has asked once, or beaten, which asks: from then on the grace is its own.
     """
 
     def __init__(self, path: str) -> None:
-        self._path, self._told = path, False
+        self._path, self._told, self._listens = path, False, False
 
     def asked(self) -> Asked | None:
         from dwf.activities.pulse import asked_of
@@ -116,7 +117,8 @@ class Listening:
         return asked_of(self._path) or Asked(Kind.CANCELLED, "it was told to end") if self._told else None
 
     def listen(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        if not self._listens and threading.current_thread() is threading.main_thread():
+            self._listens = True
             signal.signal(signal.SIGTERM, self._hear)
 
     def _hear(self, *_: object) -> None:

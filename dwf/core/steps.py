@@ -150,6 +150,7 @@ def _attempt_failed(state: Any, event: ev.ActivityAttemptFailed) -> None:
     step = state.steps[event.command]
     step.started, step.retry_at, step.last_error, step.unknown = None, event.retry_at, event.error, None
     step.overruled = None
+    step.spent += event.spared
     _remember(step, event)
 
 

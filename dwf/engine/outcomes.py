@@ -25,7 +25,7 @@ from dwf.errors import Expected, ValueRefused
 def ended(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) -> ev.Event:
     """An attempt's end as an event: a closing, or the news of what is to become of it."""
     if outcome.kind is Kind.INTERRUPTED:
-        return interrupted(engine, step, "dwf was told to stop while it ran", outcome.output, outcome.heartbeat)
+        return _stopped(engine, step, outcome)
     if outcome.kind is Kind.COMPLETED:
         outcome = _checked(journal, step.command, outcome)
     if outcome.kind is Kind.COMPLETED:
@@ -34,6 +34,14 @@ def ended(engine: Engine, journal: Journal, step: OpenStep, outcome: Outcome) ->
         reason = "cancelled" if outcome.error is None else outcome.error.message
         return ev.ActivityCancelled(command=step.command, reason=reason, output=outcome.output)
     return _failed(engine, journal, step, outcome)
+
+
+def _stopped(engine: Engine, step: OpenStep, outcome: Outcome) -> ev.Event:
+    """dwf was told to stop, and the attempt with it: it does not use up the retries of a step that has any."""
+    how = "dwf was told to stop while it ran"
+    if step.cancel_requested or step.scheduled.on_crash or step.max_attempts == 1:
+        return interrupted(engine, step, how, outcome.output, outcome.heartbeat)
+    return _once_more(engine, step, how, outcome.output, outcome.heartbeat, spared=True)
 
 
 def interrupted(
@@ -151,7 +159,13 @@ def _policy(journal: Journal, step: OpenStep) -> Retry:
 
 
 def _once_more(
-    engine: Engine, step: OpenStep, how: str, output: ev.Output | None = None, heartbeat: bytes | None = None
+    engine: Engine,
+    step: OpenStep,
+    how: str,
+    output: ev.Output | None = None,
+    heartbeat: bytes | None = None,
+    *,
+    spared: bool = False,
 ) -> ev.Event:
     error = ev.ErrorInfo(type="Interrupted", message=how)
     now = stamp(engine.clock())
@@ -162,4 +176,5 @@ def _once_more(
         retry_at=now,
         output=output,
         heartbeat=_told(heartbeat),
+        spared=spared,
     )

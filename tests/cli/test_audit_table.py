@@ -118,6 +118,16 @@ DONE: dict[str, Callable[[Terminal], tuple[Words, str]]] = {
     "undo": lambda dwf: ((dwf.driven("sagas"), "-y"), "start"),
     "timer": lambda dwf: (("fire", dwf.driven("sleeps"), "--tick"), "timer fire"),
 }
+# What can be said of a step, each with what it takes.
+STEP_WORDS: dict[str, Words] = {
+    "complete": (),
+    "skip": ("--result", "null"),
+    "fail": (),
+    "retry": (),
+    "pause": (),
+    "reset": ("--keep",),
+    "set": ("timeout=2h", "max_attempts=7"),
+}
 # verb -> what to type to be refused, and the exit code
 REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "start": lambda dwf: ((f"{dwf.script}:quick", "--id", dwf.driven("waits")), 9),
@@ -177,6 +187,47 @@ def test_what_was_done_is_recorded_with_who_and_why(book: Terminal, verb: str) -
     assert said.code in (0, 1, 3, 5, 6), said.err  # what became of the run is another question
     (act,) = [act for act in acts(book) if act["reason"] == WHY]
     assert (act["what"], act["outcome"], act["by"]["uid"]) == (what, "done", os.geteuid())
+
+
+@pytest.mark.parametrize("act", STEP_WORDS)
+def test_each_word_on_a_step_is_recorded_as_that(book: Terminal, act: str) -> None:
+    said = book("step", act, book.driven("rests"), *STEP_WORDS[act], "-m", WHY, "--tick")
+    assert said.code in (0, 1, 3, 5, 6), said.err
+    (found,) = [found for found in acts(book) if found["reason"] == WHY]
+    assert (found["what"], found["outcome"], found["by"]["uid"]) == (f"step {act}", "done", os.geteuid())
+
+
+def test_a_paused_step_says_what_to_type_and_goes_on_by_it(book: Terminal) -> None:
+    run = book.driven("rests")
+    assert book("step", "pause", run, "-m", "disk full", "--tick").code == 0
+    assert "PAUSED" in book("inbox").out
+    shown = book("show", run).out
+    assert "paused by" in shown and f"dwf step unpause {run} 1" in shown and "disk full" in shown
+    assert book("step", "unpause", run, "1", "-m", WHY).code == 0
+    assert book("tick").code == 0
+    (found,) = [found for found in acts(book) if found["reason"] == WHY]
+    assert found["what"] == "step unpause"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("pause", "RUN", "timeout=2h"), 2, "does not go with pause"),
+        (("set", "RUN"), 2, "what is to be set?"),
+        (("set", "RUN", "timeout=never"), 2, "timeout"),
+        (("set", "RUN", "args=1"), 2, "is no option that can be set"),
+        (("unpause", "RUN"), 7, "no open step that is paused"),
+        (("reset", "RUN", "other"), 2, "other"),
+        (("retry", "RUN", "--keep"), 2, "--keep does not go with retry"),
+        (("fail", "RUN", "--result", "1"), 2, "only complete and skip"),
+        (("stop", "RUN"), 2, "there is no decision"),
+    ],
+)
+def test_what_cannot_be_said_of_a_step_gets_one_clear_line(book: Terminal, words: Words, code: int, says: str) -> None:
+    run = book.driven("rests")
+    told = book("step", *(run if word == "RUN" else word for word in words), "-m", WHY)
+    assert told.code == code and says in told.err, told.err
+    assert book("tick").code == 0
 
 
 @pytest.mark.parametrize("verb", sorted(REFUSED))

@@ -23,7 +23,10 @@ class ActivityStarted(Progress, frozen=True, kw_only=True):
 
 
 class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
-    """An attempt ended badly and another will be made at `retry_at`. `heartbeat`: the details of its last."""
+    """An attempt ended badly and another will be made at `retry_at`. `heartbeat`: the details of its last.
+
+    `spared`: dwf was told to stop, so it does not count.
+    """
 
     command: int
     ended: str = ""
@@ -32,6 +35,7 @@ class ActivityAttemptFailed(Progress, frozen=True, kw_only=True):
     retry_at: str
     output: Output | None = None
     heartbeat: Payload = NOTHING
+    spared: bool = False
 
 
 class ActivityUnknown(Progress, frozen=True, kw_only=True):
