@@ -2,7 +2,7 @@
 #
 # A step has a directory of its own there. In it: `run`, what is done; `pid`, who does it (process, its start, boot);
 # `out` and `err`, what it printed; `code`, how it ended. It is started once, in a session of its own, whoever
-# asks however often; whoever asks follows it from where he stands, and takes the directory away when he knows the end.
+# asks however often, and never again; whoever asks follows it from where he stands, and takes the directory away when he knows the end.
 # So a connection that is lost, or a near side that dies, costs the step nothing.
 #
 # Said on stdout, each on a line: "hello", "o N" and "e N" before N bytes of output, "b N" before its checkpoint: it has
@@ -34,7 +34,7 @@ nap() { sleep "$1" 2>/dev/null || sleep 1; }
 begin() {
     mkdir -p "$base" 2>/dev/null
     if ! mkdir "$d" 2>/dev/null; then
-        [ -d "$d" ] && return 0
+        [ -d "$d" ] && wait_for_pid && return 0
         why="$d cannot be made on this host"
         printf 'e %s\n%s\nx 126\n' $((${#why} + 1)) "$why"
         return 1
@@ -61,8 +61,12 @@ begin() {
         set +m
     fi
     # Nothing of the step runs before it is noted who does it.
+    wait_for_pid
+}
+
+wait_for_pid() { # which is there at once, or never: then who begins it was killed, and it cannot begin any more
     i=0
-    until [ -e "$d/pid" ] || [ $i -gt 100 ]; do nap 0.02; i=$((i + 1)); done
+    until [ -e "$d/pid" ] || [ $i -gt 250 ]; do nap 0.02; i=$((i + 1)); done
 }
 
 pump() { # FILE KIND FROM: what is new in it, at most 64 KiB; `sent` bytes
@@ -98,13 +102,8 @@ follow() {
         if ! whose; then
             nap 0.1
             [ -e "$d/code" ] && break
-            # Never begun (it was killed before it was noted), or begun and killed unseen.
-            if [ ! -e "$d/pid" ]; then
-                rm -rf "$d"
-                begin || return 0
-                [ -e "$d/pid" ] && continue
-            fi
-            pump_all
+            # Killed unseen, or ended over another connection, which has taken its directory away.
+            [ -d "$d" ] && pump_all
             echo gone
             return 0
         fi

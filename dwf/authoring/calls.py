@@ -14,9 +14,10 @@ from typing import Any
 from dwf.authoring.activity import Activity
 from dwf.authoring.inline import step
 from dwf.authoring.shell import sh
+from dwf.authoring.ssh import ssh
 from dwf.core.runtime import ActivityCall, current
 
-_STEPS = frozenset(function.__code__ for function in (Activity._durable, step, sh))
+_STEPS = frozenset(function.__code__ for function in (Activity._durable, step, sh, ssh))
 
 
 class _Asked(BaseException):
@@ -41,7 +42,7 @@ class _Listener:
 
 
 def call_of(awaitable: Awaitable[Any]) -> ActivityCall | None:
-    """The one step that a coroutine fresh from an activity, dwf.step or dwf.sh stands for; None for all others.
+    """The one step that a coroutine fresh from an activity, dwf.step, .sh or .ssh stands for; None for all others.
 
     The coroutine is used up then. Raises what it raises when it is called with what it cannot take.
     """

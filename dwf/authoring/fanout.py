@@ -27,7 +27,7 @@ from dwf.errors import ActivityError, Failure, MapFailed, ValueRefused
 MOST_CONCURRENT = 1_000
 _NAMED = 10
 Share = int | str
-"""A number of items, or a share of them such as "10%"."""
+"""A number of items, also as text, or a share of them such as "10%"."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,8 @@ def _stages(ramp: Sequence[Share], total: int) -> list[int]:
 
 
 def _count(share: Any, total: int, rounded: Callable[[float], int], name: str, least: int) -> int:
+    if isinstance(share, str) and share.isascii() and share.isdecimal():
+        share = int(share)  # as a parameter of the command line comes
     if type(share) is int and share >= least:
         return share
     if isinstance(share, str) and share.endswith("%"):

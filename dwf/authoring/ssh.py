@@ -13,6 +13,7 @@ from dwf.authoring.limits import Cancellation
 from dwf.authoring.references import Secret
 from dwf.authoring.shell import Shell, sh
 from dwf.core.duration import micros
+from dwf.core.flow import Limit
 from dwf.core.retry import Duration, Retry
 from dwf.errors import ValueRefused
 
@@ -43,6 +44,10 @@ class ShellOptions(TypedDict, total=False):
     schedule_to_close: Duration | None
     heartbeat_timeout: Duration | None
     cancellation_type: Cancellation
+    queue: str
+    limit: Limit | None
+    key: str
+    priority: int
 
 
 async def ssh(

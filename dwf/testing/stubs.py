@@ -57,17 +57,23 @@ def stub_of(name: str, value: Any, raises: BaseException | None, sequence: Seque
 
 
 class StandIns:
-    """All stubs of a test, by the title or name of the step; a command also by its first word."""
+    """All stubs of a test, by the title or name of the step; a command also by its first word, and without its host."""
 
     def __init__(self) -> None:
         self.stubs: dict[str, Stub] = {}
 
     def __call__(self, call: ActivityCall) -> Callable[[bytes], Any] | None:
-        names = (call.title, call.name, call.name.partition(" ")[0])
-        stub = next((self.stubs[name] for name in names if name in self.stubs), None)
+        stub = next((self.stubs[name] for name in _names(call) if name in self.stubs), None)
         if stub is None:
             return None
         return _shell(stub, call) if call.kind == "shell" else _function(stub)
+
+
+def _names(call: ActivityCall) -> list[str]:
+    """What it may be called, the whole first: `web1: systemctl reload nginx`, `systemctl reload nginx`, `systemctl`."""
+    whole = [call.title, call.name]
+    here = [name.partition(": ")[2] for name in whole] if call.kind == "shell" else []
+    return [*whole, *here, *(name.partition(" ")[0] for name in (call.name, *here))]
 
 
 def _function(stub: Stub) -> Callable[[bytes], Any]:

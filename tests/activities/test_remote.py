@@ -202,3 +202,25 @@ def test_a_sign_of_life_there_is_one_here(server: Sshd, attempt: Make, tmp_path:
     outcome = ssh(server, given, script=script)
     assert (outcome.kind, outcome.output and outcome.output.tail) == (Kind.COMPLETED, "half")
     assert (tmp_path / "r" / "1.1.checkpoint").read_text() == "two\n"
+
+
+def test_what_was_ended_there_is_not_begun_again_by_who_still_follows_it(
+    server: Sshd, attempt: Make, far: Path, tmp_path: Path
+) -> None:
+    """Fails when a connection that outlives the end of its step takes the missing directory for a new step."""
+    (far / "begun").unlink(missing_ok=True)
+    command = spec(server, "sh", "-c", "echo begun; echo begun >> begun; sleep 1000")
+    given = [attempt(attempt=n, out_prefix=str(tmp_path / f"{n}")) for n in (1, 2)]
+    followed, other = (prepare_shell(command, one) for one in given)
+    outcomes: list[Outcome] = []
+    threads = [threading.Thread(target=lambda p=p: outcomes.append(finished(p))) for p in (followed, other)]  # type: ignore[misc]
+    for thread, one in zip(threads, given, strict=True):
+        thread.start()
+        assert soon(Path(f"{one.out_prefix}.out").exists, 20)
+    other.cancel("enough")
+    threads[1].join(30)
+    assert soon(lambda: left(far) == [], 10)
+    followed.cancel("enough")
+    threads[0].join(30)
+    assert (far / "begun").read_text() == "begun\n"
+    assert left(far) == []

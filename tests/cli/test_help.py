@@ -31,6 +31,7 @@ TOPICS = [
     "flow",
     "handlers",
     "health",
+    "hosts",
     "many",
     "moving",
     "reference",
