@@ -13,7 +13,7 @@ On each host the releases lie side by side, and `current` names the one that is 
     /srv/app/current -> releases/2026.11.30
 
 `check` is a command that is run in the new release, on each host, before it is switched to and after that. To try this
-without touching a real machine, read tests/examples/: it builds a fleet of four on one sshd below a temporary directory.
+`check` is a command that is run in the new release, on each host, before it is switched to and after that. To try it
 
     copy to all -> check -> canary -> soak -> yes? -> 25 % -> soak -> 100 % -> done
                             '--- a failure here takes back the hosts that were switched, and no other ---'
