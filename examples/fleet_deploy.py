@@ -12,8 +12,8 @@ On each host the releases lie side by side, and `current` names the one that is 
     /srv/app/releases/2026.11.30/     a copy of `source`
     /srv/app/current -> releases/2026.11.30
 
-`check` is a command that is run in the new release, on each host, before it is switched to and after that. To try this
 `check` is a command that is run in the new release, on each host, before it is switched to and after that. To try it
+without touching a real machine, read tests/examples/: it builds a fleet of four on one sshd in a temporary directory.
 
     copy to all -> check -> canary -> soak -> yes? -> 25 % -> soak -> 100 % -> done
                             '--- a failure here takes back the hosts that were switched, and no other ---'
