@@ -16,6 +16,7 @@ from dwf.engine.audit import acts
 from dwf.engine.lists import inbox
 from dwf.errors import UsageError, WrongState
 from tests.activities.processes import is_alive, pid_in, soon
+from tests.engine.dying import each_death
 from tests.engine.house import ME, House, in_thread, until
 from tests.engine.processes import begin_tick, kill
 
@@ -286,3 +287,56 @@ def test_what_was_said_is_read_from_the_history_and_once(house: House, act: str)
     messages = [event.decided.message for event in events if getattr(event, "decided", None)]  # type: ignore[attr-defined]
     assert len(messages) == len(set(messages)) == 1 and messages[0] in house.state().messages
     assert house.mail() == []
+
+
+# -- whoever reads it dies --------------------------------------------------------------------------------------
+
+PAUSED = """
+@dwf.activity(retry=dwf.Retry(max_attempts=3, initial="1h", max_interval="1h", jitter="none"))
+def work() -> int:
+    note("attempt", dwf.activity_info().attempt)
+    if dwf.activity_info().attempt < 4:
+        raise dwf.RetryAfter(0 if dwf.activity_info().attempt in (1, 3) else "1h")
+    return 7
+
+@dwf.workflow
+async def main():
+    try:
+        return await work()
+    except dwf.ActivityError as error:
+        return [error.type, error.attempts]
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "more", "result"),
+    [
+        (mail.SKIP, {"result": 9}, 9),
+        (mail.FAIL, {}, ["FailedByHand", 2]),
+        (mail.RESET, {}, 7),
+        (mail.SET, {"options": {"max_attempts": "9"}}, 7),
+    ],
+)
+def test_a_word_survives_the_death_of_its_reader_at_every_turn(
+    tmp_path: Path, act: str, more: dict[str, Any], result: Any
+) -> None:
+    """Fails when a word counts twice, or not at all, if the process that reads it dies."""
+
+    def begin(house: House) -> None:
+        house.go(PAUSED)
+        decide(house, mail.PAUSE)
+        house.tick()
+        assert house.status() is Status.WAITING and house.notes() == ["attempt 1", "attempt 2"]
+        decide(house, act, **more)
+        if act in (mail.RESET, mail.SET):
+            decide(house, mail.UNPAUSE)
+        if act == mail.SET:
+            decide(house, mail.RETRY)
+
+    def check(house: House) -> None:
+        assert house.result() == result
+        decisions = [e.decided.message for e in house.events() if getattr(e, "decided", None)]  # type: ignore[attr-defined]
+        assert len(decisions) == len(set(decisions))
+        assert house.mail() == []
+
+    assert each_death(tmp_path, begin, check) > 3
