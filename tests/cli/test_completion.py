@@ -164,7 +164,7 @@ def test_completing_never_fails(tmp_path: Path) -> None:
     for words in ([], ["runs"], ["runs", "x"], ["nothing", "x"], ["topics", "st"]):
         said = outside("__complete", *words, environ={"DWF_HOME": str(tmp_path / "nothing")})
         assert (said.code, said.err) == (0, "")
-    assert outside("__complete", "topics", "st").out == "stuck\n"
+    assert outside("__complete", "topics", "st").out == "steps\nstuck\n"
 
 
 def test_no_verb_is_forgotten() -> None:

@@ -38,6 +38,7 @@ TOPICS = [
     "replay",
     "security",
     "signals",
+    "steps",
     "stuck",
     "tags",
     "telling",
