@@ -138,6 +138,12 @@ class Gated:
                 put_asked(self._attempt.pulse, self._asked)
                 self._watch.ask(self._asked)
 
+    def relimit(self, timeout_us: int, heartbeat_us: int) -> None:
+        """Other limits for what runs, if it does."""
+        with self._lock:
+            if self._watch is not None and self._asked is None:
+                self._watch.relimit(timeout_us, heartbeat_us)
+
     def finish(self) -> Ended:
         """Wait for the end, and leave nothing open."""
         if self._watch is None:

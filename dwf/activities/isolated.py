@@ -69,6 +69,10 @@ class Isolated:
     def interrupt(self, reason: str) -> None:
         self._gated.ask(Kind.INTERRUPTED, reason)
 
+    def relimit(self, limit: str, timeout_us: int, heartbeat_us: int) -> None:
+        self._attempt = msgspec.structs.replace(self._attempt, limit=limit)
+        self._gated.relimit(timeout_us, heartbeat_us)
+
     def finish(self) -> Outcome:
         ended = self._gated.finish()
         if ended.problem is not None:

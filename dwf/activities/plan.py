@@ -7,7 +7,7 @@ An attempt goes: prepare (a process is spawned, but gated) -> the engine puts Ac
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -151,6 +151,15 @@ class Outcome(msgspec.Struct, frozen=True):
     output: Output | None = None
     which: str = START_TO_CLOSE
     heartbeat: bytes | None = None
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A performance whose limits can be changed while it runs."""
+
+    def relimit(self, limit: str, timeout_us: int, heartbeat_us: int) -> None:
+        """From its beginning it may take so long, by that timeout of the step, and be silent for so long."""
+        ...
 
 
 class Performance(Protocol):

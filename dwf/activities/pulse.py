@@ -98,6 +98,7 @@ class Silence:
     def __init__(self, path: str, limit_us: int) -> None:
         """limit_us: 0 lets it be silent for ever."""
         self._paths = [f"{path}{suffix}" for suffix in (".beat", ".checkpoint")]
+        self._path = path
         self.limit_us = limit_us if path else 0
         self.due_ns = 0
         self._seen: list[int] = []
@@ -106,6 +107,12 @@ class Silence:
         if self.limit_us:
             self._seen = self._times()
             self.due_ns = time.monotonic_ns() + self.limit_us * 1000
+
+    def relimit(self, limit_us: int) -> None:
+        """Another limit, from now on."""
+        if limit_us != self.limit_us and self._path:
+            self.limit_us, self.due_ns = limit_us, 0
+            self.begin()
 
     def passed(self, now_ns: int) -> bool:
         """Whether it was silent for too long. Looks at the files only when it seems so."""

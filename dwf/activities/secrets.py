@@ -21,7 +21,7 @@ from urllib.parse import quote, quote_plus
 import msgspec
 
 from dwf.activities.output import MASKING
-from dwf.activities.plan import NO_PROCESS, Outcome, Performance
+from dwf.activities.plan import NO_PROCESS, Limited, Outcome, Performance
 from dwf.core.events import ErrorInfo, Output
 from dwf.core.values import decode, encode
 from dwf.errors import SecretUnavailable
@@ -95,6 +95,10 @@ class Masked:
     @property
     def process(self) -> Process:
         return self._inner.process
+
+    def relimit(self, limit: str, timeout_us: int, heartbeat_us: int) -> None:
+        if isinstance(self._inner, Limited):
+            self._inner.relimit(limit, timeout_us, heartbeat_us)
 
     def finish(self) -> Outcome:
         return self._mask.outcome(self._inner.finish())

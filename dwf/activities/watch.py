@@ -68,7 +68,7 @@ class Watch:
         self._begun = False
         self._request: Asked | None = None
         self._timeout_us = 0
-        self._deadline_ns = 0
+        self._begun_ns = self._deadline_ns = 0
         self._asked_ns = 0
         self._kill_at_ns = 0
         self._give_up_ns = 0
@@ -79,7 +79,8 @@ class Watch:
     def begin(self, gate: bytes, timeout_us: int) -> None:
         self._begun = True
         self._timeout_us = timeout_us
-        self._deadline_ns = time.monotonic_ns() + timeout_us * 1000 if timeout_us else 0
+        self._begun_ns = time.monotonic_ns()
+        self._deadline_ns = self._begun_ns + timeout_us * 1000 if timeout_us else 0
         self._silence.begin()
         self._to_write = memoryview(gate)
         os.set_blocking(self._pipes.gate, False)
@@ -87,6 +88,13 @@ class Watch:
 
     def ask(self, asked: Asked) -> None:
         self._request = asked
+        os.eventfd_write(self._pipes.bell, 1)
+
+    def relimit(self, timeout_us: int, heartbeat_us: int) -> None:
+        """It may take so long, from its beginning, and be silent for so long, from now on; 0 is for ever."""
+        self._timeout_us = timeout_us
+        self._deadline_ns = self._begun_ns + timeout_us * 1000 if timeout_us else 0
+        self._silence.relimit(heartbeat_us)
         os.eventfd_write(self._pipes.bell, 1)
 
     def close(self) -> None:

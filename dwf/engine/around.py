@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from dwf.activities.plan import Attempt, Outcome, Performance
+from dwf.activities.plan import Attempt, Limited, Outcome, Performance
 from dwf.core.outcome import said
 from dwf.core.runtime import ActivityCall
 from dwf.errors import DwfError
@@ -90,6 +90,10 @@ class Surrounded:
 
     def interrupt(self, reason: str) -> None:
         self._inner.interrupt(reason)
+
+    def relimit(self, limit: str, timeout_us: int, heartbeat_us: int) -> None:
+        if isinstance(self._inner, Limited):
+            self._inner.relimit(limit, timeout_us, heartbeat_us)
 
     def _tell(self, name: str, error: BaseException) -> None:
         self._remark(name, f"hook {name} failed: {type(error).__name__}: {said(error)}{_where(error)}")

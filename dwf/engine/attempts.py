@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from dwf.activities.plan import Attempt
+from dwf.activities.plan import Attempt, Limited, Performance
 from dwf.activities.pulse import SUFFIXES, details_left
 from dwf.core.duration import unstamp
 from dwf.core.events import NOTHING
@@ -48,6 +48,12 @@ class Attempts:
         if left and (not timeout_us or left < timeout_us):
             return SCHEDULE_TO_CLOSE, left
         return START_TO_CLOSE, timeout_us
+
+    def relimit(self, step: OpenStep, call: ActivityCall, performance: Performance) -> None:
+        """A person has set other limits while an attempt runs. A keeper cannot be told: what is kept has its time."""
+        if isinstance(performance, Limited) and step.started is not None:
+            limit, timeout_us = self.limit(step, call.timeout_us, unstamp(step.started.ts))
+            performance.relimit(limit, timeout_us, call.heartbeat_us)
 
     def named(self, step: OpenStep, number: int) -> Attempt:
         """Which attempt it is, and where what it leaves lies."""

@@ -62,6 +62,7 @@ class Steps:
         self._reserved = 0
         self._quick_lanes = 0
         self._begun_here: set[int] = set()
+        self._options: dict[int, dict[str, int]] = {}
         self._probing: set[int] = set()
         self._waited: dict[int, Waited] = {}
         self.gate = Gate(engine)
@@ -197,6 +198,7 @@ class Steps:
         if isinstance(performance, Waited):
             self._waited[step.command] = performance
         self._begun_here.add(step.command)
+        self._options[step.command] = dict(step.options)
         process = performance.process
         if step.command in self._passes:
             self._passes[step.command].sign(process)
@@ -335,7 +337,10 @@ class Steps:
             step = self.journal.state.steps.get(command)
             if step is not None and step.overruled is not None:
                 self._cancel(command, performance, why_overruled(step))
-            elif step is None or step.cancel_requested:
+            elif step is not None and step.options != self._options.get(command, {}):
+                self._options[command] = dict(step.options)
+                self._attempts.relimit(step, self._call(command), performance)
+            if step is None or step.cancel_requested:
                 self._cancel(command, performance, why_cancelled(self.journal.state))
 
     def end_all(self, reason: str) -> None:

@@ -260,6 +260,40 @@ def test_a_timeout_that_is_set_ends_the_next_attempt(house: House) -> None:
     assert house.result() == "no end within 300ms"
 
 
+TIMED = """
+@dwf.workflow
+async def main(timeout: str, sleep: str):
+    try:
+        text = 'echo $$ >> "$1"; sleep "$2"'
+        return (await dwf.sh(LEDGER, sleep, script=text, timeout=timeout, heartbeat_timeout="1h", grace="100ms")).code
+    except dwf.ActivityTimeout as error:
+        return [error.timeout, error.reason]
+"""
+
+
+@pytest.mark.parametrize(
+    ("timeout", "sleep", "options", "result"),
+    [
+        ("2s", "3", {"timeout": "1h"}, 0),
+        ("2s", "3", {"timeout": "none"}, 0),
+        ("1h", "100", {"timeout": "300ms"}, ["start-to-close", "no end within 300ms"]),
+        ("1h", "100", {"schedule_to_close": "300ms"}, ["schedule-to-close", "no end within 300ms (schedule-to-close)"]),
+        ("1h", "100", {"heartbeat_timeout": "300ms"}, ["heartbeat", "no heartbeat for 300ms"]),
+    ],
+)
+def test_a_process_that_runs_has_its_other_time_at_once(
+    house: House, timeout: str, sleep: str, options: dict[str, str], result: Any
+) -> None:
+    """Fails when a restore that needs longer is ended although somebody has said so in time."""
+    house.start(house.script(TIMED), json_input={"timeout": timeout, "sleep": sleep})
+    ticking = in_thread(house.tick)
+    pid = int(until(house.notes)[0])
+    decide(house, mail.SET, options=options)
+    ticking.join(30)
+    assert house.result() == result and not is_alive(pid)
+    assert len(house.all(ev.ActivityStarted)) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"timeout": "0s"}, {"timeout": "soon"}, {"max_attempts": "0"}, {"max_attempts": "1.5"}, {"args": "[1]"}],

@@ -40,7 +40,7 @@ def step(
     complete: it is done, and --result is what it gives back (null without it). skip: it is not done, and the script
     goes on. fail: the script handles that as any failure. retry: once more, and at once. An attempt that runs is ended
     first, and what it comes to is dropped. pause: no attempt begins until unpause. reset: attempts are counted anew,
-    and the next begins now. set: timeout=2h max_attempts=7 schedule_to_close=none ... from the next attempt on.
+    and the next begins now. set: timeout=2h max_attempts=7 schedule_to_close=none ... See dwf help steps.
     """
     from dwf.core.values import encode
     from dwf.engine.stepping import decide
