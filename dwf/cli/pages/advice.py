@@ -97,7 +97,10 @@ def _on_wait(run: str, wait: Wait, several: bool) -> list[Advice]:
     if wait.kind == "message":
         word = next((word for word in wait.what.split(", ") if not word.startswith("any ")), "signal NAME")
         return [(f"dwf {word.replace(' ', f' {run} ', 1)} [K=V ...]", "send it something that it takes")]
-    if wait.kind in ("step", "retry"):
+    if wait.kind == "retry":
+        again = (f'dwf step retry {run} {wait.command} -m "..."', "tries again now")
+        return [(f"dwf logs {run} {shlex.quote(wait.what)}", "what the step has printed"), again]
+    if wait.kind == "step":
         return [(f"dwf logs {run} {shlex.quote(wait.what)}", "what the step has printed")]
     return []
 

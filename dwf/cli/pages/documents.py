@@ -149,4 +149,5 @@ def _wait(wait: Any) -> dict[str, Any]:
         "until": iso(wait.until_us),
         "detail": wait.detail,
         "on_timeout": wait.on_timeout,
+        "times_out": iso(wait.over_by_us),
     }
