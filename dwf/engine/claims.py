@@ -142,7 +142,10 @@ class Claims:
         for ticket in before:
             if room <= 0:
                 return False
-            room -= self._stands(line, ticket, state) is Stand.OPEN
+            if self._stands(line, ticket, state) is Stand.OPEN:
+                # It is that one's turn, and who gave it up may have died before he could tell.
+                self._store.index.wake(ticket.run)
+                room -= 1
         return room > 0
 
     def _stands(self, line: Line, ticket: Ticket, state: RunState) -> Stand:

@@ -48,7 +48,23 @@ class Pass:
             else:
                 slot.release()
         if not goes_on:
-            self._gate.wake_first(self._slots)
+            # The attempt has ended, whatever the disk says; the first of a line looks again by himself.
+            with suppress(DwfError):
+                self._gate.wake_first(self._slots)
+
+
+class Undone:
+    """Slots that are given back if not all that is needed could be had."""
+
+    def __init__(self) -> None:
+        self.slots: dict[str, Slot] = {}
+
+    def __enter__(self) -> Undone:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for slot in self.slots.values() if kind is not None else ():
+            slot.release()
 
 
 class Gate:
@@ -139,13 +155,18 @@ class Gate:
                     first.words, max(due, default=None) if len(due) == len(held) else None
                 )
                 return None
-            slots = {name: one.take() for name, one in at.items() if one.bound.at_once}
-            places = {name: (one.bound, one.start()) for name, one in at.items() if one.bound.rate}
-            for name, one in at.items():
-                one.leave()
-                self._in_line.discard(name)
-                self._since[name] = self._engine.clock()
-        return Pass(self, slots, places)
+            return self._taken(at, stack.enter_context(Undone()))
+
+    def _taken(self, at: dict[str, _At], undone: Undone) -> Pass:
+        for name, one in at.items():
+            if one.bound.at_once:
+                undone.slots[name] = one.take()
+        places = {name: (one.bound, one.start()) for name, one in at.items() if one.bound.rate}
+        for name, one in at.items():
+            one.leave()
+            self._in_line.discard(name)
+            self._since[name] = self._engine.clock()
+        return Pass(self, undone.slots, places)
 
     def _stand_in_line(self, at: dict[str, _At], held: dict[str, HeldUp]) -> None:
         for name, one in at.items():

@@ -97,6 +97,8 @@ class Steps:
             try:
                 prepared = self._prepare(step, call)
             except DiskError:
+                if step.command in self._passes:
+                    self._passes.pop(step.command).end()
                 if not (self.in_flight or self._quick or self._slow):
                     raise
                 return False  # what runs will give back what there is too little of
@@ -151,10 +153,10 @@ class Steps:
 
     def drop(self) -> None:
         """Let go of what is prepared and must not begin."""
-        for command, performance in [*self._slow, *self._quick]:
+        for _, performance in [*self._slow, *self._quick]:
             performance.finish()
-            if command in self._passes:
-                self._passes.pop(command).end()
+        for command in self._passes.keys() - self.in_flight.keys():
+            self._passes.pop(command).end()
         self._engine.lanes.give_back(self._reserved)
         self._forget_prepared()
 

@@ -50,11 +50,13 @@ class Slot:
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
-        if is_at(fd, self._path):
-            self._disk.discard(self._path)
-        # Explicitly: closing frees it only with the last copy of the descriptor.
-        fcntl.flock(fd, fcntl.LOCK_UN)
-        os.close(fd)
+        try:
+            if is_at(fd, self._path):
+                self._disk.discard(self._path)
+        finally:
+            # Explicitly: closing frees it only with the last copy of the descriptor.
+            fcntl.flock(fd, fcntl.LOCK_UN)
+            os.close(fd)
 
     def keep(self) -> None:
         """This dwf leaves; the process that is named has it on."""

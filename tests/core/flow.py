@@ -29,6 +29,7 @@ _BRANCHES = (
     lambda m, d: ["on_signal", m.chance.pick(SIGNALS), m.body(d)],
     lambda m, d: ["on_signal", m.chance.pick(SIGNALS), m.body(d)],
     lambda m, d: ["on_unknown_signal", m.body(d)],
+    lambda m, d: ["run_lock", m.chance.pick("xy"), m.chance.pick((None, None, 1, 30)), m.body(d)],
     lambda m, d: ["on_update", m.chance.pick(UPDATES), m.body(d)],
     lambda m, d: ["on_update", m.chance.pick(UPDATES), m.body(d)],
 )
@@ -47,6 +48,11 @@ class Flow(scopes.Scopes, kin.Kin):
 
     async def do_add(self, number: int) -> None:
         self.count += number
+
+    async def do_run_lock(self, name: str, timeout: float | None, body: Node) -> None:
+        async with dwf.lock(name, timeout=timeout):
+            self.saw("holds", name)
+            await self.run(body)
 
     async def do_tag(self, name: str, value: int | None) -> None:
         dwf.tag(**{name: value})

@@ -71,6 +71,7 @@ class Game:
         fake.deliver(event)
         state = fake.state()
         opened = [*state.steps, *state.timers, *state.signal_waits, *state.approvals, *state.callbacks]
+        opened += [command for command, lock in state.locks.items() if not lock.since]
         opened += [*state.children, *state.outgoing]
         assert sorted(opened) == sorted(fake.replay.commands.open_numbers()), "people are told of something else"
 
@@ -83,6 +84,9 @@ class Game:
             name = chance.pick(SIGNALS)
             ready.append(ev.SignalReceived(name=name, payload=Payload(encode(len(self.fake.events)))))
         ready += [self._call_back(n) for n in state.callbacks if chance.happens(0.6)]
+        ready += [
+            ev.LockAcquired(command=n) for n, lock in state.locks.items() if not lock.since and chance.happens(0.6)
+        ]
         ready += [self._end_of_child(n) for n in state.children if chance.happens(0.6)]
         ready += [self._fate_of(n) for n in state.outgoing if chance.happens(0.7)]
         updates = list(self.fake.replay.commands.handlers.updates)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from dwf.core.state import Status
 from dwf.store.files import Disk
 from tests.engine.house import House, until
 
@@ -59,6 +60,7 @@ def each_death(
         with suppress(Died):
             house.try_tick(jobs=1)
         until(lambda: not any(thread.name.startswith("dwf-run-") for thread in threading.enumerate()))
+        house.store.limits._forget_all()  # the kernel frees what the dead have held
         house.reopen()
         if not index_survives:
             Path(house.store.layout.index).unlink(missing_ok=True)
@@ -69,3 +71,16 @@ def each_death(
         if dying.left >= 0:
             return at
     raise AssertionError("it never came through without a death")
+
+
+def comes_to_its_end(house: House, runs: str) -> bool:
+    """Tick until all have completed. False: a thread of the one that died holds a run on, as no dead process would."""
+    left: list[str] = []
+
+    def over() -> bool:
+        house.tick()
+        left[:] = [run for run in runs if house.status(run) is not Status.COMPLETED]
+        return all(house.store.locks.holder(run) is not None for run in left)
+
+    until(over)
+    return not left

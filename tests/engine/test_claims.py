@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from dwf.engine.stuck import stuck_at
 from dwf.engine.summary import row_of
 from dwf.store.history import History
 from dwf.store.lines import Ticket, ticket_of
+from tests.engine.dying import comes_to_its_end, each_death
 from tests.engine.house import ME, House
 
 BOOK = """
@@ -191,6 +193,36 @@ def test_a_ticket_is_its_file_name() -> None:
     ticket = Ticket(0, 1_700_000_000_000_000, "ab" * 8, 12, "deploy.web-1_x", 3)
     assert ticket_of(ticket.file) == ticket
     assert ticket_of("wait.x") is None
+
+
+TAKES = """
+    @dwf.workflow
+    async def main():
+        async with dwf.lock("db-prod"):
+            await dwf.step("in", note, "in", dwf.info().run)
+            await dwf.step("out", note, "out", dwf.info().run)
+        await dwf.step("after", note, "after", dwf.info().run)
+"""
+
+
+def test_a_process_that_dies_anywhere_neither_loses_a_lock_nor_gives_it_to_two(ram: Path) -> None:
+    """Fails when a ticket is removed before it is known that the run is done with it, or a grant is forgotten."""
+
+    def begin(house: House) -> None:
+        for run in "abc":
+            house.start(house.script(TAKES), run)
+
+    def check(house: House) -> None:
+        if not comes_to_its_end(house, "abc"):
+            return
+        inside = [line for line in house.notes() if not line.startswith("after")]
+        # A step may run twice; nobody comes in between.
+        runs = [line.split()[1] for line in inside]
+        assert sorted(set(runs)) == sorted(dict.fromkeys(runs)) == list("abc")
+        assert [run for i, run in enumerate(runs) if i == 0 or runs[i - 1] != run] == list(dict.fromkeys(runs))
+        assert house.store.claims.names() == []
+
+    assert each_death(ram, begin, check) > 30
 
 
 CROSSED = """

@@ -21,6 +21,7 @@ from dwf.errors import ValueRefused
 from dwf.host import this_process
 from dwf.store.lines import Ticket
 from dwf.store.slots import Slots
+from tests.engine.dying import comes_to_its_end, each_death
 from tests.engine.house import ME, House, in_thread, until
 
 BOOK = """
@@ -332,6 +333,17 @@ def test_who_waits_is_told_for_what_and_behind_whom(house: House) -> None:
     (held_up,) = in_line(house.store, house.state("b")).values()
     assert held_up.words == "api (1 at once), held by other, 1 before it"
     slot.release()  # type: ignore[attr-defined]
+
+
+def test_a_process_that_dies_anywhere_leaves_no_slot_and_no_line_behind(ram: Path) -> None:
+    def begin(house: House) -> None:
+        for run in "abc":
+            house.start(house.script(CAPPED.replace("api", "api.v1")), run)
+
+    def check(house: House) -> None:
+        assert not comes_to_its_end(house, "abc") or house.store.limits.names() == []
+
+    assert each_death(ram, begin, check) > 10
 
 
 def test_of_the_steps_of_a_run_the_higher_begin_first(house: House) -> None:
