@@ -20,7 +20,7 @@ def test_holder_and_queue_are_told(dwf: Terminal) -> None:
     assert dwf("locks").err.strip() == "no locks"
     for run in ("a", "b"):
         dwf("start", str(path), "--id", run)
-    dwf("tick")
+        dwf("tick")
     said = dwf("locks")
     assert [line.split()[:3] for line in said.out.splitlines()[1:]] == [
         ["db-prod", "holds", "a"],
