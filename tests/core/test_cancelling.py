@@ -279,8 +279,9 @@ def test_a_script_that_does_not_wait_goes_on_at_once_and_hears_no_more_of_the_st
 
 
 def test_an_option_that_changes_what_a_cancelled_script_does_is_no_silent_change() -> None:
-    """Fails when a history whose script has waited is replayed by one that goes on at once."""
+    """Fails when a step that was asked to end is replayed as one that was left alone."""
     with Fake(goes_on, "try") as run:
         run.complete("before")
-    with pytest.raises(NondeterminismError):
-        replayed(program(lambda how: goes_on("")), run.events)
+    for other in ("", "abandon"):
+        with pytest.raises(NondeterminismError):
+            replayed(program(lambda _, other=other: goes_on(other)), run.events)

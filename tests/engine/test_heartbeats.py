@@ -261,6 +261,27 @@ def test_a_function_in_a_process_of_its_own_may_clean_up_when_it_is_asked_to_end
     assert house.notes()[-1].startswith("cleaned up: cancelled by ") and house.notes()[-1].endswith(": enough")
 
 
+def test_a_function_whose_time_is_over_is_timed_out_and_not_cancelled(house: House) -> None:
+    """Fails when what its heartbeat raises then is taken for its own failure."""
+    house.go(
+        """
+        @dwf.activity(start_to_close="1500ms", retry=dwf.Retry(1))
+        def work() -> None:
+            while True:
+                dwf.heartbeat("on")
+                time.sleep(0.02)
+
+        @dwf.workflow
+        async def main():
+            try:
+                await work()
+            except dwf.ActivityTimeout as error:
+                return [error.timeout, error.details["heartbeat"]]
+        """
+    )
+    assert house.result() == ["start-to-close", "on"]
+
+
 def test_a_command_can_read_why_it_is_asked_to_end(house: House) -> None:
     house.start(
         house.script(

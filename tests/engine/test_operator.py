@@ -138,6 +138,38 @@ def test_a_plain_function_is_not_waited_for_by_force_and_what_it_comes_to_is_dro
     assert house.result() == "by hand" and house.notes() == ["began"]
 
 
+def test_a_plain_function_that_beats_hears_of_the_decision_and_ends(house: House) -> None:
+    """Fails when the thread that performs it does not look for such mail."""
+    house.start(
+        house.script(
+            """
+            @dwf.activity
+            def work() -> int:
+                note("began")
+                try:
+                    while not os.path.exists(LEDGER + ".go"):
+                        dwf.heartbeat()
+                        time.sleep(0.02)
+                except dwf.ActivityCancelled as error:
+                    note(error.reason)
+                    raise
+                return 1
+
+            @dwf.workflow
+            async def main():
+                return await work()
+            """
+        )
+    )
+    ticking = in_thread(house.tick)
+    until(house.notes)
+    decide(house, mail.SKIP, result=9)
+    ticking.join(5)
+    Path(f"{house.ledger}.go").touch()
+    ticking.join(20)
+    assert house.result() == 9 and house.notes()[1].endswith(": because")
+
+
 def test_skip_goes_on_without_what_was_not_done_and_says_so(house: House) -> None:
     house.go(FLAKY)
     decide(house, mail.SKIP, result=7)
