@@ -6,6 +6,8 @@
     drive.py     one run under its lock: read, replay, deliver, act, record
     arrivals.py  what is ready to be delivered: mail, finished steps, timers
     steps.py     attempts: start, end, try again
+    attempts.py  what an attempt is told of itself, and what it leaves; beats.py tells people of it
+    deciding.py  a person's word on a step
     drivers.py   the threads in which runs are driven
     kept.py      what a worker keeps replayed between two drives
     lanes.py     the threads in which steps run

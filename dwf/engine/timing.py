@@ -71,7 +71,7 @@ def _timers_of(store: Store, run: str) -> Iterator[Pending]:
         moved = timer.fire_at != asked.fire_at
         yield Pending(run, command, asked.purpose, unstamp(asked.ts), unstamp(timer.fire_at), moved)
     for command, step in state.steps.items():
-        if step.retry_at:
+        if step.retry_at and step.paused is None:
             what = f"attempt {step.attempts + 1} of {step.title}"
             yield Pending(run, command, what, unstamp(step.scheduled.ts), unstamp(step.retry_at), kind="retry")
     if state.starts_later:

@@ -14,6 +14,7 @@ from dwf.core.state import Status
 from dwf.engine import stepping
 from dwf.engine.audit import acts
 from dwf.engine.lists import inbox
+from dwf.engine.timing import pending
 from dwf.errors import UsageError, WrongState
 from tests.activities.processes import is_alive, pid_in, soon
 from tests.engine.dying import each_death
@@ -202,7 +203,7 @@ def test_a_paused_step_begins_no_attempt_until_it_is_unpaused(house: House) -> N
     house.go(FLAKY)
     decide(house, mail.PAUSE)
     house.tick()
-    assert house.status() is Status.WAITING and house.state().due_times() == []
+    assert house.status() is Status.WAITING and house.state().due_times() == [] and pending(house.store) == []
     house.clock.advance("3h")
     house.reopen()
     house.tick()
