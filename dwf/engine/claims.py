@@ -204,15 +204,14 @@ def prepare(store: Store) -> None:
 
 
 def _build(store: Store) -> None:
-    """Every ticket that an open history asks for. In place at once, when it is complete."""
+    """Every ticket that an open history asks for. Until all are there, nobody goes by any."""
     if store.claims.exist():
         return
-    draft = store.claims.draft()
     for state in _asking(store):
         for lock in state.locks.values():
-            with draft.line(lock.requested.name) as line:
+            with store.claims.line(lock.requested.name) as line:
                 line.put(_ticket(state, lock, held=bool(lock.since)))
-    draft.publish()
+    store.claims.complete()
 
 
 def _asking(store: Store) -> Iterator[RunState]:

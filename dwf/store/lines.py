@@ -26,7 +26,7 @@ from dwf.store.locks import is_at
 
 _LONGEST = 150
 _HASHED = "~"
-_DRAFT = ".new"
+_WHOLE = ".whole"
 _SAFE = "-_:@+="
 
 
@@ -73,27 +73,16 @@ class Lines:
         self._disk, self.root, self._durable = disk, root, durable
 
     def exist(self) -> bool:
-        """Whether there ever was one."""
-        return os.path.isdir(self.root)  # noqa: PTH112
+        """Whether they are there; of durable ones, whether all of them are."""
+        return os.path.lexists(f"{self.root}/{_WHOLE}" if self._durable else self.root)
 
-    def draft(self) -> Lines:
-        """Empty ones that nobody sees, to be filled and published. Only one process may make them at a time."""
-        draft = Lines(self._disk, f"{self.root}{_DRAFT}", durable=False)
-        for entry in listed(draft.root):
-            with draft.line(unquote(entry)) as line:
-                for ticket in line.tickets():
-                    line.drop(ticket)
+    def complete(self) -> None:
+        """Say that every ticket there should be is there, on disk."""
+        if not os.path.isdir(self.root):  # noqa: PTH112
+            self.begin()
         with suppress(FileExistsError):
-            self._disk.mkdir(draft.root)
-        return draft
-
-    def publish(self) -> None:
-        """Let a draft be what everybody sees, on disk."""
-        for entry in listed(self.root):
-            self._disk.fsync_dir(f"{self.root}/{entry}")
+            os.close(self._disk.open_new(f"{self.root}/{_WHOLE}"))
         self._disk.fsync_dir(self.root)
-        self._disk.rename(self.root, self.root.removesuffix(_DRAFT))
-        self._disk.fsync_dir(os.path.dirname(self.root))  # noqa: PTH120
 
     def names(self) -> list[str]:
         """Every name somebody holds or waits for. Those that were hashed begin with "~"."""

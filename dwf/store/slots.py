@@ -270,8 +270,14 @@ class Starts:
 
 
 def _opened(disk: Disk, path: str) -> int:
-    with suppress(FileExistsError):
+    try:
         os.close(disk.open_new(path))
+        # Its name lasts before anything counts on it; that of the root was made to last by who made it.
+        line, _, _ = path.rpartition("/")
+        disk.fsync_dir(line)
+        disk.fsync_dir(line.rpartition("/")[0])
+    except FileExistsError:
+        pass
     return disk.open_regular(path, rewrite=True)
 
 

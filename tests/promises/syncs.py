@@ -9,6 +9,7 @@ from __future__ import annotations
 _TOGETHER = "store/test_together.py::test_killed_at_any_call_all_are_there_after_recovery_or_none"
 _MADE = "store/test_layout.py::test_made_is_made_for_good"
 _POWER = "store/test_power.py::test_"
+_LINES = "store/test_lines.py::test_"
 
 # The function that asks for a sync -> the test that fails when that is left out.
 MISSED_BY = {
@@ -38,6 +39,15 @@ MISSED_BY = {
     "layout.adopt_home": _POWER + "a_directory_that_was_adopted_names_its_machine",
     "layout.adopt_home/2": _POWER + "a_directory_that_was_adopted_names_its_machine",
     "layout.adopt_home/3": _MADE,
+    "lines.Lines.begin": _LINES + "a_ticket_is_there_for_good_when_it_is_put",
+    "lines.Lines._make": _LINES + "a_ticket_is_there_for_good_when_it_is_put",
+    "lines.Lines.complete": _LINES + "that_all_tickets_are_there_is_said_for_good",
+    "lines.Line._sync": _LINES + "a_ticket_is_there_for_good_when_it_is_put",
+    "slots.Starts.add": _LINES + "a_start_counts_after_a_power_cut",
+    "slots._opened": _LINES + "a_start_counts_after_a_power_cut",
+    "slots._opened/2": _LINES + "a_start_counts_after_a_power_cut",
+    "slots.Slots.override": _LINES + "what_an_operator_has_set_lasts",
+    "slots.Slots.override/2": _LINES + "what_an_operator_has_set_lasts",
     "longer.Longer.commit": "engine/test_coming_back.py::test_what_was_told_outlives_a_power_cut",
     "mailbox.Mailbox._sync": "store/test_mailbox.py::test_late_mail_survives_any_power_cut",
     "mend.Mend._write": "store/test_mend.py::test_mending_survives_a_power_cut_after_any_call",
