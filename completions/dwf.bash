@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits result inbox approve reject signal update complete cancel terminate retry undo step timer unblock repair upgrade export import tree stack verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits result inbox approve reject signal update complete cancel terminate retry undo step timer pause resume unblock repair upgrade export import tree stack verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -67,6 +67,8 @@ _dwf_verb() {
     undo) options='-m --reason --unknown --instance -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result --keep -m --reason --tick -l --last'; first=-; rest=- ;;
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
+    pause) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
+    resume) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     repair) options='--truncate-at --i-know -m --reason -l --last'; first=runs; rest=- ;;
     upgrade) options='--to -m --reason -l --last'; first=runs; rest=runs ;;

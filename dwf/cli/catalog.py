@@ -166,6 +166,16 @@ VERBS: tuple[Verb, ...] = (
          ("dwf timer move rotate-web1 7 --at 22:00 -m 'not in office hours'", "one of several, by its number")),
     ),
     Verb(
+        "pause", "Repair", "pausing", "let nothing more of a run begin, until it is resumed",
+        (("dwf pause deploy-7 -m 'change freeze'", "what runs comes to its end, and is recorded"),
+         ("dwf pause --workflow deploy -m 'change freeze'", "all open runs of one workflow; asks first")),
+    ),
+    Verb(
+        "resume", "Repair", "pausing", "let a paused run go on",
+        (("dwf resume deploy-7 -m 'freeze is over'", "its script is told what has happened meanwhile"),
+         ("dwf resume --status paused -m 'freeze is over' -y", "all of them, without a question")),
+    ),
+    Verb(
         "unblock", "Repair", "repairing", "let a run go on that was set aside",
         (("dwf unblock rotate-web1 -m 'more memory'", "after dwf died over it again and again"),
          ("dwf unblock rotate-web1 -m 'mount is back' --tick", "and drive it here at once")),

@@ -63,6 +63,8 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.FanOutStarted: "maps",
     ev.RunBlocked: "blocked",
     ev.RunUnblocked: "goes on",
+    ev.RunPaused: "paused",
+    ev.RunResumed: "goes on",
     ev.CodeUpgraded: "upgraded to",
     ev.HistoryRepaired: "repaired",
     ev.RunMoved: "moved",

@@ -35,6 +35,7 @@ STATUS_STYLES = {
     "running": "cyan",
     "waiting": "yellow",
     "blocked": "red bold",
+    "paused": "yellow",
     "completed": "green",
     "degraded": "yellow",
     "failed": "red",

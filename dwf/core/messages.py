@@ -20,7 +20,9 @@ _CATALOGUED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.py(:[A-Za-z_][A-Za
 
 SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT = "signal", "cancel", "terminate", "approve", "reject"
 STEP, UNBLOCK, START, UPDATE, TIMER, CALLBACK = "step", "unblock", "start", "update", "timer", "callback"
-KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDATE, TIMER, CALLBACK)
+# Of a run as a whole: the `name` is PAUSE or RESUME.
+HOLD = "hold"
+KINDS = (SIGNAL, CANCEL, TERMINATE, APPROVE, REJECT, STEP, UNBLOCK, START, UPDATE, TIMER, CALLBACK, HOLD)
 # Kinds that may reach a run whatever instance of it is open: a start knows none yet, a token names its own.
 NO_INSTANCE = (SIGNAL, START, CALLBACK)
 # What a person may decide about a step: the `name` of a STEP message.
@@ -28,6 +30,7 @@ COMPLETE, RETRY, FAIL, SKIP = "complete", "retry", "fail", "skip"
 DECIDING = (COMPLETE, RETRY, FAIL, SKIP)
 # And how it goes on: reset comes with whether the heartbeat is kept, set with the options.
 PAUSE, UNPAUSE, RESET, SET = "pause", "unpause", "reset", "set"
+RESUME = "resume"
 # What may come with the token of a callback besides COMPLETE and FAIL; the token is the `key` of the message.
 HEARTBEAT = "heartbeat"
 # What a person may decide about a timer: the `name` of a TIMER message. The payload of a move is the timestamp.

@@ -18,7 +18,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "ended": ENDS,
     "person": PERSON,
     "step": STEPS,
-    "all": (STARTED, CONTINUED, "unblocked", *ENDS, *PERSON, *STEPS),
+    "all": (STARTED, CONTINUED, "unblocked", "paused", "resumed", *ENDS, *PERSON, *STEPS),
 }
 """Words for several moments at once."""
 
@@ -58,6 +58,8 @@ _WORDS: dict[type[ev.Event], str] = {
     ev.ActivityUnknown: "unknown",
     ev.RunBlocked: "blocked",
     ev.RunUnblocked: "unblocked",
+    ev.RunPaused: "paused",
+    ev.RunResumed: "resumed",
     ev.ActivityStarted: "step-started",
     ev.ActivityAttemptFailed: "step-retries",
     ev.ActivityCompleted: "step-completed",

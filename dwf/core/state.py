@@ -55,6 +55,7 @@ class RunState:
         self.degraded: list[str] = []
         """What went wrong that does not end the run."""
         self.blocked: ev.RunBlocked | None = None
+        self.paused: ev.RunPaused | None = None
         self.cancel: ev.CancelRequested | None = None
         self.overdue: ev.DeadlinePassed | None = None
         self.steps: dict[int, OpenStep] = {}
@@ -97,6 +98,8 @@ class RunState:
         if self.ended is not None:
             degraded = isinstance(self.ended, ev.WorkflowCompleted) and self.ended.degraded
             return Status.DEGRADED if degraded else _ENDS[type(self.ended)]
+        if self.paused is not None:
+            return Status.PAUSED
         if self.blocked is not None:
             return Status.BLOCKED
         if self.outgoing or not all(step.rests for step in self.steps.values()):
@@ -301,6 +304,14 @@ class RunState:
     def _block(self, event: ev.RunBlocked) -> None:
         self.blocked = event
 
+    def _pause(self, event: ev.RunPaused) -> None:
+        self.paused = event
+        self.heed(event.decided)
+
+    def _resume(self, event: ev.RunResumed) -> None:
+        self.paused = None
+        self.heed(event.decided)
+
     def _unblock(self, event: ev.RunUnblocked) -> None:
         self.blocked = None
         if event.decided is not None:
@@ -373,5 +384,7 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.MessageRefused: RunState._message_over,
     ev.RunBlocked: RunState._block,
     ev.RunUnblocked: RunState._unblock,
+    ev.RunPaused: RunState._pause,
+    ev.RunResumed: RunState._resume,
     ev.CodeUpgraded: RunState._upgrade,
 }

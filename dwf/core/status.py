@@ -11,6 +11,7 @@ class Status(Enum):
     RUNNING = "running"
     WAITING = "waiting"
     BLOCKED = "blocked"
+    PAUSED = "paused"
     COMPLETED = "completed"
     DEGRADED = "degraded"
     FAILED = "failed"

@@ -279,6 +279,16 @@ def _unblock(letter: Letter, state: RunState) -> list[ev.Event]:
     return [ev.RunUnblocked(decided=_decision(letter))]
 
 
+def _hold(letter: Letter, state: RunState) -> list[ev.Event]:
+    act = letter.message.name
+    if act not in (mail.PAUSE, mail.RESUME):
+        raise Unfit(f"there is no decision {quoted(act)}")
+    if (state.paused is not None) == (act == mail.PAUSE):
+        raise Late
+    kind = ev.RunPaused if act == mail.PAUSE else ev.RunResumed
+    return [kind(decided=_decision(letter))]
+
+
 def _start(letter: Letter, state: RunState) -> list[ev.Event]:
     """A start that brings a signal along reaches the run as that signal, if it is there and runs what was meant."""
     try:
@@ -304,6 +314,7 @@ _MAKE: dict[str, Callable[[Letter, RunState], list[ev.Event]]] = {
     mail.TIMER: _timer,
     mail.UNBLOCK: _unblock,
     mail.START: _start,
+    mail.HOLD: _hold,
 }
 
 

@@ -206,6 +206,8 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.TimerFired: "timer fire",
     ev.TimerMoved: "timer move",
     ev.RunUnblocked: "unblock",
+    ev.RunPaused: "pause",
+    ev.RunResumed: "resume",
     ev.CallbackCompleted: "complete",
     ev.CallbackFailed: "complete --fail",
     ev.CallbackHeartbeat: "complete --heartbeat",

@@ -144,7 +144,7 @@ class _Drive:
         return self._mail.terminated is not None or is_cut_short(self.journal.state) or self._done()
 
     def _done(self) -> bool:
-        return not self.journal.blocked and self.journal.replay.outcome is not None
+        return not (self.journal.blocked or self._let_go) and self.journal.replay.outcome is not None
 
     def _begin_again(self) -> None:
         """Throw away what is not on disk, but not what steps have done."""
@@ -170,7 +170,7 @@ class _Drive:
             if left is not None:
                 raise left
             refuse_poison(self.journal.state, self._lock.deaths)
-            if not self.journal.replayed:
+            if not (self.journal.replayed or self.journal.blocked):
                 self.journal.replay_all(self._engine.codes.of(self.journal.state))
         except DiskError:
             raise
@@ -214,9 +214,9 @@ class _Drive:
         waiting = deque(sorted(self._ready + due))
         self._ready = []
         # Asked before the first, too: a script may be done without having waited, and nothing can be recorded then.
-        while waiting and not self._is_over():
+        while waiting and not (self._is_over() or self._let_go):
             self._take(waiting.popleft())
-        if self._is_over():
+        if self._is_over() or self._let_go:
             self._ready = [arrival for arrival in waiting if arrival.rank != TIMER]
         elif not self.journal.blocked:
             while called_off := self.steps.called_off():
@@ -232,7 +232,7 @@ class _Drive:
             return
         for event in events:
             self._deliver(event)
-            self._let_go = self._let_go or isinstance(event, ev.RunUnblocked)
+            self._let_go = self._let_go or isinstance(event, ev.RunUnblocked | ev.RunResumed)
 
     def _deliver(self, event: ev.Event) -> None:
         if self._done():
@@ -262,13 +262,14 @@ class _Drive:
     def _act(self) -> bool:
         """Commit, and let steps begin. False when there is nothing to do but wait or rest."""
         self._waits_for_lane = False
+        if self._let_go:
+            self._commit()
+            self._let_go = False
+            self._lock.forgive()
+            raise _LookAgain
         self._say_unblocked()
         if self.journal.blocked:
             self._commit()
-            if self._let_go:
-                self._let_go = False
-                self._lock.forgive()
-                raise _LookAgain
             return False
         self.journal.tell_handlers()
         lone = None if self.steps.in_flight else self.steps.lone_function()
@@ -353,7 +354,7 @@ class _Drive:
             return Rest.PARKED
         if any(held.elsewhere for held in held_up):
             return Rest.ELSEWHERE
-        return Rest.BLOCKED if self.journal.state.status is Status.BLOCKED else Rest.WAITING
+        return Rest.BLOCKED if self.journal.state.status in (Status.BLOCKED, Status.PAUSED) else Rest.WAITING
 
     # -- ends ---------------------------------------------------------------------------------------------------
 

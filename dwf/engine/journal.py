@@ -44,7 +44,7 @@ from dwf.store.history import PENDING_FULL, History
 class Journal:
     """One run under its lock. Close it, whatever happens. Nothing may be done before the first `commit`.
 
-    blocked: the script cannot be asked. Facts are recorded all the same, and nothing is begun.
+    While it is blocked facts are recorded all the same, and nothing is begun.
     """
 
     def __init__(self, engine: Engine, run: str, link: int) -> None:
@@ -60,13 +60,18 @@ class Journal:
             raise
         self._tell = None if type(engine.watch) is Unwatched else engine.watch.event
         self._herald = engine.hooks.herald(run, link, self.history.events)
-        self.blocked = False
+        self._blocked = False
         self.family = Family(engine)
         self.loaded: Loaded | None = None
         self._replay: Replay | None = None
         self._watched: AbstractContextManager[None] = nullcontext()
         self._voice: Voice | None = None
         self._staged: list[Event] = []
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the script is not to be asked: it cannot be, or a person has paused the run."""
+        return self._blocked or self.state.paused is not None
 
     @property
     def replay(self) -> Replay:
@@ -147,7 +152,7 @@ class Journal:
     def block(self, error: DwfError) -> bool:
         """Write down why the script cannot go on; True if that is news. Nothing of the void activation is recorded."""
         # A script that is merely stuck can still be cancelled.
-        self.blocked = not isinstance(error, WaitsForNothing)
+        self._blocked = not isinstance(error, WaitsForNothing)
         now = RunBlocked(
             code=error.code,
             message=error.message,
@@ -158,7 +163,7 @@ class Journal:
         )
         before = self.state.blocked
         if before is not None and _reason(before) == _reason(now):
-            if self.blocked:
+            if self._blocked:
                 self._forget_said()
             return False
         self.record(now)

@@ -20,7 +20,7 @@ from dwf.core.tags import Noted, unpacked
 from dwf.engine.queueing import in_line
 from dwf.engine.runs import RunView, all_ids, is_undriven, load, refused_to
 from dwf.engine.stuck import stuck_at
-from dwf.engine.summary import Wait, addressees, row_of, waits
+from dwf.engine.summary import Wait, addressees, paused, row_of, waits
 from dwf.errors import DwfError
 from dwf.store.archive import entries, find, months
 from dwf.store.choice import EVERY, Choice
@@ -283,6 +283,9 @@ def _read_needs(store: Store, view: RunView) -> list[Need]:
         return [Need("FIX", view.run, view.problem.message, "whoever keeps the disk", 0)]
     if state is None or state.upgraded:
         return []
+    if state.paused is not None:
+        told, since_us, goes_on = paused(state.paused), unstamp(state.paused.ts), f"dwf resume {view.run}"
+        return [Need("PAUSED", view.run, told, "whoever paused it", since_us, detail=goes_on)]
     if state.blocked is not None:
         blocked = state.blocked
         return [

@@ -10,13 +10,14 @@
     terminate = []
     step      = []
     timer     = []
+    hold      = []             # pause and resume
 
     [start]                    # workflows of the catalogue: "file.py", "file.py:workflow", or "*" for the others
     "rotate.py" = ["@oncall"]
     "*" = ["@admin"]
 
-What is not named: every member may do it, but for `step`, `timer` and `terminate`, which then nobody may but the
-engine's user.
+What is not named: every member may do it, but for `step`, `timer`, `hold` and `terminate`, which then nobody may but
+the engine's user.
 Root and the engine's user may do everything but answer: with sudo one person would be two.
 """
 
@@ -43,9 +44,10 @@ ACTS = (
     mail.TERMINATE,
     mail.STEP,
     mail.TIMER,
+    mail.HOLD,
 )
 ANYBODY = "*"
-_FOR_ENGINE = (mail.STEP, mail.TERMINATE, mail.TIMER)
+_FOR_ENGINE = (mail.STEP, mail.TERMINATE, mail.TIMER, mail.HOLD)
 _ANSWERS = (mail.APPROVE, mail.REJECT)
 _LARGEST = 64 * 1024
 

@@ -137,6 +137,12 @@ def who(identity: ev.Identity | None) -> str:
     return f"{name} (sudo by {identity.sudo_user})" if identity.sudo_user else name
 
 
+def paused(event: ev.RunPaused) -> str:
+    """Who has paused a run, and why, as it is told."""
+    by, reason = who(event.decided.by), event.decided.reason
+    return f"paused by {by}: {reason}" if reason else f"paused by {by}"
+
+
 def cancelled(by: ev.Identity | None, reason: str) -> str:
     """Who wants something to end, and why, as it is told."""
     return f"cancelled by {who(by)}: {reason}" if reason else f"cancelled by {who(by)}"
@@ -187,6 +193,8 @@ def waiting_for(state: RunState) -> str:
 def _waiting_for(state: RunState, first: Wait | None) -> str:
     if state.upgraded:
         return "the next tick: it was upgraded"
+    if state.paused is not None and state.ended is None:
+        return paused(state.paused)
     if state.blocked is not None:
         return f"you: {state.blocked.message}"
     if first is None or state.ended is not None:
@@ -227,7 +235,7 @@ def row_of(state: RunState, link: int, *, due_now: bool = False, held_up: Sequen
         started_us=unstamp(state.head.ts),
         updated_us=unstamp(state.last_ts),
         by=who(state.head.by) if state.head.by else "",
-        needs=state.ended is None and (state.blocked is not None or (first is not None and first.kind in _ASKS)),
+        needs=state.ended is None and (_set_aside(state) or (first is not None and first.kind in _ASKS)),
         parent=state.head.parent.mark if state.head.parent else "",
         parent_run=state.head.parent.run if state.head.parent else "",
         tags=packed(state.tags),
@@ -242,9 +250,16 @@ def _earlier(due_us: int | None, held_up: Sequence[HeldUp]) -> int | None:
     return min([*due, due_us] if due_us is not None else due, default=None)
 
 
+def _set_aside(state: RunState) -> bool:
+    return state.blocked is not None or state.paused is not None
+
+
 def _due(state: RunState, status: Status) -> int | None:
     if state.ended is not None:
         return None
+    if status is Status.PAUSED:
+        deadline = next_deadline(state)
+        return unstamp(deadline) if deadline else None
     if status is Status.BLOCKED:
         # Stored code does not mend itself. A file does, and a process ends: those are looked at again by each tick.
         assert state.blocked is not None

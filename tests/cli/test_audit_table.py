@@ -110,6 +110,8 @@ DONE: dict[str, Callable[[Terminal], tuple[Words, str]]] = {
     "terminate": lambda dwf: ((dwf.driven("waits"), "-y", "--tick"), "terminate"),
     "step": lambda dwf: (("complete", dwf.driven("rests"), "--tick"), "step complete"),
     "unblock": lambda dwf: ((dwf.driven("stumbles"), "--tick"), "unblock"),
+    "pause": lambda dwf: ((dwf.driven("waits"), "--tick"), "pause"),
+    "resume": lambda dwf: ((paused(dwf), "--tick"), "resume"),
     "repair": lambda dwf: ((damaged(dwf), "--truncate-at", "2", "--i-know"), "repair"),
     "upgrade": lambda dwf: (stumbled(dwf, mended=True), "upgrade"),
     "export": lambda dwf: ((dwf.driven("waits"), str(dwf.directory / "run.dwf"), "--move"), "export --move"),
@@ -139,6 +141,8 @@ REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "terminate": lambda dwf: ((dwf.driven("quick"), "-y"), 7),
     "step": lambda dwf: (("complete", dwf.driven("quick")), 7),
     "unblock": lambda dwf: ((dwf.driven("waits"),), 7),
+    "pause": lambda dwf: ((paused(dwf),), 7),
+    "resume": lambda dwf: ((dwf.driven("waits"),), 7),
     "repair": lambda dwf: ((dwf.driven("waits"), "--truncate-at", "2", "--i-know"), 7),
     "upgrade": lambda dwf: (stumbled(dwf, mended=False), 65),
     "update": lambda dwf: ((dwf.driven("quick"), "limit", "to=1"), 7),
@@ -161,6 +165,12 @@ def used_token(dwf: Terminal) -> str:
     assert dwf("start", f"{dwf.script}:calls", f"where={file}", "--id", run, "--tick").code == 0
     assert dwf("cancel", run, "--tick", "-m", "why").code == 0
     return file.read_text()
+
+
+def paused(dwf: Terminal) -> str:
+    run = dwf.driven("waits")
+    assert dwf("pause", run, "--tick", "-m", "why").code == 0
+    return run
 
 
 def copied(dwf: Terminal, run: str) -> str:

@@ -243,6 +243,8 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "RunBlocked",
             "RunImported",
             "RunMoved",
+            "RunPaused",
+            "RunResumed",
             "RunUnblocked",
             "TimerMoved",
         ],

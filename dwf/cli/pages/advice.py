@@ -23,6 +23,9 @@ def commands(run: str, status: Status, state: RunState | None, waits: Sequence[W
         return [(f"dwf verify {run}", "where it is damaged, and how"), ("dwf help stuck", "what can be done")]
     if state.ended is not None:
         return _after_the_end(run, status, state)
+    if state.paused is not None:
+        goes_on = [(f'dwf resume {run} -m "..."', "let it go on"), (f"dwf history {run}", "what it has done so far")]
+        return [*goes_on, (f'dwf terminate {run} -m "..."', "give it up; nothing is cleaned up")]
     if state.blocked is not None:
         return _blocked(run, state, state.blocked)
     if stuck:

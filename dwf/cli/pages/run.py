@@ -21,6 +21,7 @@ from dwf.core.length import CURE, measure
 from dwf.core.state import DEGRADED_KEPT, OpenApproval, RunState, Status
 from dwf.core.tags import words as words_of
 from dwf.core.undos import Stand
+from dwf.engine.summary import paused
 from dwf.errors import DwfError
 
 if TYPE_CHECKING:
@@ -149,6 +150,10 @@ class RunPage:
             by = person(state.cancel.by) or "somebody"
             why = f': "{state.cancel.reason}"' if state.cancel.reason else ""
             yield from self._item("cancel", [f"asked by {by} {self._clock.ago(unstamp(state.cancel.ts))}{why}"])
+        if state.paused is not None:
+            since = self._clock.ago(unstamp(state.paused.ts))
+            told = paused(state.paused).removeprefix("paused ")
+            yield from self._item("paused", [f"{told}, {since}; nothing of it begins"], "yellow")
         if state.blocked is not None:
             yield from self._blocked(state, state.blocked)
         if self._facts.stuck:

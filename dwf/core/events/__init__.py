@@ -90,6 +90,8 @@ from dwf.core.events.progress import RunAdopted as RunAdopted
 from dwf.core.events.progress import RunBlocked as RunBlocked
 from dwf.core.events.progress import RunImported as RunImported
 from dwf.core.events.progress import RunMoved as RunMoved
+from dwf.core.events.progress import RunPaused as RunPaused
+from dwf.core.events.progress import RunResumed as RunResumed
 from dwf.core.events.progress import RunUnblocked as RunUnblocked
 from dwf.core.events.progress import TimerMoved as TimerMoved
 from dwf.core.events.scopes import CompensationStarted as CompensationStarted

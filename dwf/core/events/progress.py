@@ -138,6 +138,18 @@ class RunUnblocked(Progress, frozen=True, kw_only=True):
     decided: Decision | None = None
 
 
+class RunPaused(Progress, frozen=True, kw_only=True):
+    """A person has said that nothing of it begins and its script is told nothing; facts are recorded all the same."""
+
+    decided: Decision
+
+
+class RunResumed(Progress, frozen=True, kw_only=True):
+    """It goes on; its script is told what has happened meanwhile."""
+
+    decided: Decision
+
+
 class CodeUpgraded(Progress, frozen=True, kw_only=True):
     code: str
     script: str

@@ -1,0 +1,78 @@
+"""Repair: pause and resume, of one run or of many."""
+
+from __future__ import annotations
+
+from typer import Context
+
+from dwf.cli.bulk import DryRunOption, YesOption, bulk_of, for_all
+from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
+from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
+from dwf.cli.verbs.answering import tell_posted
+from dwf.cli.verbs.shared import pick, reason_for
+
+
+def pause(
+    context: Context,
+    run: RunArgument,
+    reason: ReasonOption = "",
+    workflow: WorkflowOption = None,
+    status: StatusOption = None,
+    tag: TaggedOption = None,
+    where: WhereOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    tick: TickOption = False,
+) -> int:
+    """Let nothing more of a run begin, until dwf resume. Who, when and why (-m) is recorded.
+
+    Steps that run come to their end. What happens meanwhile (their results, signals, answers) is recorded, and its
+    script is told when it goes on; timers and a cancel wait until then. A deadline of the run does not. With --where
+    and the like it is for all open runs that fit: they are shown, and it asks.
+    """
+    return _hold(context, run, reason, (workflow, status, tag, where), (dry_run, yes, tick), pausing=True)
+
+
+def resume(
+    context: Context,
+    run: RunArgument,
+    reason: ReasonOption = "",
+    workflow: WorkflowOption = None,
+    status: StatusOption = None,
+    tag: TaggedOption = None,
+    where: WhereOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    tick: TickOption = False,
+) -> int:
+    """Let a paused run go on. Who, when and why (-m) is recorded.
+
+    With --where and the like it is for all open runs that fit: they are shown, and it asks.
+    """
+    return _hold(context, run, reason, (workflow, status, tag, where), (dry_run, yes, tick), pausing=False)
+
+
+def _hold(
+    context: Context,
+    run: str,
+    reason: str,
+    which: tuple[str | None, list[str] | None, list[str] | None, str | None],
+    how: tuple[bool, bool, bool],
+    *,
+    pausing: bool,
+) -> int:
+    from dwf.engine.stepping import hold
+
+    session, (dry_run, yes, tick) = session_of(context), how
+    workflow, status, tag, where = which
+    bulk = bulk_of(
+        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
+    )
+    store = session.existing_store(run, post=True)
+    doing = "pausing" if pausing else "resuming"
+    if bulk is not None:
+        reason = reason if dry_run else reason_for(session, reason, doing)
+        what = "pause {}" if pausing else "resume {}"
+        return for_all(session, store, bulk, what, lambda one: hold(store, one, session.me, reason, pause=pausing))
+    run = pick(session, store, run, changes=True)
+    reason = reason_for(session, reason, doing)
+    return tell_posted(session, store, hold(store, run, session.me, reason, pause=pausing), tick)

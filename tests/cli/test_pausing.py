@@ -1,0 +1,35 @@
+"""dwf pause and dwf resume."""
+
+from __future__ import annotations
+
+from tests.cli.terminal import Terminal
+
+
+def test_a_run_is_paused_and_resumed_with_a_reason(dwf: Terminal) -> None:
+    run = dwf.driven("waits")
+    assert dwf("pause", run).code == 2, "it needs a reason"
+    said = dwf("pause", run, "-m", "change freeze", "--tick")
+    assert (said.code, said.out) == (0, f"{run} is paused\n")
+    shown = dwf("show", run)
+    assert "nothing of it begins" in shown.out and "change freeze" in shown.out and f"dwf resume {run}" in shown.out
+    assert "change freeze" in dwf("list").out and "change freeze" in dwf("inbox").out
+    assert dwf("pause", run, "-m", "x").code == 7
+    assert dwf("resume", run, "-m", "over", "--tick").code == 0
+    assert dwf("show", run, "--json").json["status"] == "waiting"
+    told = dwf("audit", run).out
+    assert "pause" in told and "resume" in told and "change freeze" in told
+    assert "nothing of it begins" in dwf("history", run).out
+
+
+def test_all_runs_of_a_workflow_are_paused_after_a_question(dwf: Terminal) -> None:
+    runs = {dwf.driven("waits") for _ in range(3)}
+    other = dwf.driven("asks")
+    assert set(dwf("pause", "--workflow", "waits", "--dry-run").out.split()) == runs
+    assert dwf("pause", "--workflow", "waits", "-m", "freeze").code == 2, "there is nobody to ask"
+    assert dwf("pause", "--workflow", "waits", "-m", "freeze", "-y").code == 0
+    dwf("tick")
+    assert set(dwf("list", "--status", "paused", "-o", "name").out.split()) == runs
+    assert dwf("show", other, "--json").json["status"] == "waiting"
+    assert dwf("resume", "--status", "paused", "-m", "over", "-y").code == 0
+    dwf("tick")
+    assert dwf("list", "--status", "paused", "-o", "name").out == ""

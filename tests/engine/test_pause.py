@@ -1,0 +1,171 @@
+"""Paused runs: nothing of them begins, what happens is recorded, and the script is told of it when they go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from dwf.core import events as ev
+from dwf.core.status import Status
+from dwf.engine import lists, stepping
+from dwf.engine.post import Posted
+from dwf.errors import WrongState
+from tests.engine.house import ME, House, until
+from tests.engine.processes import begin_tick, finish, kill
+
+BOOK = """
+    @dwf.activity
+    def step(n):
+        note("step", n)
+        return n
+    @dwf.workflow
+    async def w():
+        await step(1)
+        await step(await dwf.wait_signal("go"))
+        await step(2)
+        return await step(3)
+"""
+
+
+def pause(house: House, reason: str = "freeze") -> Posted:
+    return stepping.hold(house.store, "r1", ME, reason, pause=True)
+
+
+def resume(house: House) -> Posted:
+    return stepping.hold(house.store, "r1", ME, "over", pause=False)
+
+
+def test_nothing_of_a_paused_run_begins_until_it_is_resumed(house: House) -> None:
+    """Fails when a paused run begins a step, or its script is told of a signal."""
+    house.go(BOOK)
+    pause(house)
+    house.signal("go", 7)
+    house.tick()
+
+    assert house.status() is Status.PAUSED
+    assert house.notes() == ["step 1"]
+    assert [type(event).__name__ for event in house.events()[-2:]] == ["RunPaused", "SignalReceived"]
+    house.tick()
+    resume(house)
+    house.tick()
+    assert house.notes() == ["step 1", "step 7", "step 2", "step 3"]
+    assert (house.status(), house.result()) == (Status.COMPLETED, 3)
+    house.check()
+
+
+def test_a_step_that_runs_comes_to_its_end_and_no_other_begins(house: House) -> None:
+    """Fails when a pause cuts a step off, or the next one begins because the pause came in the middle."""
+    house.start(
+        house.script(
+            """
+        @dwf.workflow
+        async def w():
+            await dwf.sh("sh", "-c", 'touch "$0"/runs; while ! [ -e "$0/over" ]; do sleep 0.02; done', PLACE)
+            await dwf.step("after", note, "after")
+    """.replace("PLACE", repr(str(house.path)))
+        )
+    )
+    tick = begin_tick(house.store.layout.home)
+    until((house.path / "runs").exists)
+    pause(house)
+    until(lambda: house.all(ev.RunPaused))
+    (house.path / "over").touch()
+    finish(tick)
+
+    assert house.status() is Status.PAUSED
+    assert len(house.all(ev.ActivityCompleted)) == 1 and house.notes() == []
+    resume(house)
+    house.tick()
+    assert house.status() is Status.COMPLETED and house.notes() == ["after"]
+
+
+def test_a_run_that_is_paused_before_it_has_begun_does_nothing(house: House) -> None:
+    house.start(house.script(BOOK))
+    pause(house)
+    house.tick()
+    assert (house.status(), house.notes()) == (Status.PAUSED, [])
+    resume(house)
+    house.tick()
+    assert house.notes() == ["step 1"]
+
+
+def test_timers_wait_and_fire_when_it_goes_on(house: House) -> None:
+    house.go("""
+        @dwf.workflow
+        async def w():
+            await dwf.sleep("1h")
+            await dwf.step("slept", note, "slept")
+    """)
+    pause(house)
+    house.tick()
+    house.clock.advance("2h")
+    assert house.tick().driven == 0, "it is not due for the sake of its timer"
+    assert house.notes() == []
+    resume(house)
+    house.tick()
+    assert house.notes() == ["slept"]
+
+
+def test_it_stays_paused_over_the_death_of_a_tick_and_a_new_index(house: House) -> None:
+    house.go(BOOK)
+    pause(house)
+    kill(begin_tick(house.store.layout.home))
+    house.signal("go")
+    house.store.index.rebuild()
+    house.reopen()
+    house.tick()
+    house.tick()
+    assert (house.status(), house.notes()) == (Status.PAUSED, ["step 1"])
+
+
+def test_a_paused_run_can_be_ended_and_a_cancel_waits(house: House) -> None:
+    house.go(BOOK)
+    pause(house)
+    house.tick()
+    house.cancel()
+    house.tick()
+    assert house.status() is Status.PAUSED
+    house.terminate()
+    house.tick()
+    assert house.status() is Status.TERMINATED
+
+
+def test_a_cancel_of_a_paused_run_is_heard_when_it_goes_on(house: House) -> None:
+    house.go(BOOK)
+    pause(house)
+    house.cancel()
+    house.tick()
+    resume(house)
+    house.tick()
+    assert house.status() is Status.CANCELLED
+
+
+def test_its_deadline_passes_all_the_same(house: House) -> None:
+    house.start(house.script(BOOK), deadline_us=3600 * 1_000_000)
+    house.tick()
+    pause(house)
+    house.tick()
+    house.clock.advance("2h")
+    house.tick()
+    assert len(house.all(ev.DeadlinePassed)) == 1
+
+
+def test_what_is_so_already_is_refused(house: House) -> None:
+    house.go(BOOK)
+    with pytest.raises(WrongState, match="not paused"):
+        resume(house)
+    pause(house)
+    with pytest.raises(WrongState, match="decided already"):
+        pause(house)
+    house.tick()
+    with pytest.raises(WrongState, match="paused already"):
+        pause(house)
+
+
+def test_it_is_in_the_inbox_with_who_and_what_to_type(house: House) -> None:
+    house.go(BOOK)
+    pause(house, "change freeze")
+    house.tick()
+    (need,) = lists.inbox(house.store)
+    assert (need.kind, need.run) == ("PAUSED", "r1")
+    assert need.what.startswith("paused by ") and need.what.endswith(": change freeze")
+    assert need.detail == "dwf resume r1"
