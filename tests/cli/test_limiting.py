@@ -39,6 +39,8 @@ def test_who_waits_is_shown_with_for_what_and_until_when(two: Terminal) -> None:
     shown = two("show", "b").out
     assert "waits for api (1/1h)" in shown
     assert "nobody drives" not in shown
+    assert shown.splitlines()[0] == "b  waiting"
+    assert ", in " in shown or "until" in shown
 
 
 def test_what_is_set_wins_and_is_audited(two: Terminal) -> None:

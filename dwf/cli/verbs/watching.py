@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from dwf.cli.pages.run import Facts, Posted
     from dwf.core.events import Event
     from dwf.engine.runs import RunView
+    from dwf.engine.summary import HeldUp, Wait
     from dwf.store.letters import Letter
     from dwf.store.refused import BadMail
     from dwf.store.room import Store
 
 _FOLLOW_SECONDS = 0.25
 _LOG_READ = 256 * 1024
+_SOON_US = 2_000_000
 
 
 # -- show -------------------------------------------------------------------------------------------------------
@@ -61,6 +63,7 @@ def show(
 def look(store: Store, run: str) -> tuple[RunView, Facts]:
     """A run, and all that its screen is made of."""
     from dwf.cli.pages.run import Facts
+    from dwf.core.status import Status
     from dwf.engine.beats import beats
     from dwf.engine.queueing import in_line
     from dwf.engine.runs import is_undriven, late_mail, pending_mail, refused_mail, someone_drives, standing
@@ -73,14 +76,12 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
     found = waits(view.state) if is_open and view.state is not None else []
     facts = Facts(
         run=view.run,
-        status=view.status,
+        status=Status.WAITING if held_up and view.status is Status.RUNNING else view.status,
         state=view.state,
         problem=view.problem,
         torn_bytes=view.torn_bytes,
         link=view.link,
-        waits=[
-            replace(w, detail=f"waits for {held_up[w.command].words}") if w.command in held_up else w for w in found
-        ],
+        waits=[_held_up(store, view.run, wait, held_up.get(wait.command)) for wait in found],
         mail=tuple(_posted(letter) for letter in pending_mail(store, run)),
         late=tuple(_posted(letter) for letter in late_mail(store, run)),
         refused=tuple(_refused(bad) for bad in refused_mail(store, run)),
@@ -94,6 +95,19 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         beats=beats(store, view.state, view.link) if is_open and view.state is not None else {},
     )
     return view, facts
+
+
+def _held_up(store: Store, run: str, wait: Wait, held: HeldUp | None) -> Wait:
+    """The same with what a step waits for, and until when if a rate lets it begin then."""
+    if held is None:
+        return wait
+    from dwf.cli.times import now_us
+
+    row = store.index.row(run)
+    due = row.due_at if row is not None else None
+    # Who is the first to wait for a slot is looked at each second: that is no time to be told.
+    until = due if due is not None and due > now_us() + _SOON_US else None
+    return replace(wait, detail=f"waits for {held.words}", until_us=until)
 
 
 def _undo_run(store: Store, view: RunView) -> str:
