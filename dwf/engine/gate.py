@@ -322,6 +322,27 @@ def wake_first(store: Store, name: str) -> None:
             wake(store, first.run)
 
 
+def rouse(store: Store) -> None:
+    """Let the first of each line be due. He may have come to be the first by the end of one that told nobody."""
+    for name in store.limits.names():
+        if any(not ticket.held for ticket in store.limits.look(name)):
+            with store.limits.line(name) as line:
+                _rouse(store, line, name)
+
+
+def _rouse(store: Store, line: Line, name: str) -> None:
+    for ticket in line.tickets():
+        if ticket.held:
+            continue
+        if _wants(store, ticket, name) is None:
+            line.drop(ticket)
+            continue
+        row = store.index.row(ticket.run)
+        if row is not None and row.due_at is None:
+            wake(store, ticket.run)
+        return
+
+
 def wake(store: Store, run: str) -> None:
     """Wake it. If that cannot be written now, it is found by the next look."""
     with suppress(DiskError):
@@ -342,4 +363,5 @@ def _wants(store: Store, ticket: Ticket, name: str) -> bool | None:
     if state.head.nonce != ticket.nonce or state.ended is not None:
         return None
     waiting = (step for step in state.steps.values() if step.is_free)
-    return True if any(name in bounds_of(step.scheduled.flow) for step in waiting) else None
+    names = {one for step in waiting for one in bounds_of(step.scheduled.flow)}
+    return True if any(store.limits.is_named(one, name) for one in names) else None

@@ -19,6 +19,7 @@ from dwf.engine.context import Engine, Watch, wall_clock_us
 from dwf.engine.drive import drive
 from dwf.engine.drivers import Drivers
 from dwf.engine.ending import Driven, Rest, kept_from
+from dwf.engine.gate import rouse
 from dwf.engine.kept import MOST_PARENTS, Kept
 from dwf.engine.late import bound_late
 from dwf.errors import DiskError, DwfError
@@ -219,6 +220,7 @@ class Rounds:
             self._store.locks.sweep(self._is_due)
             if self._store.limits.exist():
                 self._store.limits.sweep(self._engine.clock())
+                rouse(self._store)
             bound_late(self._store, self._engine.clock())
         except DwfError as error:
             self.errors.append(error)

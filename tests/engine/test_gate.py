@@ -346,6 +346,18 @@ def test_a_process_that_dies_anywhere_leaves_no_slot_and_no_line_behind(ram: Pat
     assert each_death(ram, begin, check) > 10
 
 
+def test_who_waits_behind_one_that_is_gone_is_found_by_the_next_tick(house: House) -> None:
+    """Fails when only the end of the one before makes a run the first of its line."""
+    slot = occupy(house)
+    with house.store.limits.line("api") as line:
+        line.put(Ticket(100, 1, "m" * 16, 1, "moved-away"))
+    begin(house, "a", CAPPED)
+    slot.release()  # type: ignore[attr-defined]
+    house.clock.advance("2s")
+    house.tick()
+    assert house.result("a") == [0]
+
+
 def test_of_the_steps_of_a_run_the_higher_begin_first(house: House) -> None:
     text = BOOK.format(options="").replace("call(i) for", "call.options(priority=i)(i) for")
     house.start(house.script(text), "a", json_input={"n": 4})
