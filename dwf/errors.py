@@ -170,7 +170,10 @@ class ActivityTimeout(ActivityError):
 
 
 class ActivityCancelled(ActivityError):
-    """The step was cancelled without anybody having cancelled the code that awaits it (an operator did)."""
+    """The step was cancelled without anybody having cancelled the code that awaits it (an operator did).
+
+    In an activity: it was asked to end, and its heartbeat says so; `reason` has who and why.
+    """
 
     code = "activity-cancelled"
     sentence = "{activity} was cancelled: {reason}"

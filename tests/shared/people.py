@@ -68,6 +68,14 @@ def check(to: int) -> None:
 @dwf.workflow
 async def quick(n: int = 1) -> int:
     return await double(n)
+
+@dwf.activity(retry=dwf.Retry(initial="1h", max_interval="1h", jitter="none"))
+def flaky() -> int:
+    raise ValueError("not yet")
+
+@dwf.workflow
+async def rests() -> int:
+    return await flaky()
 '''
 
 

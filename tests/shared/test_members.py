@@ -187,6 +187,25 @@ def test_the_policy_says_who_may_start_and_answer(place: Place) -> None:
     assert place.status("r1") == "completed"
 
 
+def test_the_policy_says_who_may_say_how_a_step_goes_on(place: Place) -> None:
+    """Fails when a word on a step is anybody's, and none of those that end it is."""
+    place.start("rests", "r1")
+    assert place.do(BOB, "step", "pause", "r1", "-m", "x").code == 77, "nobody's by default"
+    write = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+    policy = POLICY.format(alice=ALICE, bob=BOB)
+    assert place.python(ENGINE, write, place.home / "policy.toml", policy).code == 0
+    for words in (["pause"], ["reset"], ["set", "max_attempts=9"], ["skip", "--result", "7"]):
+        said = place.do(ALICE, "step", words[0], "r1", *words[1:], "-m", "x")
+        assert said.code == 77, (words, said)
+    assert place.do(BOB, "step", "pause", "r1", "-m", "the disk is full").code == 0
+    place.tick()
+    (paused,) = place.events("r1", "ActivityPaused")
+    assert (paused["decided"]["by"]["uid"], paused["decided"]["reason"]) == (BOB, "the disk is full")
+    assert place.do(BOB, "step", "skip", "r1", "--result", "7", "-m", "x").code == 0
+    place.tick()
+    assert place.do(ALICE, "result", "r1").out == "7\n"
+
+
 def test_a_policy_is_held_against_what_was_posted_before_it(place: Place) -> None:
     """Fails when the policy is asked by the sender only."""
     place.start("asks", "r1")
