@@ -176,7 +176,7 @@ class Steps:
             now = stamp(self._engine.clock())
             resting = [step for step in resting if step.retry_at <= now]
         # Who is higher begins first; of the same the one that was asked for first.
-        return sorted(resting, key=priority) if any(map(priority, resting)) else resting
+        return sorted(resting, key=priority) if self.journal.state.flows else resting
 
     def _sits(self, step: OpenStep) -> bool:
         """Whether nobody knows what became of it, and a person or its probe has to say so first."""
