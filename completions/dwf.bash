@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits result inbox approve reject signal update complete cancel terminate retry undo step timer pause resume unblock repair upgrade export import tree stack verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree stack verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -63,10 +63,12 @@ _dwf_verb() {
     complete) options='--result --fail --heartbeat --tick'; first=-; rest=- ;;
     cancel) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     terminate) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
-    retry) options='--failed-items -m --reason --tick -l --last'; first=runs; rest=- ;;
+    retry) options='--failed-items --code -m --reason --tick -l --last'; first=runs; rest=- ;;
     undo) options='-m --reason --unknown --instance -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result --keep -m --reason --tick -l --last'; first=-; rest=- ;;
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
+    reset) options='--to --line --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
+    fork) options='--id --to --line --set --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
     pause) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     resume) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
@@ -100,9 +102,8 @@ _dwf_value() {
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --start) kind=files ;;
     --result) kind=files ;;
-    --to) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--truncate-at|--group|--older-than|--since|--try) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -146,9 +146,9 @@ VERBS: tuple[Verb, ...] = (
          ("dwf terminate rotate-web1 -y -m 'host is gone'", "for scripts, without the question")),
     ),
     Verb(
-        "retry", "Repair", "undoing", "do once more what failed of many items",
-        (("dwf retry fleet-7f3k9 --failed-items -m 'disk is free again'", "those that were done are not done again"),
-         ("dwf retry fleet-7f3k9 --failed-items -m 'again' --tick", "and drive it here at once")),
+        "retry", "Repair", "undoing", "go on from what failed in a run that has ended",
+        (("dwf retry rotate-web1 -m 'disk is free again'", "from the step that failed last; what was done stays done"),
+         ("dwf retry fleet-7f3k9 --failed-items -m 'again'", "of many items those that failed, in a run of their own")),
     ),
     Verb(
         "undo", "Repair", "undoing", "take back what a run did that has ended",
@@ -164,6 +164,16 @@ VERBS: tuple[Verb, ...] = (
         "timer", "Repair", "timing", "let a timer fire now, or at another time",
         (("dwf timer fire rotate-web1 -m 'the window is open'", "the only timer of that run; do not wait for it"),
          ("dwf timer move rotate-web1 7 --at 22:00 -m 'not in office hours'", "one of several, by its number")),
+    ),
+    Verb(
+        "reset", "Repair", "branching", "go on from an earlier place of a run that is over",
+        (("dwf reset rotate-web1 --to drain -m 'it was not drained'", "that step and what follows is done again"),
+         ("dwf reset rotate-web1 --to last-ok --code rotate.py -m 'bug 4711'", "from the failure, with mended code")),
+    ),
+    Verb(
+        "fork", "Repair", "branching", "make another run that goes on from a place of this one",
+        (("dwf fork rotate-web1 --id trial --set drain=3 -m 'what if'", "a step has another result there"),
+         ("dwf fork rotate-web1 --id trial --line 12 -m 'what if'", "it keeps the first 12 lines")),
     ),
     Verb(
         "pause", "Repair", "pausing", "let nothing more of a run begin, until it is resumed",

@@ -373,6 +373,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.CancelRequested: lambda e, t: Told(_why(e.reason).strip(), person(e.by)),
     ev.DeadlinePassed: lambda e, t: Told(f"{t.point(e.due)}, of {'the run' if e.whole else 'this instance'}"),
     ev.RunBlocked: _blocked,
+    ev.LineLeftOut: lambda e, t: Told(f"{e.was}: it does not hold here"),
     ev.RunPaused: lambda e, t: _decided("", "nothing of it begins", e.decided),
     ev.RunResumed: lambda e, t: _decided("", "goes on", e.decided),
     ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from dwf.core import guard
 from dwf.core.callbacks import open_callback
-from dwf.core.chance import Chance
+from dwf.core.chance import Draws
 from dwf.core.conditions import Conditions, Predicate
 from dwf.core.deadlines import earliest
 from dwf.core.duration import LAST_MICROS, SECOND, moment, stamp, unstamp
@@ -87,7 +87,7 @@ class Commands(Ledger):
         self._patches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
-        self._chance = Chance(f"{replay.started.run}:{replay.started.nonce}")
+        self._draws = Draws(replay.started)
 
     def resolve(self, event: Closing) -> None:
         """End a command. Raises NondeterminismError if it is not open."""
@@ -292,7 +292,8 @@ class Commands(Ledger):
 
     def _computed(self, name: str, compute: Callable[[], Any]) -> Payload:
         """In a replay nothing is computed, so nothing of the run may be used or changed, and nothing raised."""
-        chance = self._chance.mark()
+        drawn = self._draws.at(self.replay.last.id)
+        chance = drawn.mark()
         self.loop.step_out()
         try:
             with guard.suspended():
@@ -309,7 +310,7 @@ class Commands(Ledger):
             raise self.voided(bug) from error
         finally:
             self.loop.step_in()
-            self._chance.return_to(chance)
+            drawn.return_to(chance)
 
     def patched(self, patch: str) -> bool:
         """Positional: a set of markers read with the file would make a loop take the new branch in its old rounds."""
@@ -368,11 +369,11 @@ class Commands(Ledger):
 
     def uuid4(self) -> uuid.UUID:
         self.check_usable()
-        return uuid.UUID(int=self._chance.ids.getrandbits(128), version=4)
+        return uuid.UUID(int=self._draws.at(self.replay.last.id).ids.getrandbits(128), version=4)
 
     def random(self) -> Random:
         self.check_usable()
-        return self._chance.numbers
+        return self._draws.first.numbers
 
     def info(self) -> Info:
         started = self.replay.started

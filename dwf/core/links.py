@@ -39,6 +39,11 @@ def child_nonce(nonce: str, command: int) -> str:
     return _derived(f"{nonce}:{command}")
 
 
+def children_of(started: WorkflowStarted) -> str:
+    """What the ids of a run's children begin with."""
+    return started.run if started.link == 1 else f"{started.run}-{started.link}"
+
+
 def next_nonce(nonce: str) -> str:
     """The nonce of the instance in which a run goes on."""
     return _derived(f"{nonce}:next")
@@ -98,8 +103,9 @@ class Links:
             raise self._commands.voided(ValueRefused(what=what, why=why, hint=hint))
 
     def _child_id(self, number: int) -> str:
-        started = self._started
-        return f"{started.run if started.link == 1 else f'{started.run}-{started.link}'}.{number}"
+        follows = self._started.follows
+        older = [name for upto, name in (follows.named if follows is not None else ()) if number <= upto]
+        return f"{older[0] if older else children_of(self._started)}.{number}"
 
     def _over(self, event: Closing) -> None:
         self._children.pop(event.command).settle(event)

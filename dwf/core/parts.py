@@ -112,10 +112,18 @@ class Decision(Part, frozen=True, kw_only=True):
 
 
 class Follows(Part, frozen=True, kw_only=True):
-    """The instance of a run that another one goes back to. `how`: "undo", it takes back what that one did;
-    "retry", it does the items that failed there.
+    """The instance of a run that another one goes back to. `how`: "undo", it takes back what that one did; "retry", it
+    does the items that failed there; "reset" or "fork", it goes on from a line of it.
+
+    For these two: the first `lines` lines are that one's, and the first `commands` commands. `seed`: of what is drawn
+    by chance. `named`: what children are called after, each up to so many commands. `at`: when it was made.
     """
 
     run: str
     nonce: str
     how: str
+    lines: int = 0
+    commands: int = 0
+    seed: str = ""
+    named: list[tuple[int, str]] = []
+    at: str = ""

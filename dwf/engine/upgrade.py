@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dwf.core import guard
@@ -92,16 +94,38 @@ def _program(loaded: Script, state: RunState) -> Program:
         raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
 
 
-def check_fits(store: Store, program: Program, state: RunState, events: list[Event]) -> None:
-    """Replay a history against a program, without a trace. Raises the ScriptError that it meets."""
+def check_fits(
+    store: Store,
+    program: Program,
+    state: RunState,
+    events: list[Event],
+    weight: Callable[[int], int] | None = None,
+) -> None:
+    """Replay a history against a program, without a trace. Raises the ScriptError that it meets.
+
+    weight: how long its first so many lines are, in bytes, if its file is not there yet.
+    """
+    with replaying(store, program, state, events, weight) as replay:
+        replay.apply(events)
+
+
+@contextmanager
+def replaying(
+    store: Store,
+    program: Program,
+    state: RunState,
+    events: Sequence[Event],
+    weight: Callable[[int], int] | None = None,
+) -> Iterator[Replay]:
+    """A replay that is to be given these events, and nothing of which is recorded. Raises the ScriptError it meets."""
     guard.install()
     openings = [event for event in events if isinstance(event, Opening)]
-    weight = store.weight(state.head.run, state.head.link)
+    weight = weight or store.weight(state.head.run, state.head.link)
     replay = Replay(program, state.head, openings, store.blobs.fetch, weight)
     watchdog = Watchdog()
     try:
         with watchdog.over(replay):
-            replay.apply(events)
+            yield replay
     except ScriptError as error:
         error.facts.setdefault("run", state.head.run)  # for its hint
         raise

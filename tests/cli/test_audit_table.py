@@ -118,6 +118,8 @@ DONE: dict[str, Callable[[Terminal], tuple[Words, str]]] = {
     "import": lambda dwf: ((elsewhere(dwf, dwf.driven("waits")), "--resume"), "import --resume"),
     "archive": lambda dwf: ((dwf.driven("quick"), "-y"), "archive"),
     "undo": lambda dwf: ((dwf.driven("sagas"), "-y"), "start"),
+    "reset": lambda dwf: ((dwf.driven("fails"), "--to", "first"), "start"),
+    "fork": lambda dwf: ((dwf.driven("waits"), "--id", "beside"), "start"),
     "timer": lambda dwf: (("fire", dwf.driven("sleeps"), "--tick"), "timer fire"),
 }
 # What can be said of a step, each with what it takes.
@@ -151,6 +153,8 @@ REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "import": lambda dwf: ((copied(dwf, dwf.driven("waits")),), 9),
     "archive": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
     "undo": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
+    "reset": lambda dwf: ((dwf.driven("waits"), "--to", "first"), 7),
+    "fork": lambda dwf: ((dwf.driven("waits"), "--id", dwf.driven("waits")), 9),
     "timer": lambda dwf: (("fire", dwf.driven("waits")), 7),
     "retry": lambda dwf: ((dwf.driven("waits"), "--failed-items"), 7),
 }

@@ -33,6 +33,7 @@ TOPICS = [
     "health",
     "hosts",
     "many",
+    "mending",
     "moving",
     "reference",
     "replay",

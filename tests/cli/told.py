@@ -157,6 +157,7 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.RunBlocked(code="script-bug", message="KeyError: 'x' at book.py:3"),
     ev.CodeUpgraded(code="77" * 32, script="/srv/books/cert_rotation.py", by=ANNA, reason="bug 4711"),
     ev.RunUnblocked(),
+    ev.LineLeftOut(was="RunBlocked"),
     ev.RunPaused(decided=ev.Decision(by=ANNA, reason="change freeze")),
     ev.RunResumed(decided=ev.Decision(by=ANNA, reason="it is over")),
     ev.HistoryRepaired(dropped_bytes=12, sha256="00" * 32),

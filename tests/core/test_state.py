@@ -239,6 +239,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "CodeUpgraded",
             "HandlersRegistered",
             "HistoryRepaired",
+            "LineLeftOut",
             "RunAdopted",
             "RunBlocked",
             "RunImported",

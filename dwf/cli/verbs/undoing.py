@@ -9,6 +9,7 @@ from typer import Context, Option
 
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
+from dwf.cli.verbs.branching import CodeOption
 from dwf.cli.verbs.shared import pick, reason_for, say_tick
 from dwf.errors import UsageError
 
@@ -69,22 +70,29 @@ def retry(
     context: Context,
     run: RunArgument,
     failed_items: Annotated[
-        bool, Option("--failed-items", help="the items of dwf.map that failed or were not begun")
+        bool, Option("--failed-items", help="the items of dwf.map that failed or were not begun, in a run of their own")
     ] = False,
+    code: CodeOption = None,
     reason: ReasonOption = "",
     tick: TickOption = False,
 ) -> int:
-    """Do once more what failed of the items of dwf.map in a run that has ended; it stays as it is.
+    """Go on from the step that failed last, in a run that has ended: its next instance, under the same id.
 
-    A new run, RUN.retry, begins with the same code and input, and its id is printed. Items that were done are taken
-    over with their results. Steps outside of a map run again, and questions are asked again. A reason is needed (-m).
+    What was done before is taken over, the step is tried again, with its attempts counted anew; --code brings mended
+    code. With --failed-items a new run, RUN.retry, does only what failed of the items of dwf.map: steps outside of a
+    map run again there, and questions are asked again. A reason is needed (-m).
     """
+    from dwf.cli.verbs.branching import branched
     from dwf.cli.verbs.starting import drive_once
     from dwf.engine.again import check_ended, retry_failed_items
 
     session = session_of(context)
     if not failed_items:
-        raise UsageError(what="it is not said what is to be done once more", hint=f"dwf retry {run} --failed-items")
+        from dwf.engine.branching import LAST_OK, Wish
+
+        return branched(session, run, Wish(to=LAST_OK, script=code), "a retry", reason, tick)
+    if code is not None:
+        raise UsageError(what="--failed-items goes on with the code that it was", hint="leave out --code")
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
     if not reason.strip():

@@ -85,6 +85,7 @@ from dwf.core.events.progress import CallbackHeartbeat as CallbackHeartbeat
 from dwf.core.events.progress import CodeUpgraded as CodeUpgraded
 from dwf.core.events.progress import HandlersRegistered as HandlersRegistered
 from dwf.core.events.progress import HistoryRepaired as HistoryRepaired
+from dwf.core.events.progress import LineLeftOut as LineLeftOut
 from dwf.core.events.progress import Progress as Progress
 from dwf.core.events.progress import RunAdopted as RunAdopted
 from dwf.core.events.progress import RunBlocked as RunBlocked

@@ -150,6 +150,12 @@ class RunResumed(Progress, frozen=True, kw_only=True):
     decided: Decision
 
 
+class LineLeftOut(Progress, frozen=True, kw_only=True):
+    """Stands where a line of the run that this one goes on from said something that does not hold here."""
+
+    was: str
+
+
 class CodeUpgraded(Progress, frozen=True, kw_only=True):
     code: str
     script: str
