@@ -1,4 +1,4 @@
-"""Every way to mend a run, from the shell, on a run that is really broken: it comes right, and its history tells how."""
+"""Every way to mend a run, from the shell, on a broken one: it comes right, and its history tells how."""
 
 from __future__ import annotations
 

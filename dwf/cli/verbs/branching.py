@@ -10,7 +10,8 @@ from typer import Context, Option
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import given_json, pairs, pick, reason_for, say_tick
+from dwf.cli.verbs.shared import given_json, pick, reason_for, say_tick
+from dwf.errors import UsageError
 
 if TYPE_CHECKING:
     from dwf.engine.branching import Branch, Wish
@@ -67,13 +68,20 @@ def fork(
     With --set a step has another result there, or one instead of its failure, recorded with who and why; without --to
     or --line it then goes on right behind it. Otherwise as dwf reset. Both do what comes next: see that it is harmless.
     """
-    from dwf.core.values import encode
     from dwf.engine.branching import Wish
 
-    given = pairs(set_ or [], "of the form STEP=JSON", "--set drain=3")
-    results = {step: encode(given_json(value, f"the result of {step}"), "the result") for step, value in given.items()}
+    results = dict(_result(word) for word in set_ or [])
     wish = Wish(to=to, line=line, ask_again=ask_again, signals=not no_signals, script=code, results=results, run=id_)
     return branched(session_of(context), run, wish, "a fork", reason, tick, fork=True)
+
+
+def _result(word: str) -> tuple[str, bytes]:
+    from dwf.core.values import encode
+
+    step, equals, value = word.partition("=")
+    if not (step and equals):
+        raise UsageError(what=f"--set {word!r} is not of the form STEP=JSON", hint="--set drain=3, --set 'check=null'")
+    return step, encode(given_json(value, f"the result of {step}"), "the result")
 
 
 def branched(session: Session, run: str, wish: Wish, what: str, reason: str, tick: bool, *, fork: bool = False) -> int:
