@@ -39,6 +39,8 @@ MISSED_BY = {
     "layout.adopt_home": _POWER + "a_directory_that_was_adopted_names_its_machine",
     "layout.adopt_home/2": _POWER + "a_directory_that_was_adopted_names_its_machine",
     "layout.adopt_home/3": _MADE,
+    "hooks.Notes._make_directory": "store/test_hooks.py::test_a_note_is_there_for_good_when_it_is_made",
+    "hooks.Notes.make": "store/test_hooks.py::test_a_note_is_there_for_good_when_it_is_made",
     "lines.Lines.begin": _LINES + "a_ticket_is_there_for_good_when_it_is_put",
     "lines.Lines._make": _LINES + "a_ticket_is_there_for_good_when_it_is_put",
     "lines.Lines.complete": _LINES + "that_all_tickets_are_there_is_said_for_good",
