@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree stack verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree stack verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -54,6 +54,7 @@ _dwf_verb() {
     timers) options='--due-before -n --limit'; first=-; rest=- ;;
     locks) options=''; first=-; rest=- ;;
     limits) options='-m --reason'; first=-; rest=- ;;
+    versions) options='--open'; first=files; rest=- ;;
     result) options='-l --last'; first=runs; rest=- ;;
     inbox) options=''; first=-; rest=- ;;
     approve) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;

@@ -28,6 +28,7 @@ complete -c dwf -n __dwf_no_verb -f -a wait -d 'wait until runs are done, or unt
 complete -c dwf -n __dwf_no_verb -f -a timers -d 'what waits for its time: the timers of open runs, the first due first'
 complete -c dwf -n __dwf_no_verb -f -a locks -d 'who holds which lock between runs, and who waits for it'
 complete -c dwf -n __dwf_no_verb -f -a limits -d 'limits that steps share: what runs under them, what waits; set or unset one'
+complete -c dwf -n __dwf_no_verb -f -a versions -d 'which code runs are on, and what of it nobody needs any more'
 complete -c dwf -n __dwf_no_verb -f -a result -d 'print what a run returned, as JSON'
 complete -c dwf -n __dwf_no_verb -f -a inbox -d 'everything that needs a person'
 complete -c dwf -n __dwf_no_verb -f -a approve -d 'say yes to a question of a run'
@@ -154,6 +155,8 @@ complete -c dwf -n '__dwf_verb timers' -s n -l limit -x -d 'at most so many'
 complete -c dwf -n '__dwf_verb locks' -f
 complete -c dwf -n '__dwf_verb limits' -f
 complete -c dwf -n '__dwf_verb limits' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
+complete -c dwf -n '__dwf_verb versions' -F
+complete -c dwf -n '__dwf_verb versions' -l open -d 'count open runs only: reads no closed history'
 complete -c dwf -n '__dwf_verb result' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb result' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb inbox' -f

@@ -101,6 +101,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf limits set api=10/min -m 'the vendor asked'", "for all runs, whatever scripts say")),
     ),
     Verb(
+        "versions", "Watch", "versioning", "which code runs are on, and what of it nobody needs any more",
+        (("dwf versions rotate.py", "open and closed runs of each version of one script"),
+         ("dwf versions rotate.py -o name", "open runs that are not on the code of today")),
+    ),
+    Verb(
         "result", "Watch", "waiting", "print what a run returned, as JSON",
         (("dwf result rotate-web1", "3 if it is not finished, 1 if it failed"),
          ("dwf result rotate-web1 | jq -r .serial", "one field of it")),

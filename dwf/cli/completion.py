@@ -21,6 +21,7 @@ _BY_METAVAR = {
     "[RUN]": _RUNS,
     "SCRIPT[:WORKFLOW]": _FILES,
     "SCRIPT": _FILES,
+    "[SCRIPT]": _FILES,
     "[TOPIC | VERB]": _TOPICS,
     "bash|zsh|fish": _SHELLS,
     "DIR": _FILES,

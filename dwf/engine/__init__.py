@@ -16,6 +16,7 @@
     runs.py      reading, for people
     identity.py  who is who, and who may answer
     waiting.py   wait until a run is done
+    versions.py  which code runs are on
     upgrade.py   move a run to other code
     moving.py    move a run to another machine, or copy it
     stuck.py     runs that nothing can move on

@@ -45,6 +45,7 @@ TOPICS = [
     "telling",
     "testing",
     "time",
+    "versioning",
     "writing",
 ]
 

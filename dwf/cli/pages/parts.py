@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Sequence
 
 from dwf.core.fanouts import FanOut
@@ -38,3 +39,11 @@ def named(state: RunState, commands: Sequence[int]) -> Iterator[str]:
             yield f'approval "{state.approvals[number].requested.prompt}"'
         else:
             yield f"command {number}"
+
+
+def other_python(state: RunState) -> list[str]:
+    """A line, if this Python is another one than that which an open run was started with; patch levels are not told."""
+    began, now = state.head.python, platform.python_version()
+    if state.ended is not None or not began or began.rpartition(".")[0] == now.rpartition(".")[0]:
+        return []
+    return [f"started with Python {began}; here it is driven by {now}"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dwf.cli.pages.advice import commands, sides
-from dwf.cli.pages.parts import named, progress
+from dwf.cli.pages.parts import named, other_python, progress
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.payloads import brief, call, spaced
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
@@ -118,7 +118,9 @@ class RunPage:
         if head.reason:
             yield from self._item("reason", [f'"{head.reason}"'])
         pinned = "pinned" if head.code_mode == "pinned" else "live: the file as it is at each tick"
-        yield from self._item("code", [f"{script_name(state.script)} @ {state.code[:7]}, {pinned}"])
+        yield from self._item(
+            "code", [f"{script_name(state.script)} @ {state.code[:7]}, {pinned}", *other_python(state)]
+        )
         if state.tags:
             yield from self._item("tags", ["  ".join(f"{name}={words_of(tag)}" for name, tag in state.tags.items())])
         if state.memo:
