@@ -40,8 +40,8 @@ _dwf() {
 }
 _dwf_verb() {
   case $1 in
-    start) options='--id --input --tag --memo --header --at --in --deadline --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
-    run) options='--id --input --tag --memo --header --deadline --if-exists --code --live -m --reason'; first=files; rest=- ;;
+    start) options='--id --input --tag --memo --header --at --in --deadline --priority --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
+    run) options='--id --input --tag --memo --header --deadline --priority --if-exists --code --live -m --reason'; first=files; rest=- ;;
     tick) options='--jobs --max-seconds --witness --queue'; first=-; rest=- ;;
     worker) options='--jobs --queue'; first=-; rest=- ;;
     list|ls) options='--open --workflow --status --tag --where --archived -n --limit --csv'; first=-; rest=- ;;
@@ -104,7 +104,7 @@ _dwf_value() {
     --start) kind=files ;;
     --result) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--group|--older-than|--since|--try) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

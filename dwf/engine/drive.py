@@ -273,7 +273,7 @@ class _Drive:
             return False
         self.journal.tell_handlers()
         lone = None if self.steps.in_flight else self.steps.lone_function()
-        if lone is not None and self._engine.lanes.take(1):
+        if lone is not None and self._engine.lanes.take(1, self.journal.state.head.priority):
             self._play_on(lone)
             return True
         self._waits_for_lane = not self.steps.plan()

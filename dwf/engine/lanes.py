@@ -34,6 +34,8 @@ class LaneFree:
 
 
 Report = Ended | LaneFree
+# For so long a lane that somebody of a higher priority did not get is kept for him; he asks again within that time.
+_WANTED_SECONDS = 3.0
 Load = list[tuple[int, Performance]]
 
 
@@ -43,16 +45,28 @@ class Lanes:
     def __init__(self, count: int) -> None:
         self.count = max(1, count)
         self._free = self.count
+        self._wanted: dict[int, float] = {}
         self._lock = threading.Lock()
         self._loads: SimpleQueue[tuple[Load, SimpleQueue[Report]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
-    def take(self, wanted: int) -> int:
-        """Reserve up to `wanted` lanes; how many there were. Each must be played in or given back."""
+    def take(self, wanted: int, priority: int = 0) -> int:
+        """Reserve up to `wanted` lanes; how many there were. Each must be played in or given back.
+
+        Who has got fewer than he wants, and comes again, goes before those of a lower priority.
+        """
         with self._lock:
-            granted = min(wanted, self._free)
+            granted = 0 if self._is_overtaken(priority) else min(wanted, self._free)
             self._free -= granted
+            if granted < wanted:
+                self._wanted[priority] = time.monotonic()
+            else:
+                self._wanted.pop(priority, None)
             return granted
+
+    def _is_overtaken(self, priority: int) -> bool:
+        since = time.monotonic() - _WANTED_SECONDS
+        return any(higher > priority and at > since for higher, at in self._wanted.items())
 
     def give_back(self, count: int) -> None:
         with self._lock:

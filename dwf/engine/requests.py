@@ -65,6 +65,9 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
     if asked.live or asked.if_exists == "terminate":
         which = "--live" if asked.live else "--if-exists terminate"
         raise UsageError(what=f"{which} is not for a shared directory", hint="leave it out")
+    if asked.priority:
+        what = "--priority is not for members of a shared directory: it would overtake the runs of others"
+        raise UsageError(what=what, hint="leave it out")
     if why := forbidden(store, os.geteuid(), mail.START, name):
         raise NotPermitted(what=why, hint=f"who may: {store.layout.policy}")
     if asked.signal is not None and (why := forbidden(store, os.geteuid(), mail.SIGNAL)):

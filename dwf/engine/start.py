@@ -18,6 +18,7 @@ from dwf import __version__
 from dwf.authoring.workflow import Workflow
 from dwf.core.duration import stamp
 from dwf.core.events import TERMINAL, Identity, Payload, SignalReceived, WorkflowStarted
+from dwf.core.flow import check_priority
 from dwf.core.headers import check_headers
 from dwf.core.messages import check_run_id
 from dwf.core.tags import check_noted, packed
@@ -63,6 +64,7 @@ class StartRequest:
     reason: str = ""
     start_at_us: int | None = None
     deadline_us: int | None = None
+    priority: int = 0
     live: bool = False
     if_exists: IfExists = "fail"
     signal: SignalReceived | None = None
@@ -162,6 +164,7 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         memo=request.memo,
         headers=request.headers,
         start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
+        priority=check_priority(request.priority),
         **limits.at_start(begins_us),
         signals=[] if request.signal is None else [request.signal],
         python=platform.python_version(),
@@ -249,6 +252,7 @@ def row_of_new(event: WorkflowStarted, link: int, now_us: int) -> Row:
         parent=event.parent.mark if event.parent else "",
         parent_run=event.parent.run if event.parent else "",
         tags=packed(event.tags),
+        priority=event.priority,
     )
 
 

@@ -77,7 +77,7 @@ class Steps:
         waiting = self._ready()
         if not waiting:
             return True
-        self._reserved = self._engine.lanes.take(len(waiting))
+        self._reserved = self._engine.lanes.take(len(waiting), self.journal.state.head.priority)
         self._engine.lanes.staff()
         lanes, seats = self._reserved, 0
         for step in waiting:

@@ -239,6 +239,7 @@ def row_of(state: RunState, link: int, *, due_now: bool = False, held_up: Sequen
         parent=state.head.parent.mark if state.head.parent else "",
         parent_run=state.head.parent.run if state.head.parent else "",
         tags=packed(state.tags),
+        priority=state.head.priority,
     )
 
 

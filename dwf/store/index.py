@@ -84,14 +84,20 @@ class Index:
         return found is None or not found[0] or found[1]
 
     def due(self, now_us: int, limit: int, skip: Collection[str] = ()) -> list[str] | None:
-        """Runs that are due: those marked first, then by time, the longest untouched first. None: rebuild, ask again.
+        """Runs that are due: by priority, those marked first, then by time, the longest untouched first.
+
+        None: rebuild, and ask again.
 
         `skip`: runs that the caller cannot take just now; they do not count to the limit. Raises DiskError.
         """
 
         def ask(connection: Connection) -> list[str]:
-            found = sql.answer(connection, sql.DUE, (now_us, limit + len(skip)))
-            return [run for (run,) in found if run not in skip][:limit]
+            found: list[str] = []
+            for question in sql.DUE:
+                if len(found) < limit:
+                    answer = sql.answer(connection, question, (now_us, limit + len(skip)))
+                    found += [run for (run,) in answer if run not in skip]
+            return found[:limit]
 
         try:
             return self._read(ask)

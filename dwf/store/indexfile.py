@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dwf.store.choice import Choice
     from dwf.store.row import Row
 
-SCHEMA = 3
+SCHEMA = 4
 BUSY_SECONDS = 5.0
 LAST_TICK = "tick"
 NOTHING = (0, 0)
@@ -32,7 +32,7 @@ _LONGEST_TEXT = 1000
 
 COLUMNS = (
     *"run nonce link workflow status open due_at step waiting since_us started_us updated_us by needs parent".split(),
-    *"parent_run tags".split(),
+    *"parent_run tags priority".split(),
 )
 _TEXTS = frozenset("run nonce workflow status step waiting by parent parent_run tags".split())
 _NUMBERS = frozenset(COLUMNS) - _TEXTS
@@ -41,9 +41,11 @@ CREATE = """
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), schema, boot, inode, base);
 CREATE TABLE run(run TEXT PRIMARY KEY, nonce TEXT, link INTEGER, workflow TEXT, status TEXT, open INTEGER,
     due_at INTEGER, step TEXT, waiting TEXT, since_us INTEGER, started_us INTEGER, updated_us INTEGER, by TEXT,
-    needs INTEGER, parent TEXT, parent_run TEXT, tags TEXT, wake INTEGER) WITHOUT ROWID;
+    needs INTEGER, parent TEXT, parent_run TEXT, tags TEXT, priority INTEGER,
+    wake INTEGER) WITHOUT ROWID;
 CREATE TABLE mark(kind TEXT, key TEXT, at INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
-CREATE INDEX run_due ON run(due_at, updated_us) WHERE due_at IS NOT NULL;
+CREATE INDEX run_due ON run(due_at, updated_us, priority) WHERE due_at IS NOT NULL;
+CREATE INDEX run_first ON run(priority, due_at) WHERE priority <> 0 AND due_at IS NOT NULL;
 CREATE INDEX run_newest ON run(started_us DESC, run);
 CREATE INDEX run_kind ON run(status, workflow);
 CREATE INDEX run_needs ON run(started_us) WHERE needs;
@@ -55,7 +57,13 @@ FINISH_META = "UPDATE meta SET boot = ?, inode = ?"
 # Trusted (completed in this boot, in this very file: a restored copy is another one), and: is any run due.
 IDLE = """SELECT schema = ? AND boot = ? AND inode = ?,
     EXISTS(SELECT 1 FROM run WHERE due_at <= ?) FROM meta"""
-DUE = "SELECT run FROM run WHERE due_at <= ? ORDER BY due_at, updated_us LIMIT ?"
+# In three steps, each by an index of its own: those of a priority are few, and all others are in order of time.
+_FIRST = "SELECT run FROM run INDEXED BY run_first WHERE priority <> 0 AND due_at IS NOT NULL AND due_at <= ?"
+DUE = (
+    f"{_FIRST} AND priority > 0 ORDER BY priority DESC, due_at, updated_us LIMIT ?",
+    "SELECT run FROM run WHERE due_at <= ? AND priority = 0 ORDER BY due_at, updated_us LIMIT ?",
+    f"{_FIRST} AND priority < 0 ORDER BY priority DESC, due_at, updated_us LIMIT ?",
+)
 NEXT_DUE = "SELECT min(due_at) FROM run WHERE due_at IS NOT NULL"
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM run"
 NEWEST_FIRST = "ORDER BY started_us DESC, run"
@@ -249,7 +257,7 @@ def values_of(row: Row) -> tuple[object, ...]:
     return (
         row.run, row.nonce, row.link, _storable(row.workflow), row.status, row.open, row.due_at, _storable(row.step),
         _storable(row.waiting), row.since_us, row.started_us, row.updated_us, _storable(row.by),
-        row.needs, row.parent, row.parent_run, row.tags,
+        row.needs, row.parent, row.parent_run, row.tags, row.priority,
     )  # fmt: skip
 
 

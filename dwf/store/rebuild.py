@@ -313,6 +313,7 @@ def glance(run: str, link: int, path: str) -> Row:
         parent=ends.started.parent.mark if ends.started.parent else "",
         parent_run=ends.started.parent.run if ends.started.parent else "",
         tags=packed(_tags_at(standing.ended, ends.started)),
+        priority=ends.started.priority,
     )
 
 

@@ -18,7 +18,7 @@ class Row:
     step, waiting, since_us: where it is, what it waits for, since when. by: who started it.
     needs: it does not go on before a person acts.
     parent: `<nonce>.<command>` of the run that made it; empty if no run did. parent_run: its id.
-    tags: what it is found by, as JSON.
+    tags: what it is found by, as JSON. priority: who is higher is driven first.
     """
 
     run: str
@@ -38,3 +38,4 @@ class Row:
     parent: str = ""
     parent_run: str = ""
     tags: str = "{}"
+    priority: int = 0

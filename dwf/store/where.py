@@ -38,6 +38,7 @@ COLUMNS = {
     "by": 'run."by"',
     "parent": "run.parent_run",
     "instance": "run.link",
+    "priority": "run.priority",
     "open": "run.open",
     "needs": "run.needs",
     "started": "run.started_us",

@@ -243,7 +243,8 @@ def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
 KEYS = {
     "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "stuck", "undriven",
     "nonce", "workflow", "script", "code",
-    "code_mode", "input", "tags", "memo", "headers", "reason", "by", "started", "start_at", "attempt", "deadline",
+    "code_mode", "input", "tags", "memo", "headers", "reason", "by", "started", "start_at", "attempt", "priority",
+    "deadline",
     "on_deadline", "deadline_passed",
     "updated", "ended", "events", "status_text", "degraded", "undos",
     "result", "error", "blocked", "cancel", "moved", "steps_done", "done", "signals", "approvals", "waits", "mail",

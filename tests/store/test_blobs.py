@@ -69,9 +69,8 @@ def payload_fields() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "field"), payload_fields())
 def test_every_payload_of_every_event_is_packed_and_comes_back(layout: Layout, name: str, field: str) -> None:
     kind = ev.EVENT_TYPES[name]
-    filled: dict[str, Any] = {
-        each.name: {str: "x", int: 1}.get(each.type) for each in msgspec.structs.fields(kind) if each.required
-    }
+    given = {str: "x", int: 1, ev.ErrorInfo: ev.ErrorInfo(type="E", message="m"), ev.Decision: ev.Decision()}
+    filled: dict[str, Any] = {each.name: given.get(each.type) for each in msgspec.structs.fields(kind) if each.required}
     is_error = field == "error"
     filled[field] = ev.ErrorInfo(type="E", message="m", details=raw(LARGE)) if is_error else raw(LARGE)
     blobs = Blobs(Disk(), layout)

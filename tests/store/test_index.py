@@ -824,7 +824,7 @@ index._write(half)
 # -- cost -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("question", [sql.DUE, sql.IDLE, sql.NEXT_DUE])
+@pytest.mark.parametrize("question", [sql.DUE[1], sql.IDLE, sql.NEXT_DUE])
 def test_what_is_due_is_answered_by_its_index_alone(index: Index, question: str) -> None:
     index.insert_new(Row("a"))
     assert index._connection is not None
@@ -834,6 +834,14 @@ def test_what_is_due_is_answered_by_its_index_alone(index: Index, question: str)
     assert about_runs
     assert all("SEARCH run USING COVERING INDEX run_due" in line for line in about_runs), plan
     assert not any("TEMP B-TREE" in line for line in plan), plan
+
+
+@pytest.mark.parametrize("question", [sql.DUE[0], sql.DUE[2]])
+def test_what_has_a_priority_is_found_by_its_index_and_no_other_row_looked_at(index: Index, question: str) -> None:
+    index.insert_new(Row("a"))
+    assert index._connection is not None
+    plan = [line[3] for line in index._connection.execute(f"EXPLAIN QUERY PLAN {question}", (0, 9))]
+    assert any("SEARCH run USING INDEX run_first" in line for line in plan), plan
 
 
 def test_nothing_of_the_index_is_ever_synced_and_its_journal_is_kept(index: Index, layout: Layout) -> None:

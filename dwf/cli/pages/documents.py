@@ -70,6 +70,7 @@ def _state(state: RunState) -> dict[str, Any]:
         "started": head.ts,
         "start_at": head.start_at or None,
         "attempt": head.attempt,
+        "priority": head.priority,
         "deadline": earliest(head) or None,
         "on_deadline": head.on_deadline or None,
         "deadline_passed": state.overdue.ts if state.overdue is not None else None,
@@ -98,7 +99,7 @@ def _state(state: RunState) -> dict[str, Any]:
 
 
 _EMPTY = (
-    "nonce workflow script code code_mode input tags memo headers reason by started start_at attempt deadline "
+    "nonce workflow script code code_mode input tags memo headers reason by started start_at attempt priority deadline "
     "on_deadline deadline_passed updated ended events status_text degraded undos result error "
     "blocked cancel moved steps_done done signals approvals"
 ).split()

@@ -117,6 +117,10 @@ class RunPage:
             yield from self._item("attempt", [f"{head.attempt} of the whole run", before])
         if head.reason:
             yield from self._item("reason", [f'"{head.reason}"'])
+        if head.priority:
+            yield from self._item(
+                "priority", [f"{head.priority} ({'before' if head.priority > 0 else 'after'} others)"]
+            )
         pinned = "pinned" if head.code_mode == "pinned" else "live: the file as it is at each tick"
         yield from self._item(
             "code", [f"{script_name(state.script)} @ {state.code[:7]}, {pinned}", *other_python(state)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Context, Option
 
 from dwf.cli.exits import Exit, of_run
+from dwf.cli.explaining import explain
 from dwf.cli.options import QueueOption, ReasonOption, TickOption, session_of
 from dwf.cli.session import Session
 from dwf.cli.verbs.shared import json_object, noted, pairs, refuse_both, say_tick
@@ -38,6 +39,9 @@ HeaderOption = Annotated[
 ]
 AtOption = Annotated[str | None, Option("--at", metavar="TIME", help="not before: 22:00, 'tomorrow 09:00', RFC 3339")]
 InOption = Annotated[str | None, Option("--in", metavar="DURATION", help="not before it has passed: 2h, 1h30m")]
+PriorityOption = Annotated[
+    int, Option("--priority", metavar="N", help="-100 to 100: who is higher goes first; an incident before a batch")
+]
 DeadlineOption = Annotated[
     str | None, Option("--deadline", metavar="DURATION", help="it has to be over after so long, else it is timed-out")
 ]
@@ -68,6 +72,7 @@ def start(
     at: AtOption = None,
     in_: InOption = None,
     deadline: DeadlineOption = None,
+    priority: PriorityOption = 0,
     if_exists: IfExistsOption = "fail",
     code: CodeOption = None,
     live: LiveOption = False,
@@ -84,7 +89,7 @@ def start(
     """
     session = session_of(context)
     if help_:
-        return _explain(context, session, script)
+        return explain(context, session, script)
     from dwf.cli.times import parse_duration
 
     timeout_us = None if timeout is None else parse_duration(timeout)
@@ -93,7 +98,7 @@ def start(
     request = _request(
         session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _is_live(code, live), reason
     )
-    request = dataclasses.replace(request, start_at_us=_when(session, at, in_))
+    request = dataclasses.replace(request, start_at_us=_when(session, at, in_), priority=priority)
     if each is not None:
         return _each(session, request, each, alone=not (tick or wait) and if_exists == "fail")
     if session.is_operator:
@@ -129,6 +134,7 @@ def run(
     memo: MemoOption = None,
     header: HeaderOption = None,
     deadline: DeadlineOption = None,
+    priority: PriorityOption = 0,
     if_exists: IfExistsOption = "fail",
     code: CodeOption = None,
     live: LiveOption = False,
@@ -143,10 +149,11 @@ def run(
     """
     session = session_of(context)
     if help_:
-        return _explain(context, session, script)
+        return explain(context, session, script)
     request = _request(
         session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _is_live(code, live), reason
     )
+    request = dataclasses.replace(request, priority=priority)
     if session.is_operator:
         from dwf.cli import requesting
 
@@ -375,25 +382,3 @@ def _tell_report(session: Session, report: Any, signalled: int) -> int:
     if report.errors:
         return int(report.errors[0].exit_code)
     return Exit.FAILED if report.news else Exit.OK
-
-
-# -- explaining a script ----------------------------------------------------------------------------------------
-
-
-def _explain(context: Context, session: Session, script: str | None) -> int:
-    if not script:
-        session.screen.text(context.get_help() + "\n")
-        return Exit.OK
-    if session.is_operator:
-        from dwf.cli.requesting import in_catalogue
-
-        script = in_catalogue(session, script)
-    from dwf.cli.pages.scripts import script_document, script_lines
-    from dwf.engine.start import describe
-
-    workflows = describe(script)
-    if session.is_json:
-        session.screen.document(script_document(script, workflows))
-    else:
-        session.screen.lines(script_lines(script, workflows, context.info_name or "start"))
-    return Exit.OK

@@ -40,6 +40,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     """words that go along to its steps, its children and its next instances"""
     start_at: str = ""
+    priority: int = 0
+    """who is higher is driven first, and has the next free lane; so are its children"""
     deadline: str = ""
     """when the run has to be over, all its instances together"""
     run_deadline: str = ""
