@@ -35,6 +35,7 @@ class Workflow:
         step_retry: Retry | None = None,
         limits: Limits = UNLIMITED,
         retry: Retry | None = None,
+        upgrade: str = "pinned",
     ) -> None:
         self.function = function
         self.name = text(name, "the name of a workflow", 200)
@@ -43,7 +44,10 @@ class Workflow:
         for what, policy in (("step_retry", step_retry), ("retry", retry)):
             if policy is not None and not isinstance(policy, Retry):
                 raise ScriptRefused(path=name, why=f"{what} is not a dwf.Retry")
+        if upgrade not in ("pinned", "auto"):
+            raise ScriptRefused(path=name, why=f"upgrade={upgrade!r} is not pinned or auto")
         self._step_retry, self._retry = step_retry, retry
+        self.upgrade = upgrade
         self.limits = limits
         self._child_options: dict[str, Any] = {}
         update_wrapper(self, function)
@@ -182,6 +186,7 @@ def workflow(
     deadline: Duration | None = None,
     run_timeout: Duration | None = None,
     on_deadline: OnDeadline | None = None,
+    upgrade: Literal["pinned", "auto"] = "pinned",
 ) -> Callable[[Callable[..., Any]], Workflow]: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -195,6 +200,7 @@ def workflow(
     deadline: Duration | None = None,
     run_timeout: Duration | None = None,
     on_deadline: OnDeadline | None = None,
+    upgrade: Literal["pinned", "auto"] = "pinned",
 ) -> Any:
     """Declare a workflow: `@dwf.workflow` above an `async def` with typed parameters.
 
@@ -202,10 +208,11 @@ def workflow(
     "fail". step_retry: how its steps are retried that do not say it themselves. retry: a run that has
     failed begins again, as another instance with the same input; a child too. deadline: how long a run may take
     from its start, a duration ("2h"), however often it goes on in a new instance; run_timeout: how long one instance.
-    on_deadline: "cancel" (it cleans up, and is then `timed-out`) or "terminate" (it ends at once). Raises
+    on_deadline: "cancel" (it cleans up, and is then `timed-out`) or "terminate" (it ends at once). upgrade: "pinned"
+    (a run stays on its code) or "auto" (it goes over to what its file holds, if its history fits that). Raises
     ScriptRefused for anything but a plain `async def` with named parameters, ValueRefused for a duration that is none.
     """
     if function is not None:
-        return Workflow(function, name or function.__name__, failure_types, on_bug, step_retry)
+        return Workflow(function, name or function.__name__, failure_types, on_bug, step_retry, upgrade=upgrade)
     limits = _limits(deadline, run_timeout, on_deadline, UNLIMITED)
-    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug, step_retry, limits, retry)
+    return lambda f: Workflow(f, name or f.__name__, failure_types, on_bug, step_retry, limits, retry, upgrade)

@@ -66,6 +66,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.RunPaused: "paused",
     ev.RunResumed: "goes on",
     ev.CodeUpgraded: "upgraded to",
+    ev.CodeRefused: "does not fit",
     ev.HistoryRepaired: "repaired",
     ev.RunMoved: "moved",
     ev.RunAdopted: "taken up",

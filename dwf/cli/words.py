@@ -378,6 +378,7 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.RunResumed: lambda e, t: _decided("", "goes on", e.decided),
     ev.RunUnblocked: lambda e, t: _decided("", "goes on", e.decided) if e.decided else Told(""),
     ev.CodeUpgraded: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7]}{_why(e.reason)}", person(e.by)),
+    ev.CodeRefused: lambda e, t: Told(f"{script_name(e.script)} @ {e.code[:7] or '?'}: {e.message}"),
     ev.HistoryRepaired: _repaired,
     ev.RunMoved: _moving,
     ev.RunAdopted: _moving,

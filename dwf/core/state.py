@@ -47,6 +47,8 @@ class RunState:
         self.code = ""
         self.script = ""
         self.code_owner = -1
+        self.refused: ev.CodeRefused | None = None
+        """What its file holds and does not fit it, if it follows that."""
         self.status_text = ""
         self.tags: Mapping[str, ev.Payload] = {}
         self.memo: Mapping[str, ev.Payload] = {}
@@ -318,7 +320,7 @@ class RunState:
             self.heed(event.decided)
 
     def _upgrade(self, event: ev.CodeUpgraded) -> None:
-        self.code, self.script, self.code_owner = event.code, event.script, event.code_owner
+        self.code, self.script, self.code_owner, self.refused = event.code, event.script, event.code_owner, None
 
 
 def fold(events: Iterable[ev.Event]) -> RunState:
@@ -387,4 +389,5 @@ _CHANGES: dict[type[ev.Event], Callable[..., None]] = {
     ev.RunPaused: RunState._pause,
     ev.RunResumed: RunState._resume,
     ev.CodeUpgraded: RunState._upgrade,
+    ev.CodeRefused: lambda state, event: setattr(state, "refused", event),
 }

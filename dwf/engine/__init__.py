@@ -18,6 +18,7 @@
     waiting.py   wait until a run is done
     versions.py  which code runs are on
     upgrade.py   move a run to other code
+    newer.py     move runs that follow their file
     moving.py    move a run to another machine, or copy it
     stuck.py     runs that nothing can move on
     doctor/      what is wrong, and what to type

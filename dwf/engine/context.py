@@ -22,6 +22,7 @@ from dwf.engine.watchdog import Watchdog
 from dwf.errors import ScriptRefused
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
+from dwf.scripts.ondisk import OnDisk, OnDisks
 from dwf.store.code import bundle_hash
 from dwf.store.room import Store
 
@@ -65,6 +66,7 @@ class Codes:
         self._store = store
         self._lock = threading.Lock()
         self._shelf: dict[tuple[str, str], _Place] = {}
+        self._files = OnDisks()
 
     def of(self, state: RunState) -> Loaded:
         """The code that a run is on. Raises CodeMissing, ScriptRefused, NotFound, NotPermitted, DiskError."""
@@ -79,6 +81,10 @@ class Codes:
             return found.loaded
         bundle = self._store.code.load(state.code, state.head.run)
         return self.load(Sources(bundle.main, dict(bundle.files), origin, state.code_owner), state.code)
+
+    def on_disk(self, script: str) -> OnDisk:
+        """What the file of a script holds now. Raises what `collect` raises."""
+        return self._files.of(script)
 
     def load(self, sources: Sources, content: str) -> Loaded:
         """Load what was collected; `content` is its hash. Raises ScriptRefused."""

@@ -34,6 +34,7 @@ from dwf.engine.ending import (
 from dwf.engine.incoming import Incoming
 from dwf.engine.journal import Journal
 from dwf.engine.lanes import Ended, played
+from dwf.engine.newer import code_for
 from dwf.engine.requests import take_up
 from dwf.engine.steps import Steps
 from dwf.engine.summary import row_of
@@ -103,7 +104,7 @@ class _Drive:
         try:
             while True:
                 try:
-                    driven = Driven(self._once(), self.news, self.journal.grown_long(found))
+                    driven = Driven(self._once(), self.news, self.journal.remark(found))
                     break
                 except _LookAgain:
                     self._begin_again()
@@ -135,10 +136,8 @@ class _Drive:
             self._deliver_ready()
             if self._is_over():
                 return self._end()
-            if not self._act():
-                rest = self._rest()
-                if rest is not None:
-                    return rest
+            if not self._act() and (rest := self._rest()) is not None:
+                return rest
 
     def _is_over(self) -> bool:
         return self._mail.terminated is not None or is_cut_short(self.journal.state) or self._done()
@@ -171,7 +170,7 @@ class _Drive:
                 raise left
             refuse_poison(self.journal.state, self._lock.deaths)
             if not (self.journal.replayed or self.journal.blocked):
-                self.journal.replay_all(self._engine.codes.of(self.journal.state))
+                self.journal.replay_all(code_for(self._engine, self.journal))
         except DiskError:
             raise
         except DwfError as error:

@@ -259,9 +259,11 @@ class Journal:
         self.history.rollback()
         self._staged = []
 
-    def grown_long(self, before: int) -> str:
-        """A line of news, if the history has become so long since then that somebody should know; else ""."""
-        after = self.history.length
+    def remark(self, before: int) -> str:
+        """A line of news: it was found not to fit its file since then, or has become so long; else ""."""
+        refused, after = self.state.refused, self.history.length
+        if refused is not None and refused.id > before:
+            return f"{self.run} stays on {self.state.code[:7]}: {refused.message}"
         if self.state.ended is not None or not crossed(before, after):
             return ""
         return f"{self.run} has {measure(after)}: {CURE}"
@@ -275,7 +277,7 @@ class Journal:
             or self._staged
             or state.blocked is not None
             or state.ended is not None
-            or state.head.code_mode == "live"
+            or state.head.code_mode != "pinned"
             or any(step.started is not None for step in state.steps.values())
         )
 

@@ -264,7 +264,7 @@ def _due(state: RunState, status: Status) -> int | None:
     if status is Status.BLOCKED:
         # Stored code does not mend itself. A file does, and a process ends: those are looked at again by each tick.
         assert state.blocked is not None
-        if state.head.code_mode == "live" or state.blocked.code == StepStillRuns.code:
+        if state.head.code_mode != "pinned" or state.blocked.code == StepStillRuns.code:
             return DUE_NOW
         deadline = next_deadline(state)
         return unstamp(deadline) if deadline else None

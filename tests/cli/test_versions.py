@@ -78,6 +78,24 @@ def test_where_nothing_was_started_there_are_no_versions(dwf: Terminal) -> None:
     assert (said.code, said.out) == (0, "") and "no run" in said.err
 
 
+def test_show_tells_what_a_run_follows_and_why_it_stays_where_it_is(dwf: Terminal) -> None:
+    book = BOOK.replace("@dwf.workflow", "@dwf.workflow(upgrade='auto')")
+    dwf.script.write_text(book)
+    dwf("start", str(dwf.script), "--id", "r1", "--tick")
+    assert "goes over to what the file holds" in dwf("show", "r1").out
+    before = dwf("show", "r1", "--json").json
+    assert (before["code_mode"], before["code_refused"]) == ("auto", None)
+
+    dwf.script.write_text(book.replace('"go"', '"come"'))
+    dwf("signal", "r1", "other")
+    assert f"r1 stays on {before['code'][:7]}: " in dwf("tick").err
+
+    told = " ".join(dwf("show", "r1", "-o", "wide").out.split())
+    assert f"stays on {before['code'][:7]}: the new code (" in told and "diverges at book.py:6" in told
+    assert dwf("show", "r1", "--json").json["code_refused"]["line"] == 2
+    assert dwf("tick").err == ""
+
+
 @pytest.mark.parametrize(("python", "told"), [("2.7.18", True), (platform.python_version(), False), ("", False)])
 def test_another_python_than_at_the_start_is_told(python: str, told: bool) -> None:
     state = RunState()

@@ -156,6 +156,7 @@ ONE_OF_EACH: list[ev.Event] = history(
     ev.LockReleased(command=48, lock=47),
     ev.RunBlocked(code="script-bug", message="KeyError: 'x' at book.py:3"),
     ev.CodeUpgraded(code="77" * 32, script="/srv/books/cert_rotation.py", by=ANNA, reason="bug 4711"),
+    ev.CodeRefused(code="88" * 32, script="/srv/books/cert_rotation.py", message="it does not fit", line=9),
     ev.RunUnblocked(),
     ev.LineLeftOut(was="RunBlocked"),
     ev.RunPaused(decided=ev.Decision(by=ANNA, reason="change freeze")),

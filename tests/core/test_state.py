@@ -236,6 +236,7 @@ def test_every_event_has_a_role_and_a_name_that_stays() -> None:
             "ActivityUnpaused",
             "ApprovalAnswered",
             "CallbackHeartbeat",
+            "CodeRefused",
             "CodeUpgraded",
             "HandlersRegistered",
             "HistoryRepaired",

@@ -61,6 +61,7 @@ def _state(state: RunState) -> dict[str, Any]:
         "script": state.script,
         "code": state.code,
         "code_mode": head.code_mode,
+        "code_refused": fields_of(state.refused) if state.refused is not None else None,
         "input": plain_value(head.input),
         "tags": plain_tags(state.tags),
         "memo": {name: plain_value(value) for name, value in state.memo.items()},
@@ -99,9 +100,9 @@ def _state(state: RunState) -> dict[str, Any]:
 
 
 _EMPTY = (
-    "nonce workflow script code code_mode input tags memo headers reason by started start_at attempt priority deadline "
-    "on_deadline deadline_passed updated ended events status_text degraded undos result error "
-    "blocked cancel moved steps_done done signals approvals"
+    "nonce workflow script code code_mode code_refused input tags memo headers reason by "
+    "started start_at attempt priority deadline on_deadline deadline_passed updated ended events "
+    "status_text degraded undos result error blocked cancel moved steps_done done signals approvals"
 ).split()
 
 

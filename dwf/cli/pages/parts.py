@@ -41,6 +41,17 @@ def named(state: RunState, commands: Sequence[int]) -> Iterator[str]:
             yield f"command {number}"
 
 
+def stays(state: RunState) -> list[str]:
+    """Why a run that follows its file is not on what that holds now."""
+    refused = state.refused
+    if refused is None or state.ended is not None:
+        return []
+    if not refused.line:
+        return [f"stays on {state.code[:7]}: {refused.message}"]
+    at = f"{refused.where} (history line {refused.line})"
+    return [f"stays on {state.code[:7]}: the new code ({refused.code[:7]}) diverges at {at}"]
+
+
 def other_python(state: RunState) -> list[str]:
     """A line, if this Python is another one than that which an open run was started with; patch levels are not told."""
     began, now = state.head.python, platform.python_version()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dwf.cli.pages.advice import commands, sides
-from dwf.cli.pages.parts import named, other_python, progress
+from dwf.cli.pages.parts import named, other_python, progress, stays
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.payloads import brief, call, spaced
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
@@ -33,6 +33,7 @@ _MOST_WAITS = 12
 _MOST_MAIL = 8
 _MOST_LEFT = 20
 _MOST_MAPS = 5
+_MODES = {"live": "live: the file as it is at each tick", "auto": "goes over to what the file holds, if that fits"}
 _MOVED: dict[type[ev.Event], str] = {ev.RunMoved: "moved", ev.RunAdopted: "taken up", ev.RunImported: "imported"}
 
 
@@ -121,10 +122,8 @@ class RunPage:
             yield from self._item(
                 "priority", [f"{head.priority} ({'before' if head.priority > 0 else 'after'} others)"]
             )
-        pinned = "pinned" if head.code_mode == "pinned" else "live: the file as it is at each tick"
-        yield from self._item(
-            "code", [f"{script_name(state.script)} @ {state.code[:7]}, {pinned}", *other_python(state)]
-        )
+        code = f"{script_name(state.script)} @ {state.code[:7]}, {_MODES.get(head.code_mode, head.code_mode)}"
+        yield from self._item("code", [code, *stays(state), *other_python(state)])
         if state.tags:
             yield from self._item("tags", ["  ".join(f"{name}={words_of(tag)}" for name, tag in state.tags.items())])
         if state.memo:

@@ -82,6 +82,7 @@ from dwf.core.events.progress import ActivityUnknown as ActivityUnknown
 from dwf.core.events.progress import ActivityUnpaused as ActivityUnpaused
 from dwf.core.events.progress import ApprovalAnswered as ApprovalAnswered
 from dwf.core.events.progress import CallbackHeartbeat as CallbackHeartbeat
+from dwf.core.events.progress import CodeRefused as CodeRefused
 from dwf.core.events.progress import CodeUpgraded as CodeUpgraded
 from dwf.core.events.progress import HandlersRegistered as HandlersRegistered
 from dwf.core.events.progress import HistoryRepaired as HistoryRepaired

@@ -17,8 +17,9 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     """Line 1. `run` is the workflow id, `nonce` names this instance of it, `input` the keyword arguments.
 
     `start_at` (a timestamp) delays the first activation. `code` is the content hash of the stored script; with
-    `code_mode` "live" the file at `script` is loaded anew on each tick instead. `code_owner` (uid) and
-    `code_permissions` (mode bits, octal) are those of the file at the start: the stored copy says nothing of them.
+    `code_mode` "live" the file at `script` is loaded anew on each tick instead; with "auto" the run is moved to what
+    that file holds, if it fits. `code_owner` (uid) and `code_permissions` (mode bits, octal) are those of the file at
+    the start: the stored copy says nothing of them.
     """
 
     format: int = FORMAT

@@ -165,6 +165,19 @@ class CodeUpgraded(Progress, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class CodeRefused(Progress, frozen=True, kw_only=True):
+    """A run that follows its file stays on its code: what the file holds now does not fit. Once per content.
+
+    `code`: of the file, empty if it cannot be told. `line`: of the history, where they part.
+    """
+
+    code: str = ""
+    script: str
+    message: str
+    where: str = ""
+    line: int = 0
+
+
 class HandlersRegistered(Progress, frozen=True, kw_only=True):
     """What the run takes by handlers of its script, each time that has changed. `any_signal`: those of any name."""
 
