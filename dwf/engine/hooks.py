@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ _PAUSES_US = tuple(minutes * 60 * SECOND for minutes in (1, 5, 25, 120))
 _FINISH_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _SAID = 4096
+# Notes that a process holds at a time, each an open file. What is beyond that is told when those are.
+_MOST_HELD = 200
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +120,7 @@ class Hooks:
         self._failing: set[str] = set()
         self._changed = threading.Condition()
         self._open = 0
+        self.left = False
         self._stopping = threading.Event()
         self._child: Any = None
         self.remarks: list[str] = []
@@ -159,10 +163,14 @@ class Hooks:
 
     def take_up(self) -> None:
         """Let be told what killed processes have left, and what has failed and may be tried again now."""
+        self.left = False
         if not os.path.lexists(self._store.layout.untold):
             return
         self.look()
         for name in self.notes.left_behind():
+            if self.is_full:
+                self.left = True
+                return
             note = None if name in self._waiting else self.notes.take(name)
             if note is None:
                 continue
@@ -173,6 +181,11 @@ class Hooks:
             head = events[0] if events and isinstance(events[0], WorkflowStarted) else None
             wanted = [event for event in events if event.id >= note.line and self.wants(event)]
             self.put(_Task(note, head, wanted, over=True))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is to be told that no more notes should be held."""
+        return len(self._waiting) >= _MOST_HELD
 
     def put(self, task: _Task) -> None:
         """Let the thread do it."""
@@ -185,8 +198,13 @@ class Hooks:
 
     def finish(self, *, stop: bool) -> None:
         """Wait until all is told, for a bounded time. stop: this process is to end soon."""
+        until = time.monotonic() + (_STOP_SECONDS if stop else _FINISH_SECONDS)
+        while self._told_by(until) and self.left and not stop:
+            self.take_up()
+
+    def _told_by(self, until: float) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: not self._open, _STOP_SECONDS if stop else _FINISH_SECONDS)
+            return self._changed.wait_for(lambda: not self._open, max(until - time.monotonic(), 0))
 
     def take_remarks(self) -> list[str]:
         """What people should know, once."""
@@ -324,6 +342,7 @@ class Herald:
         self._first = [head] if len(events) == 1 and hooks.wants(head) else []
         self._next: list[Event] = []
         self._note: Note | None = None
+        self._given = self._kept_back = False
 
     def before(self, staged: Iterable[Event]) -> None:
         """These will be written: note it, if somebody is to be told. Raises DiskError, NotPermitted."""
@@ -335,15 +354,27 @@ class Herald:
 
     def after(self) -> None:
         """They are on disk."""
-        if self._note is not None and self._next:
+        if self._note is None or not self._next:
+            return
+        if self._kept_back or self._hooks.is_full:
+            self._kept_back = True  # and all that follows, for it is told in order
+        else:
+            self._given = True
             self._hooks.put(_Task(self._note, self._head, self._next))
-            self._first, self._next = [], []
+        self._first, self._next = [], []
 
     def over(self) -> None:
         """The run is left."""
         note, self._note = self._note, None
-        if note is not None:
+        if note is None:
+            return
+        if self._kept_back:
+            note.broken = self._hooks.left = True
+        if self._kept_back and not self._given:
+            note.leave()
+        else:
             self._hooks.put(_Task(note, over=True))
+        self._given = self._kept_back = False
 
 
 class _Memory:

@@ -135,7 +135,7 @@ def _weakness(path: str) -> Unfit | None:
 
 
 class Note:
-    """A note that this process holds. `progress`: by the name of the hook. broken: something of it was not told."""
+    """A note that this process holds. progress: by the name of the hook. broken: something of it was not told here."""
 
     def __init__(self, disk: Disk, path: str, fd: int) -> None:
         self._disk, self.path, self._fd = disk, path, fd

@@ -299,3 +299,27 @@ def test_an_error_around_a_step_is_told_and_changes_nothing(house: House, hooks:
     assert any("around.bad.py failed: KeyError: 'span' (" in line and ":2)" in line for line in report.remarks)
     assert any("around.worse.py is not used: ModuleNotFoundError" in line for line in report.remarks)
     assert any("it defines no function around" in line for line in report.remarks)
+
+
+def test_many_runs_that_end_at_once_are_all_told_and_few_files_are_held(
+    house: House, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails when each run that ends holds a file open until a slow hook has heard of it."""
+    monkeypatch.setattr(engine_hooks, "_MOST_HELD", 3)
+    hooks.add("ended.slow", "sleep 0.02")
+    held: list[int] = []
+    put = engine_hooks.Hooks.put
+
+    def counted(self: engine_hooks.Hooks, task: Any) -> None:
+        put(self, task)
+        held.append(len(self._waiting))
+
+    monkeypatch.setattr(engine_hooks.Hooks, "put", counted)
+    script = house.script(BOOK)
+    for n in range(30):
+        house.start(script, f"r{n}", json_input={"n": 1})
+    house.tick()
+
+    assert sorted(hooks.words) == sorted(f"r{n} completed" for n in range(30))
+    assert hooks.notes == []
+    assert max(held) < 3 + 12, "as many as there are drivers may come by at once"
