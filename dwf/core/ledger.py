@@ -28,6 +28,7 @@ DIVERGED = "put the script back, guard the change with dwf.patched(), or start a
 _BUGS = (NameError, TypeError, AttributeError, ImportError, AssertionError, GuardError)
 # More commands than any real activation issues: a loop that asks for ever and never waits is cut here.
 COMMAND_BUDGET = 250_000
+_NOWHERE = "the script"
 
 
 class Ledger:
@@ -98,7 +99,7 @@ class Ledger:
     def asked_at(self, number: int) -> tuple[Opening, str]:
         """A new command by number, with the line that asked for it."""
         asked = next(opening for opening in self._fresh if opening.command == number)
-        return asked, self._places.get(number, "the script")
+        return asked, self._or_waiting(self._places.get(number, _NOWHERE))
 
     def voided(self, error: DwfError) -> DwfError:
         """From here on the activation counts for nothing. The first reason stays, and is returned to be raised."""
@@ -107,7 +108,11 @@ class Ledger:
 
     def _diverged(self, record: Opening, asked: Opening) -> NondeterminismError:
         return NondeterminismError(
-            line=record.id, recorded=described(record), where=self.where(), asked=described(asked), hint=DIVERGED
+            line=record.id,
+            recorded=described(record),
+            where=self._or_waiting(self.where()),
+            asked=described(asked),
+            hint=DIVERGED,
         )
 
     # -- bugs ---------------------------------------------------------------------------------------------------
@@ -148,7 +153,13 @@ class Ledger:
             if self.is_script(frame.f_code.co_filename):
                 return place(frame.f_code.co_filename, frame.f_lineno)
             frame = frame.f_back
-        return "the script"
+        return _NOWHERE
+
+    def _or_waiting(self, where: str) -> str:
+        """A step in a gather is begun by the loop, with no line of the script above it: then where that is awaited."""
+        if where != _NOWHERE:
+            return where
+        return self.waiting_at(self.replay.loop.live_tasks()).partition(" in ")[0]
 
     def waiting_at(self, tasks: Sequence[WorkflowTask]) -> str:
         """Where the first of those tasks waits, in the script's own lines."""

@@ -46,7 +46,7 @@ from dwf.core.events import (
 from dwf.core.ledger import DIVERGED
 from dwf.core.loop import Loop
 from dwf.core.matching import described
-from dwf.core.outcome import bug_of, outcome_of
+from dwf.core.outcome import bug_of, outcome_of, raised_at
 from dwf.core.retry import Retry
 from dwf.core.runtime import Cancellation
 from dwf.core.tasks import WorkflowTask
@@ -308,20 +308,22 @@ class Replay:
 
     def _refuse_missing(self) -> NoReturn:
         missing = self.commands.recorded[self.commands.issued]
-        where = self.commands.waiting_at(self.loop.live_tasks()) if self.outcome is None else "the end of the script"
         raise NondeterminismError(
-            line=missing.id, recorded=described(missing), where=where, asked="for nothing more", hint=DIVERGED
+            line=missing.id, recorded=described(missing), where=self._stopped_at(), asked=_NOTHING, hint=DIVERGED
         )
+
+    def _stopped_at(self) -> str:
+        """Where the script waits, or what it was left by, or its end."""
+        if self.outcome is None or self._main is None:
+            return self.commands.waiting_at(self.loop.live_tasks())
+        error = None if self._main.cancelled() else self._main.exception()
+        return "the end of the script" if error is None else raised_at(error, self.program.is_script)
 
     def _refuse_after_the_end(self, event: Event) -> None:
         """A step that ended after the script did was not waited for in vain: the recorded script was still there."""
         if event.role is Role.CLOSING and not self._behind:
             raise NondeterminismError(
-                line=event.id,
-                recorded=type(event).__name__,
-                where="the end of the script",
-                asked="for nothing more",
-                hint=DIVERGED,
+                line=event.id, recorded=type(event).__name__, where=self._stopped_at(), asked=_NOTHING, hint=DIVERGED
             )
 
 
@@ -378,6 +380,7 @@ class _Inside:
         _COLLECTOR.let_go()
 
 
+_NOTHING = "for nothing more"
 _COLLECTOR = _Collector()
 _DELIVER: dict[type[Event], Callable[..., None]] = {
     WorkflowStarted: Replay._start,
