@@ -53,6 +53,7 @@ complete -c dwf -n __dwf_no_verb -f -a export -d 'write a run into one file, to 
 complete -c dwf -n __dwf_no_verb -f -a import -d 'take in a run from such a file'
 complete -c dwf -n __dwf_no_verb -f -a tree -d 'a run and its child runs, and theirs: where each is'
 complete -c dwf -n __dwf_no_verb -f -a stack -d 'where in the script each task of a run waits'
+complete -c dwf -n __dwf_no_verb -f -a check -d 'before a deploy: mistakes in a script, and the runs that it would strand'
 complete -c dwf -n __dwf_no_verb -f -a verify -d 'check histories line by line: hashes, chain, order'
 complete -c dwf -n __dwf_no_verb -f -a init -d 'make a state directory knowingly; print what makes it tick'
 complete -c dwf -n __dwf_no_verb -f -a archive -d 'put closed runs out of the way; they can still be shown'
@@ -308,6 +309,10 @@ complete -c dwf -n '__dwf_verb tree' -f -a '(dwf __complete runs (commandline -c
 complete -c dwf -n '__dwf_verb tree' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb stack' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb stack' -s l -l last -d 'instead of RUN: the run that you started last'
+complete -c dwf -n '__dwf_verb check' -f
+complete -c dwf -n '__dwf_verb check' -l runs -x -d 'open, all or none: what they must fit'
+complete -c dwf -n '__dwf_verb check' -l history -r -d 'also this history or bundle, or a directory of them; repeatable'
+complete -c dwf -n '__dwf_verb check' -l format -x -d 'text, json, or github (annotations)'
 complete -c dwf -n '__dwf_verb verify' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb verify' -l witness -x -d 'hold them to what `dwf tick --witness` has kept; - is stdin'
 complete -c dwf -n '__dwf_verb verify' -s l -l last -d 'instead of RUN: the run that you started last'

@@ -226,6 +226,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf stack rotate-web1 --json", "the same for a program")),
     ),
     Verb(
+        "check", "Author", "checking", "before a deploy: mistakes in a script, and the runs that it would strand",
+        (("dwf check rotate.py", "every open run of it is replayed over the file; 1 if one would not fit"),
+         ("dwf check --runs none runbooks/*.py --format github", "for CI, where there are no runs")),
+    ),
+    Verb(
         "verify", "Admin", "verifying", "check histories line by line: hashes, chain, order",
         (("dwf verify", "all runs"),
          ("dwf verify --witness /mnt/log/dwf.witness", "also against what a witness has kept (dwf help security)")),

@@ -55,3 +55,21 @@ def require_readers(store: Store, state: RunState, uid: int) -> None:
         what=f"the code of {state.head.run} will not be run as you: {whose}",
         hint="what needs no code: dwf show, dwf history",
     )
+
+
+def require_mine(store: Store | None, sources: Sources, uid: int) -> None:
+    """Before somebody runs the top of a file over histories, as himself: raise NotPermitted for a stranger's file.
+
+    Root runs only what nobody but root can write; anybody else what is his own, root's, or the engine's.
+    """
+    require_own(sources)
+    shared = store is not None and store.shared
+    keeper = {os.stat(store.layout.home).st_uid} if shared and store is not None else set()  # noqa: PTH116
+    for file in sources.files:
+        path = f"{sources.origin}/{file}"
+        owner = os.stat(path).st_uid  # noqa: PTH116
+        if owner not in {uid, 0} | keeper:
+            raise NotPermitted(
+                what=f"{path} will not be run as you: it belongs to uid {owner}",
+                hint="what needs no run of it: dwf check --runs none",
+            )

@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from dwf.activities.prints import PRINTED
 from dwf.core import guard
 from dwf.core.events import CodeUpgraded, Event, Identity, Opening
 from dwf.core.messages import check_run_id
-from dwf.core.replay import Program, Replay
+from dwf.core.replay import Fetch, Program, Replay
 from dwf.core.state import RunState
 from dwf.engine.context import wall_clock_us
+from dwf.engine.journal import Voice
 from dwf.engine.owners import require_own
 from dwf.engine.runs import folded
 from dwf.engine.start import split_name
-from dwf.engine.watchdog import Watchdog
-from dwf.errors import Busy, CannotReplay, NotFound, ScriptError, ScriptRefused, WrongState
+from dwf.engine.watchdog import OutOfTime, Watchdog
+from dwf.errors import Busy, CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused, WrongState
 from dwf.scripts.collect import collect
 from dwf.scripts.load import Script, load
 from dwf.scripts.undoing import program_of
@@ -118,17 +120,41 @@ def replaying(
     weight: Callable[[int], int] | None = None,
 ) -> Iterator[Replay]:
     """A replay that is to be given these events, and nothing of which is recorded. Raises the ScriptError it meets."""
+    weight = weight or store.weight(state.head.run, state.head.link)
+    with _watched(program, state, events, store.blobs.fetch, weight) as replay:
+        yield replay
+
+
+def fresh_of(
+    program: Program, state: RunState, events: list[Event], fetch: Fetch, weigh: Callable[[int], int] | None = None
+) -> list[Opening]:
+    """Replay a history that lies anywhere; what is asked for at its end, and was not before. Raises a ScriptError.
+
+    fetch: the bytes of a large value by their hash. weigh: as `weight` above, 0 if None.
+    """
+    with _watched(program, state, events, fetch, weigh) as replay:
+        return replay.apply(events)
+
+
+@contextmanager
+def _watched(
+    program: Program, state: RunState, events: Sequence[Event], fetch: Fetch, weigh: Callable[[int], int] | None
+) -> Iterator[Replay]:
     guard.install()
     openings = [event for event in events if isinstance(event, Opening)]
-    weight = weight or store.weight(state.head.run, state.head.link)
-    replay = Replay(program, state.head, openings, store.blobs.fetch, weight)
+    replay = Replay(program, state.head, openings, fetch, weigh)
     watchdog = Watchdog()
+    # What it prints was told when it was new.
+    heard = PRINTED.set(Voice(lambda *_: None))
     try:
         with watchdog.over(replay):
             yield replay
+    except OutOfTime:
+        raise replay.commands.void or InternalError(what="workflow code was cut short") from None
     except ScriptError as error:
         error.facts.setdefault("run", state.head.run)  # for its hint
         raise
     finally:
         replay.close()
+        PRINTED.reset(heard)
         watchdog.close()

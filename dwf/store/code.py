@@ -65,6 +65,15 @@ class CodeStore:
         return Bundle(manifest.main, files)
 
 
+def bundled(content: dict[str, bytes], name: str) -> dict[str, bytes]:
+    """The files of a bundle whose parts are in memory, by hash. Raises KeyError for what is not there."""
+    try:
+        manifest = msgspec.json.decode(content[name], type=_Manifest)
+    except UNREADABLE:
+        raise KeyError(name) from None
+    return {file: content[part] for file, part in manifest.files.items()}
+
+
 def files_of(manifest: bytes) -> set[str]:
     """The names of the files that a stored manifest refers to. Raises one of UNREADABLE for what is no manifest."""
     return set(msgspec.json.decode(manifest, type=_Manifest).files.values())

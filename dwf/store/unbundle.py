@@ -84,6 +84,21 @@ def look(path: str) -> Found:
         return Found(path, archive.manifest, instances)
 
 
+def contents(found: Found) -> tuple[bytes, dict[str, bytes]]:
+    """The newest history of a bundle that was looked at, as it is, and its code and large values by hash."""
+    newest, content = b"", dict[str, bytes]()
+    with _opened(found.path) as archive:
+        if archive.manifest != found.manifest:
+            raise _Bad("it was changed while it was read")
+        for _, place, pieces in archive.members():
+            data = b"".join(pieces) if place.kind != "out" else b"".join(b"" for _ in pieces)
+            if place.kind == "history" and place.link == max(found.instances):
+                newest = data
+            elif place.kind in ("code", "blobs"):
+                content[place.name] = data
+    return newest, content
+
+
 def store_all(store: Store, found: Found, line: bytes, row: Row, *, comes_back: bool = False) -> None:
     """Put everything into its place; the histories appear last, together. Under the run's lock.
 

@@ -1,0 +1,165 @@
+"""dwf check: which runs an edited script would strand, in the forms that people and programs read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal
+
+BOOK = """
+import dwf
+
+@dwf.activity
+def drain(host: str) -> int:
+    return 3
+
+@dwf.activity
+def cordon(host: str) -> int:
+    return 3
+
+@dwf.workflow
+async def main(host: str = "web1"):
+    await drain(host)
+    await dwf.wait_signal("go")
+"""
+
+
+@pytest.fixture
+def deployed(dwf: Terminal) -> Terminal:
+    """A terminal with one open run of a script."""
+    dwf.script.write_text(BOOK)
+    assert dwf("start", str(dwf.script), "--id", "r1", "--tick").code == 0
+    return dwf
+
+
+def edit(dwf: Terminal, old: str, new: str) -> None:
+    text = dwf.script.read_text()
+    assert text.count(old) == 1
+    dwf.script.write_text(text.replace(old, new))
+
+
+def everything(directory: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def test_an_edit_that_fits_is_safe_and_exits_with_0(deployed: Terminal) -> None:
+    edit(deployed, "return 3\n\n@dwf.activity\ndef cordon", "return 4\n\n@dwf.activity\ndef cordon")
+    said = deployed("check", str(deployed.script))
+    assert (said.code, said.out, said.err) == (0, "r1  safe\n", "1 run fits\n")
+
+
+def test_an_edit_that_does_not_is_told_with_both_sides_and_its_cure(deployed: Terminal) -> None:
+    edit(deployed, "await drain(host)", "await cordon(host)")
+    said = deployed("check", str(deployed.script))
+    assert said.code == 1
+    lines = said.out.splitlines()
+    assert lines[0] == "r1  diverges at book.py:14"
+    assert lines[1].startswith("  history line 2  recorded  ActivityScheduled drain")
+    assert lines[2].startswith("  book.py:14      now asks  ActivityScheduled cordon")
+    cure = [line.removeprefix("      ") for line in lines[4:]]
+    assert cure == ['if dwf.patched("cordon"):', "    await cordon(host)", "else:", "    await drain(host)"]
+    edit(deployed, "    await cordon(host)\n", "".join(f"    {line}\n" for line in cure))
+    assert deployed("check", str(deployed.script)).code == 0
+
+
+def test_it_changes_nothing_whatever_it_finds(deployed: Terminal) -> None:
+    """Fails when a check writes to the state directory."""
+    edit(deployed, "await drain(host)", "await cordon(host)")
+    before = everything(deployed.home)
+    assert deployed("check", str(deployed.script), "--runs", "all").code == 1
+    assert everything(deployed.home) == before
+
+
+def test_programs_get_one_document_or_annotations(deployed: Terminal) -> None:
+    edit(deployed, "await drain(host)", "await cordon(host)")
+    said = deployed("check", str(deployed.script), "--format", "json")
+    assert said.code == 1 and said.json["schema"] == "dwf.check/1"
+    (run,) = said.json["runs"]
+    assert (run["run"], run["fit"], run["where"], run["line"]) == ("r1", "diverges", "book.py:14", 2)
+    assert run["cure"].startswith('if dwf.patched("cordon"):')
+    assert deployed("check", str(deployed.script), "--json").json == said.json
+    line = deployed("check", str(deployed.script), "--format", "github").out
+    assert line.startswith(f"::error file={deployed.script},line=14,title=r1 diverges::")
+    assert line.count("\n") == 1 and "%0A" in line
+
+
+def test_a_script_elsewhere_is_held_against_the_runs_of_its_name(deployed: Terminal) -> None:
+    there = deployed.directory / "checkout"
+    there.mkdir()
+    (there / "book.py").write_text(BOOK.replace("await drain", "await cordon"))
+    (there / "new.py").write_text(BOOK.replace("await drain", "await cordon"))
+    (there / "other.py").write_text(BOOK.replace("def main", "def other"))
+    assert deployed("check", str(there / "book.py")).out.startswith("r1  diverges")
+    assert deployed("check", str(there / "new.py")).out.startswith("r1  diverges")
+    said = deployed("check", str(there / "other.py"))
+    assert (said.code, said.out, said.err) == (0, "", "no run is of this script; 1 of other scripts\n")
+
+
+def test_of_several_files_a_run_is_held_against_its_own(deployed: Terminal) -> None:
+    twin = deployed.directory / "twin.py"
+    twin.write_text(BOOK.replace("await drain", "await cordon"))
+    said = deployed("check", str(twin), str(deployed.script))
+    assert (said.code, said.out) == (0, "r1  safe\n")
+
+
+def test_a_workflow_that_is_gone_strands_its_runs(deployed: Terminal) -> None:
+    edit(deployed, "async def main", "async def renamed")
+    said = deployed("check", str(deployed.script))
+    assert said.code == 1 and said.out.startswith("r1  breaks") and "no workflow main" in said.out
+
+
+def test_closed_runs_are_asked_only_if_that_is_said(deployed: Terminal) -> None:
+    assert deployed("signal", "r1", "go", "--tick").code == 0
+    edit(deployed, "await drain(host)", "await cordon(host)")
+    assert deployed("check", str(deployed.script)).code == 0
+    assert deployed("check", str(deployed.script), "--runs", "all").code == 1
+    assert deployed("check", str(deployed.script), "--runs", "none").out == ""
+
+
+@pytest.mark.parametrize("form", ["jsonl", "bundle", "directory"])
+def test_histories_from_elsewhere_are_held_against_it(deployed: Terminal, form: str) -> None:
+    kept = deployed.directory / "kept"
+    kept.mkdir()
+    bundle = kept / "r1.dwf"
+    assert deployed("export", "r1", str(bundle)).code == 0
+    if form == "jsonl":
+        bundle.unlink()
+        (kept / "r1.jsonl").write_bytes(deployed.history("r1").read_bytes())
+    given = {"jsonl": kept / "r1.jsonl", "bundle": bundle, "directory": kept}[form]
+    edit(deployed, "await drain(host)", "await cordon(host)")
+    said = deployed("check", str(deployed.script), "--runs", "none", "--history", str(given))
+    assert said.code == 1 and said.out.startswith(f"{kept}/r1.{'jsonl' if form == 'jsonl' else 'dwf'}  diverges")
+    assert ("if dwf.patched" in said.out) == (form != "jsonl")
+
+
+def test_what_cannot_be_read_has_its_usual_code(deployed: Terminal) -> None:
+    assert deployed("check", "nowhere.py").code == 4
+    bad = deployed.directory / "bad.py"
+    bad.write_text("def (:\n")
+    assert deployed("check", str(bad)).code == 2
+    said = deployed("check", str(bad), str(deployed.script))
+    assert said.code == 2 and said.out == "r1  safe\n"
+    assert deployed("check").code == 2
+    assert deployed("check", str(deployed.script), "--runs", "some").code == 2
+    assert deployed("check", str(deployed.script), "--format", "xml").code == 2
+    assert deployed("check", str(deployed.script), "--history", "nowhere.jsonl").code == 4
+    assert deployed("check", str(deployed.script), "--history", str(deployed.script)).code == 65
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_a_stranger_is_not_run(deployed: Terminal) -> None:
+    """Fails when the top of a stranger's file is run by who checks it."""
+    os.chown(deployed.script, 65534, 65534)
+    said = deployed("check", str(deployed.script))
+    assert said.code == 77 and "65534" in said.err
+
+
+def test_a_damaged_history_is_told_and_holds_up_no_other(deployed: Terminal) -> None:
+    assert deployed("start", str(deployed.script), "--id", "r2", "--tick").code == 0
+    path = deployed.history("r2")
+    path.write_bytes(path.read_bytes().replace(b"drain", b"brain", 1))
+    said = deployed("check", str(deployed.script))
+    assert said.code == 65 and "r1  safe" in said.out and "r2  unreadable" in said.out
