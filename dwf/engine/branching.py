@@ -25,18 +25,15 @@ from dwf.core.messages import check_run_id, quoted
 from dwf.core.parts import Decision
 from dwf.core.state import RunState
 from dwf.engine.context import Codes, wall_clock_us
-from dwf.engine.owners import require_own
 from dwf.engine.runs import RunView, load
-from dwf.engine.start import lock_on, split_name
+from dwf.engine.start import lock_on
 from dwf.engine.summary import row_of
 from dwf.engine.tokens import sealed
-from dwf.engine.upgrade import replaying
-from dwf.errors import CannotReplay, Conflict, NotFound, ScriptError, ScriptRefused, UsageError, WrongState
-from dwf.scripts.collect import Sources, collect
+from dwf.engine.upgrade import brought, replaying
+from dwf.errors import CannotReplay, Conflict, NotFound, ScriptError, UsageError, WrongState
+from dwf.scripts.collect import Sources
 from dwf.scripts.load import Script
-from dwf.scripts.load import load as load_script
 from dwf.scripts.undoing import program_of
-from dwf.store.code import bundle_hash
 from dwf.store.creation import create_run
 from dwf.store.history import believe_history
 from dwf.store.record import Chain
@@ -242,14 +239,7 @@ def _code(store: Store, state: RunState, script: str | None) -> _Code:
     if script is None:
         loaded = Codes(store).of(state)
         return _Code(loaded.script, state.code, state.script, None, state.code_owner, state.head.code_permissions)
-    path, _ = split_name(script)
-    try:
-        sources = collect(path)
-        require_own(sources)
-        content = bundle_hash(dict(sources.files), sources.main)
-        found = load_script(sources.files, sources.main, content, sources.origin)
-    except ScriptRefused as error:
-        raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
+    sources, content, found = brought(state.head.run, script)
     place = f"{sources.origin}/{sources.main}"
     return _Code(found, content, place, sources, sources.owner, sources.permissions)
 

@@ -19,7 +19,7 @@ from dwf.engine.runs import folded
 from dwf.engine.start import split_name
 from dwf.engine.watchdog import OutOfTime, Watchdog
 from dwf.errors import Busy, CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused, WrongState
-from dwf.scripts.collect import collect
+from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
 from dwf.scripts.undoing import program_of
 from dwf.store.code import bundle_hash
@@ -48,14 +48,7 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
     WrongState (7), NotFound (4) and NotPermitted (77) for the script's file. Nothing is changed then.
     """
     check_run_id(run)
-    script_path, _ = split_name(script)
-    try:
-        sources = collect(script_path)
-        require_own(sources)
-        content = bundle_hash(dict(sources.files), sources.main)
-        loaded = load(sources.files, sources.main, content, sources.origin)
-    except ScriptRefused as error:
-        raise CannotReplay(run=run, why=error.message, hint=error.hint) from error
+    sources, content, loaded = brought(run, script)
     lock = store.locks.take(run)
     if lock is None:
         holder = store.locks.holder(run)
@@ -87,6 +80,18 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
             history.close()
     store.index.wake(run)
     return Upgraded(run, content, state.blocked is not None, changed)
+
+
+def brought(run: str, script: str) -> tuple[Sources, str, Script]:
+    """Code that a run is to go on with: its files, their hash, loaded. Raises CannotReplay, NotFound, NotPermitted."""
+    path, _ = split_name(script)
+    try:
+        sources = collect(path)
+        require_own(sources)
+        content = bundle_hash(dict(sources.files), sources.main)
+        return sources, content, load(sources.files, sources.main, content, sources.origin)
+    except ScriptRefused as error:
+        raise CannotReplay(run=run, why=error.message, hint=error.hint) from error
 
 
 def _program(loaded: Script, state: RunState) -> Program:
