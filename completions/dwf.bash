@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree patches stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -78,6 +78,7 @@ _dwf_verb() {
     export) options='--move -m --reason -l --last'; first=runs; rest=- ;;
     import) options='--resume -m --reason'; first=files; rest=- ;;
     tree) options='-l --last'; first=runs; rest=- ;;
+    patches) options=''; first=files; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
     check) options='--runs --history --format'; first=-; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;

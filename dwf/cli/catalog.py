@@ -221,6 +221,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf tree fleet-0912 -o name", "only ids, parents before children")),
     ),
     Verb(
+        "patches", "Author", "versioning", "which patches of a script may go, and which runs still need the others",
+        (("dwf patches rotate.py", "before an old branch is taken out"),
+         ("dwf patches rotate.py -o name", "only those that can be deprecated or removed")),
+    ),
+    Verb(
         "stack", "Author", "watching", "where in the script each task of a run waits",
         (("dwf stack rotate-web1", "file, line and source"),
          ("dwf stack rotate-web1 --json", "the same for a program")),

@@ -85,6 +85,7 @@ class Commands(Ledger):
         self.locks = Locks(self)
         self.tagging = Tagging(self, replay.started)
         self._patches: set[str] = set()
+        self.old_branches: set[str] = set()
         self._status = ""
         self._clock: tuple[Event | None, int] = (None, 0)
         self._draws = Draws(replay.started)
@@ -318,6 +319,7 @@ class Commands(Ledger):
         if patch in self._patches:
             return True
         if self.issued < len(self.recorded) and not self._next_is_marker(patch):
+            self.old_branches.add(patch)
             return False
         self.issue(VersionMarkerRecorded(command=self.issued + 1, patch=text(patch, "the name of a patch")))
         self._patches.add(patch)

@@ -68,7 +68,7 @@ def versions(
     that no closed history is read.
     """
     found: dict[tuple[str, str], Version] = {}
-    runs = _runs(store, open_only)
+    runs = open_ids(store) if open_only else all_ids(store)
     for number, run in enumerate(runs):
         if progress is not None:
             progress(number, len(runs))
@@ -102,8 +102,9 @@ def content_of(path: str) -> str | None:
     return None
 
 
-def _runs(store: Store, open_only: bool) -> list[str]:
-    rows = store.index.rows(Choice(open_only=True)) if open_only else None
+def open_ids(store: Store) -> list[str]:
+    """The ids of open runs; of all, if the index cannot be believed."""
+    rows = store.index.rows(Choice(open_only=True))
     return all_ids(store) if rows is None else sorted(row.run for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""`dwf versions`: a line for each code that runs are on, and what of it nobody needs any more."""
+"""`dwf versions` and `dwf patches`: a line for each code that runs are on, or each patch, and whether it may go."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dwf.cli.words import script_name
 from dwf.engine.versions import LIVE
 
 if TYPE_CHECKING:
+    from dwf.engine.patches import Needed
     from dwf.engine.versions import Version
 
 _COLUMNS = (
@@ -68,4 +69,29 @@ def version_document(version: Version) -> dict[str, Any]:
         "droppable": version.is_done,
         "python": sorted(version.python - {""}),
         "dwf": sorted(version.dwf - {""}),
+    }
+
+
+_PATCHES = (Column("PATCH", 8), Column("AT", 8), Column("ADVICE"), Column("WHY", 16))
+
+
+def patch_lines(found: Sequence[Needed], width: int, cut: str) -> list[list[Piece]]:
+    """The table of patches, in the order given."""
+    rows: list[list[Piece]] = []
+    for needed in found:
+        at = ", ".join([*needed.patch.asked, *needed.patch.deprecated])
+        rows.append([needed.patch.name, at, needed.advice, needed.why])
+    return table(_PATCHES, rows, width, cut) if rows else []
+
+
+def patch_document(needed: Needed) -> dict[str, Any]:
+    """One of them for programs."""
+    return {
+        "patch": needed.patch.name,
+        "asked_at": needed.patch.asked,
+        "deprecated_at": needed.patch.deprecated,
+        "advice": needed.advice,
+        "old": needed.old,
+        "marked": needed.marked,
+        "may": needed.may,
     }

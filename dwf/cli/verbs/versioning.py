@@ -1,4 +1,4 @@
-"""Watch: versions. Which code runs are on."""
+"""Watch: versions. Author: patches. Which code runs are on, and which branches of it they need."""
 
 from __future__ import annotations
 
@@ -42,4 +42,44 @@ def versions(
         screen.lines(version_lines(found, session.clock, width, screen.marks.cut))
         if not found:
             screen.say("no run is on any code" + (f" of {script}" if script else ""))
+    return Exit.OK
+
+
+def patches(
+    context: Context,
+    script: Annotated[str, Argument(metavar="SCRIPT", help="as it is to be deployed", show_default=False)],
+) -> int:
+    """Which patches of a script may go: dwf.patched(NAME) can be deprecated, dwf.deprecate_patch(NAME) removed.
+
+    Each open run of it is replayed against the file, and nothing is changed. "keep" names the runs that need it: for
+    dwf.patched() those that went the old way, for dwf.deprecate_patch() those with the mark. A run that does not fit
+    the file at all stays on its code, and is told.
+    """
+    from dwf.cli.counting import Counting
+    from dwf.cli.pages.versions import patch_document, patch_lines
+    from dwf.engine.patches import patches as of_script
+
+    session = session_of(context)
+    screen = session.screen
+    found = of_script(session.store_to_read(), script, Counting(session, "replayed"))
+    if session.output == "json":
+        screen.document(
+            {
+                "schema": "dwf.patches/1",
+                "script": found.script,
+                "fit": found.fit,
+                "unfit": found.unfit,
+                "patches": [patch_document(needed) for needed in found.needed],
+            }
+        )
+    elif session.output == "jsonl":
+        screen.documents({"schema": "dwf.patch/1", **patch_document(needed)} for needed in found.needed)
+    elif session.output == "name":
+        screen.lines([needed.patch.name] for needed in found.needed if needed.advice != "keep")
+    else:
+        screen.lines(patch_lines(found.needed, 0 if session.output == "wide" else screen.width, screen.marks.cut))
+        if not found.needed:
+            screen.say(f"{script} has no patches")
+        for run, why in found.unfit.items():
+            screen.say(f"{run} does not fit, and stays on its code: {why}")
     return Exit.OK
