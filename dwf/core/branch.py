@@ -56,8 +56,6 @@ def in_the_way(events: Sequence[ev.Event], lines: int) -> str:
         return "a message to another run is on its way there"
     if state.callbacks:
         return f"callback {next(iter(state.callbacks.values())).opened.name} is open there, with its token"
-    if state.locks:
-        return f"it holds, or waits for, lock {next(iter(state.locks.values())).requested.name} there"
     due = {entry.recorded.command for entry in state.undos.that_are(Stand.DUE)}
     undone = [
         entry.of

@@ -24,6 +24,7 @@ from dwf.core.events import Identity, Payload
 from dwf.core.messages import check_run_id, quoted
 from dwf.core.parts import Decision
 from dwf.core.state import RunState
+from dwf.engine.claims import taken_over
 from dwf.engine.context import Codes, wall_clock_us
 from dwf.engine.runs import RunView, load
 from dwf.engine.start import lock_on
@@ -150,7 +151,8 @@ def _branch(
         raise
     if code.sources is not None:
         store.code.save(dict(code.sources.files), code.sources.main)
-    create_run(store.disk, store.layout, store.index, row_of(page.state, link, due_now=True), b"".join(page.lines))
+    with taken_over(store, page.state):
+        create_run(store.disk, store.layout, store.index, row_of(page.state, link, due_now=True), b"".join(page.lines))
     store.index.wake(wish.run)
     answers = sum(isinstance(event, ev.ApprovalAnswered) for event in kept)
     return Branch(wish.run, link, view.run, lines, _next(view.events, lines), answers, len(again))

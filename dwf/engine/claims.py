@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 
 from dwf.core import events as ev
@@ -25,7 +26,7 @@ from dwf.core.state import RunState
 from dwf.engine.arrivals import CLOSING, Arrival
 from dwf.engine.context import Engine
 from dwf.engine.runs import all_ids, load
-from dwf.errors import Busy, DwfError, NotFound
+from dwf.errors import Busy, DwfError, NotFound, WrongState
 from dwf.store.files import read_regular
 from dwf.store.history import believe_history
 from dwf.store.lines import Line, Ticket
@@ -155,6 +156,29 @@ class Claims:
         if stand is Stand.GONE:
             line.drop(ticket)
         return stand
+
+
+@contextmanager
+def taken_over(store: Store, state: RunState) -> Iterator[None]:
+    """For a run that is made in the block and has locks in its first lines: they are its own from then on.
+
+    Raises WrongState if somebody else holds one of them. Its tickets are there before it is: if its maker dies in
+    between, they belong to nobody, and whoever comes next drops them.
+    """
+    held = sorted((lock for lock in state.locks.values() if lock.since), key=lambda lock: lock.requested.name)
+    if not held:
+        yield
+        return
+    prepare(store)
+    with ExitStack() as lines:
+        for lock in held:
+            line = lines.enter_context(store.claims.line(lock.requested.name))
+            others = [t for t in line.tickets() if t.held and standing(store, t) is not Stand.GONE]
+            if len(others) >= lock.requested.slots:
+                what = f"lock {lock.requested.name}, which it holds there, is held by {others[0].run} now"
+                raise WrongState(what=what, hint=f"when it is given up: dwf show {others[0].run}; or an earlier place")
+            line.put(_ticket(state, lock, held=True))
+        yield
 
 
 def _ticket(state: RunState, lock: OpenLock, *, held: bool = False) -> Ticket:

@@ -206,33 +206,71 @@ def test_an_attempt_in_flight_at_that_place_begins_anew(house: House) -> None:
     house.check()
 
 
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (
-            "dwf.start_child(child)\n    await dwf.sleep(0.01)\n    await dwf.sh('false')",
-            "its child r1.1 is open there",
-        ),
-        ("async with dwf.lock('db'):\n        await dwf.sh('false')", "it holds, or waits for, lock db there"),
-    ],
-)
-def test_where_something_of_another_is_open_nothing_can_go_on(house: House, body: str, why: str) -> None:
+def test_where_a_child_is_open_nothing_can_go_on(house: House) -> None:
     house.start(
-        house.script(f"""
-@dwf.workflow
-async def child():
-    await dwf.sleep("1h")
-@dwf.workflow
-async def w():
-    {body}
+        house.script("""
+        @dwf.workflow
+        async def child():
+            await dwf.sleep("1h")
+        @dwf.workflow
+        async def w():
+            dwf.start_child(child)
+            await dwf.sleep(0.01)
+            await dwf.sh("false")
     """)
         + ":w"
     )
     house.tick()
     house.clock.advance("1s")
     house.tick()
-    with pytest.raises(WrongState, match=why):
+    with pytest.raises(WrongState, match=r"child r1\.1 is open there"):
         reset(house, to=LAST_OK)
+
+
+LOCKED = """
+    @dwf.workflow
+    async def w():
+        async with dwf.lock("db"):
+            await dwf.sh("sh", "-c", '[ -e "$0" ]', LEDGER + "." + dwf.info().run)
+            await dwf.wait_signal("go")
+"""
+
+
+def test_a_lock_that_is_held_at_that_place_is_held_again(house: House) -> None:
+    """Fails when a run goes on inside of its lock without holding it."""
+    house.go(LOCKED)
+    assert house.status() is Status.FAILED
+    breaks(house, "r1")
+    reset(house, to=LAST_OK)
+    (ticket,) = house.store.claims.look("db")
+    assert ticket.held and ticket.nonce == house.view().state.head.nonce  # type: ignore[union-attr]
+    house.start(house.script(LOCKED, "other.py"), "r2")
+    breaks(house, "r2")
+    house.tick()
+    assert [type(event).__name__ for event in house.events("r2")] == ["WorkflowStarted", "LockRequested"]
+    house.signal("go")
+    house.tick()
+    house.signal("go", run="r2")
+    house.tick()
+    assert (house.status(), house.status("r2")) == (Status.COMPLETED, Status.COMPLETED)
+
+
+def test_a_lock_that_somebody_else_holds_by_now_is_not_taken_from_him(house: House) -> None:
+    """Fails when two runs hold a lock because one of them has gone back to where it held it."""
+    house.go(LOCKED)
+    breaks(house, "r1")
+    breaks(house, "r2")
+    house.start(house.script(LOCKED, "other.py"), "r2")
+    house.tick()
+    with pytest.raises(WrongState, match="lock db, which it holds there, is held by r2 now"):
+        reset(house, to=LAST_OK)
+    assert house.store.latest_link("r1") == 1
+    house.signal("go", run="r2")
+    house.tick()
+    reset(house, to=LAST_OK)
+    house.signal("go")
+    house.tick()
+    assert house.status() is Status.COMPLETED
 
 
 def test_what_was_taken_back_since_cannot_be_gone_on_from(house: House) -> None:

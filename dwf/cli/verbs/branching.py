@@ -40,7 +40,7 @@ def reset(
 
     The old history stays as it is. What stands before that place is taken over, answers of people with it; what comes
     behind is done again. Signals that came later are sent again. It is refused, and nothing made, if the code does not
-    fit, if a child, lock or callback is open at that place, or if what was done by then was taken back since.
+    fit, if a child or callback is open at that place, or if what was done by then was taken back since.
     """
     from dwf.engine.branching import Wish
 
