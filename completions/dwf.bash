@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree patches stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree patches replay stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -79,6 +79,7 @@ _dwf_verb() {
     import) options='--resume -m --reason'; first=files; rest=- ;;
     tree) options='-l --last'; first=runs; rest=- ;;
     patches) options=''; first=files; rest=- ;;
+    replay) options='--against --stop-at --pdb -l --last'; first=runs; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
     check) options='--runs --history --format'; first=-; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;
@@ -105,9 +106,10 @@ _dwf_value() {
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --start) kind=files ;;
     --result) kind=files ;;
+    --against) kind=files ;;
     --history) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--runs|--format|--group|--older-than|--since|--try) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--stop-at|--runs|--format|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

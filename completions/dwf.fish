@@ -53,6 +53,7 @@ complete -c dwf -n __dwf_no_verb -f -a export -d 'write a run into one file, to 
 complete -c dwf -n __dwf_no_verb -f -a import -d 'take in a run from such a file'
 complete -c dwf -n __dwf_no_verb -f -a tree -d 'a run and its child runs, and theirs: where each is'
 complete -c dwf -n __dwf_no_verb -f -a patches -d 'which patches of a script may go, and which runs still need the others'
+complete -c dwf -n __dwf_no_verb -f -a replay -d 'replay the history of a run, and say where its script stands'
 complete -c dwf -n __dwf_no_verb -f -a stack -d 'where in the script each task of a run waits'
 complete -c dwf -n __dwf_no_verb -f -a check -d 'before a deploy: mistakes in a script, and the runs that it would strand'
 complete -c dwf -n __dwf_no_verb -f -a verify -d 'check histories line by line: hashes, chain, order'
@@ -309,6 +310,11 @@ complete -c dwf -n '__dwf_verb import' -s m -l reason -x -d 'why (or DWF_REASON)
 complete -c dwf -n '__dwf_verb tree' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb tree' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb patches' -F
+complete -c dwf -n '__dwf_verb replay' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
+complete -c dwf -n '__dwf_verb replay' -l against -r -d 'this script, instead of the code that the run is on'
+complete -c dwf -n '__dwf_verb replay' -l stop-at -x -d 'stop when that line of the history has been delivered'
+complete -c dwf -n '__dwf_verb replay' -l pdb -d 'look around there with Pythons debugger; needs a terminal'
+complete -c dwf -n '__dwf_verb replay' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb stack' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb stack' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb check' -f

@@ -226,6 +226,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf patches rotate.py -o name", "only those that can be deprecated or removed")),
     ),
     Verb(
+        "replay", "Author", "replaying", "replay the history of a run, and say where its script stands",
+        (("dwf replay rotate-web1 --stop-at 12", "each task's line and variables when line 12 had been told"),
+         ("dwf replay rotate-web1 --against rotate.py --pdb", "on edited code, and look around with the debugger")),
+    ),
+    Verb(
         "stack", "Author", "watching", "where in the script each task of a run waits",
         (("dwf stack rotate-web1", "file, line and source"),
          ("dwf stack rotate-web1 --json", "the same for a program")),

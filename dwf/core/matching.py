@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
+from types import FrameType
 from typing import Any
 
 from dwf.core.events import Opening, Payload
@@ -60,13 +61,16 @@ def _short(text: str) -> str:
 
 def waiting_lines(task: Any, is_script: Callable[[str], bool]) -> list[str]:
     """The script's lines on which a task waits, outermost first: each as `file.py:12 in name`."""
-    lines = []
+    frames = [frame for frame in frames_of(task) if is_script(frame.f_code.co_filename)]
+    return [f"{place(frame.f_code.co_filename, frame.f_lineno)} in {frame.f_code.co_name}" for frame in frames]
+
+
+def frames_of(task: Any) -> Iterator[FrameType]:
+    """The frames of the coroutines that a task is made of, the outermost first."""
     awaited = task.get_coro()
     while awaited is not None:
-        frame = next(
-            filter(None, (getattr(awaited, name, None) for name in ("cr_frame", "gi_frame", "ag_frame"))), None
-        )
-        if frame is not None and is_script(frame.f_code.co_filename):
-            lines.append(f"{place(frame.f_code.co_filename, frame.f_lineno)} in {frame.f_code.co_name}")
+        found = (getattr(awaited, name, None) for name in ("cr_frame", "gi_frame", "ag_frame"))
+        frame = next(filter(None, found), None)
+        if frame is not None:
+            yield frame
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return lines

@@ -24,6 +24,8 @@
     doctor/      what is wrong, and what to type
     witness.py   heads of histories, kept elsewhere
     audit.py     who did what, and who was refused
+    patches.py   which old branches of a script may go
+    replaying.py a history over code, up to a line
     stack.py     where a run's coroutines wait
 
 Nothing in here prints, parses arguments, or touches the state directory but through the store.

@@ -32,8 +32,7 @@ def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Lo
     """
     state = view.state
     assert state is not None
-    require_readers(store, state, uid)
-    loaded, program = _code_of(store, state)
+    loaded, program = code_of(store, state, uid)
     openings = [event for event in view.events if isinstance(event, Opening)]
     replay = Replay(program, state.head, openings, store.blobs.fetch, store.weight(view.run, view.link))
     watchdog = Watchdog()
@@ -54,7 +53,9 @@ def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Lo
         watchdog.close()
 
 
-def _code_of(store: Store, state: RunState) -> tuple[Loaded, Program]:
+def code_of(store: Store, state: RunState, uid: int) -> tuple[Loaded, Program]:
+    """The code of a run, for one who reads. Raises NotPermitted for that of strangers, CannotReplay."""
+    require_readers(store, state, uid)
     try:
         loaded = _in_catalogue(store, state) if store.is_operator else Codes(store).of(state)
         return loaded, program_of(loaded.script, state.head)

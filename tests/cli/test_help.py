@@ -36,7 +36,7 @@ TOPICS = [
     "mending",
     "moving",
     "reference",
-    "replay",
+    "replaying",
     "security",
     "signals",
     "steps",

@@ -1,0 +1,112 @@
+"""`dwf replay`: a history over its code or another, up to a line, and where the script stands then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import Terminal
+
+BOOK = """
+import asyncio
+import dwf
+
+class Odd:
+    def __repr__(self):
+        raise ValueError("no")
+
+@dwf.activity
+def double(n: int) -> int:
+    return 2 * n
+
+async def aside(host):
+    await dwf.wait_signal(host)
+
+@dwf.workflow
+async def main(hosts: list[str]):
+    odd, long = Odd(), "x" * 5000
+    total = 0
+    for n in (1, 2):
+        total += await double(n)
+    await asyncio.gather(*(aside(host) for host in hosts))
+    return total
+"""
+
+
+@pytest.fixture
+def run(dwf: Terminal) -> str:
+    dwf.script.write_text(BOOK)
+    assert dwf("start", str(dwf.script), 'hosts=["a", "b"]', "--id", "r1", "--tick").code == 0
+    return "r1"
+
+
+def places(document: dict[str, Any]) -> list[str]:
+    return [task["lines"][-1]["at"] for task in document["tasks"]]
+
+
+def test_it_says_where_each_task_stands_and_with_which_variables(dwf: Terminal, run: str) -> None:
+    """Fails when the variables of a task are not those of the line at which it waits."""
+    before = dwf.history(run).read_bytes()
+    found = dwf("replay", run, "--json").json
+    assert places(found) == ["book.py:22 in main", "book.py:14 in aside", "book.py:14 in aside"]
+    main = found["tasks"][0]["lines"][0]
+    assert main["variables"]["total"] == "6" and main["source"].startswith("await asyncio.gather")
+    assert main["variables"]["odd"].startswith("<Odd")
+    assert len(main["variables"]["long"]) < 250
+    assert [task["lines"][0]["variables"] for task in found["tasks"][1:]] == [{"host": "'a'"}, {"host": "'b'"}]
+    assert dwf.history(run).read_bytes() == before
+
+
+def test_it_stops_when_a_line_has_been_delivered(dwf: Terminal, run: str) -> None:
+    lines = dwf("history", run, "-o", "jsonl").out.splitlines()
+    first = next(n for n, line in enumerate(lines, 1) if "ActivityCompleted" in line)
+    totals = {}
+    for line in (first - 1, first):
+        found = dwf("replay", run, "--stop-at", str(line), "--json").json
+        totals[line] = (found["line"], found["tasks"][0]["lines"][0]["variables"]["n"])
+    assert totals == {first - 1: (first - 1, "1"), first: (first, "2")}
+    assert "book.py:21 in main" in dwf("replay", run, "--stop-at", str(first)).out
+    said = dwf("replay", run, "--stop-at", "99")
+    assert said.code == 2 and "it has 1 to" in said.hint
+
+
+def test_a_run_that_is_over_is_replayed_to_its_end(dwf: Terminal, run: str) -> None:
+    for name in ("a", "b"):
+        dwf("signal", run, name, "--tick")
+    found = dwf("replay", run, "--json").json
+    assert (found["ended"], found["tasks"], found["differs"]) == ("WorkflowCompleted", [], None)
+    dwf.script.write_text(BOOK.replace("    return total", "    await dwf.sleep('1h')"))
+    said = dwf("replay", run, "--against", str(dwf.script))
+    assert said.code == 65 and "recorded WorkflowCompleted, and the script goes on" in said.err
+
+
+def test_other_code_fits_or_both_sides_are_told(dwf: Terminal, run: str) -> None:
+    other = dwf.directory / "other.py"
+    other.write_text(BOOK.replace("total = 0", "total = 100"))
+    assert "total = 106" in dwf("replay", run, "--against", str(other)).out
+    other.write_text(BOOK.replace("(1, 2)", "(1, 3)"))
+    said = dwf("replay", run, "--against", str(other))
+    assert said.code == 65 and "no longer fits its history" in said.err and said.out == ""
+    assert dwf("replay", run, "--against", str(other), "--stop-at", "2").code == 0
+    assert dwf("replay", run, "--against", "nowhere.py").code == 4
+    other.write_text("import dwf\n")
+    assert dwf("replay", run, "--against", str(other)).code == 65
+
+
+def test_no_debugger_without_a_terminal(dwf: Terminal, run: str) -> None:
+    said = dwf("replay", run, "--pdb")
+    assert said.code == 2 and said.error == "--pdb needs a terminal"
+
+
+def test_the_debugger_looks_around_where_the_script_stands(dwf: Terminal, run: str, spawn: Any) -> None:
+    child = spawn("replay", run, "--pdb", "--color", "never")
+    child.expect(r"\(Pdb\) ")
+    child.sendline("p total * 7")
+    child.expect("42")
+    child.sendline("list")
+    child.expect("asyncio.gather")
+    child.sendline("q")
+    child.expect_exact(__import__("pexpect").EOF)
+    child.close()
+    assert child.exitstatus == 0
