@@ -70,8 +70,8 @@ _dwf_verb() {
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
     reset) options='--to --line --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
     fork) options='--id --to --line --set --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
-    pause) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
-    resume) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
+    pause) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --everything --tick -l --last'; first=runs; rest=- ;;
+    resume) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --everything --tick -l --last'; first=runs; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
     repair) options='--truncate-at --i-know -m --reason -l --last'; first=runs; rest=- ;;
     upgrade) options='--to -m --reason -l --last'; first=runs; rest=runs ;;

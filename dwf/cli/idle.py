@@ -83,14 +83,15 @@ def _is_idle(asked: str | None) -> bool:
 
     disk = Disk()
     layout = open_home(disk, home)
-    if Mailbox(disk, layout).names() or intents_waiting(layout):
-        return False
-    if any(not name.endswith(".failed") for name in listed(layout.untold)):
-        return False  # hooks are to be told something, or were killed while they were
     index = Index(disk, layout)
     now_us = time.time_ns() // 1000
-    if index.anything_due(now_us):
-        return False
+    if not os.path.lexists(layout.paused):  # then nothing is driven, whatever there is
+        if Mailbox(disk, layout).names() or intents_waiting(layout):
+            return False
+        if any(not name.endswith(".failed") for name in listed(layout.untold)):
+            return False  # hooks are to be told something, or were killed while they were
+        if index.anything_due(now_us):
+            return False
     index.note_tick(now_us)
     index.close()
     return True

@@ -11,7 +11,7 @@ from dwf.cli.catalog import nearest
 from dwf.cli.session import COLORS, FORMATS, LAST, SELECTED, Session
 from dwf.errors import UsageError
 
-SELECTORS = ("where", "tag", "workflow", "status")
+SELECTORS = ("where", "tag", "workflow", "status", "everything")
 """The parameters that select runs, in place of a RUN."""
 
 EVERYWHERE = (

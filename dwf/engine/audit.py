@@ -108,9 +108,10 @@ def _append(store: Store, archival: Archival, runs: list[str]) -> None:
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """Another: numbers of a limit that were set for the whole directory."""
+    """Another: what was set for the whole directory, numbers of a limit, or (`act`) that nothing is driven."""
 
     schema: str = SETTING
+    act: str = "limits"
     at: str
     name: str
     value: str
@@ -263,7 +264,7 @@ def _settings(store: Store, run: str | None) -> Iterator[Act]:
         except (msgspec.MsgspecError, ValueError):
             continue
         if said.schema == SETTING:
-            yield Act(at_us, who(said.by), f"limits {said.name}", "", DONE, said.value, said.reason, by=said.by)
+            yield Act(at_us, who(said.by), f"{said.act} {said.name}", "", DONE, said.value, said.reason, by=said.by)
 
 
 def _short(text: str) -> str:

@@ -9,18 +9,12 @@ of the lines of a run, with an id that stays the same.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
 
-import msgspec
-
-from dwf.activities.environment import inherited
 from dwf.activities.plan import Attempt, Performance
 from dwf.activities.waited import Waited
 from dwf.core.duration import SECOND
@@ -29,41 +23,19 @@ from dwf.core.moments import moment_of, text_of
 from dwf.core.outcome import said
 from dwf.core.runtime import ActivityCall
 from dwf.engine.around import Around, Surrounded, loaded, step_of, why_not_loaded
+from dwf.engine.telling import Caller, Told
 from dwf.errors import DwfError
 from dwf.host import start_thread
 from dwf.store.history import read_history
 from dwf.store.hooks import Hook, Note, Notes, Progress, Unfit, hooks_of, parsed
 from dwf.store.room import Store
 
-SCHEMA = "dwf.hook/1"
-TIME_LIMIT_SECONDS = 30.0
 # After the first, second ... failure; then it is given up.
 _PAUSES_US = tuple(minutes * 60 * SECOND for minutes in (1, 5, 25, 120))
 _FINISH_SECONDS = 60.0
 _STOP_SECONDS = 5.0
-_SAID = 4096
 # Notes that a process holds at a time, each an open file. What is beyond that is told when those are.
 _MOST_HELD = 200
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What a hook reads on its stdin. `id` is the same each time this is told; `event` is the line as it is stored."""
-
-    schema: str = SCHEMA
-    what: str
-    id: str = ""
-    run: str = ""
-    link: int = 1
-    workflow: str = ""
-    time: str = ""
-    text: str = ""
-    next: str = ""
-    event: Event | None = None
-
-    def variables(self) -> dict[str, str]:
-        """The most of it as variables, for a script of three lines."""
-        names = {"DWF_HOOK": self.what, "DWF_HOOK_ID": self.id, "DWF_HOOK_TEXT": self.text}
-        return {**names, "DWF_RUN_ID": self.run, "DWF_WORKFLOW": self.workflow}
 
 
 @dataclass(frozen=True)
@@ -122,7 +94,7 @@ class Hooks:
         self._open = 0
         self.left = False
         self._stopping = threading.Event()
-        self._child: Any = None
+        self.caller = Caller(store.layout.home)
         self.remarks: list[str] = []
         if not store.is_operator:
             self.look()
@@ -214,8 +186,7 @@ class Hooks:
     def close(self) -> None:
         """End the thread, and what it waits for; what was not told is left to the next tick."""
         self._stopping.set()
-        if self._child is not None:
-            _kill(self._child)
+        self.caller.stop()
         if self._thread is not None:
             self._tasks.put(None)
             self._thread.join(timeout=1)
@@ -299,35 +270,7 @@ class Hooks:
             next=f"dwf show {note.run}",
             event=event,
         )
-        return self.call(hook, told)
-
-    def call(self, hook: Hook, told: Told) -> str:
-        """Run a hook with that on its stdin; why it did not work, "" if it did."""
-        import subprocess
-
-        with suppress(OSError), _Memory(msgspec.json.encode(told)) as given, _Memory(b"") as heard:
-            try:
-                child = subprocess.Popen(
-                    [hook.path],
-                    stdin=given,
-                    stdout=heard,
-                    stderr=heard,
-                    cwd="/",
-                    env={**inherited(os.environ), **told.variables(), "DWF_HOME": self._store.layout.home},
-                    start_new_session=True,
-                )
-            except OSError as error:
-                return os.strerror(error.errno or 0)
-            self._child = child
-            try:
-                code = child.wait(TIME_LIMIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                _kill(child)
-                return f"it took longer than {TIME_LIMIT_SECONDS:g} s"
-            finally:
-                self._child = None
-            return "" if code == 0 else _ended_with(code, heard)
-        return "there is no memory for it"
+        return self.caller.call(hook, told)
 
 
 class Herald:
@@ -375,36 +318,3 @@ class Herald:
         else:
             self._hooks.put(_Task(note, over=True))
         self._given = self._kept_back = False
-
-
-class _Memory:
-    """A file in memory, with something in it."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __enter__(self) -> int:
-        self._fd = os.memfd_create("hook")
-        view = memoryview(self._data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-
-def _ended_with(code: int, heard: int) -> str:
-    size = os.fstat(heard).st_size
-    lines = os.pread(heard, _SAID, max(size - _SAID, 0)).decode("utf-8", "backslashreplace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    how = f"exit code {code}" if code > 0 else f"signal {-code}"
-    return f"{how}: {last[:200]}" if last else how
-
-
-def _kill(child: Any) -> None:
-    with suppress(OSError):
-        os.killpg(child.pid, signal.SIGKILL)
-    with suppress(Exception):
-        child.wait(1)

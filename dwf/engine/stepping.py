@@ -62,7 +62,7 @@ def decide(
     assert view.state is not None
     payload = Payload(encode(option_values(options))) if act == mail.SET else NOTHING
     chosen = _chosen(view.state, view.run, step, act)
-    _refuse_second(store, view.run, mail.STEP, chosen.command, act)
+    refuse_second(store, view.run, mail.STEP, chosen.command, act)
     if act in (mail.COMPLETE, mail.SKIP):
         skipped = b'{"code":0}' if act == mail.SKIP and chosen.scheduled.kind == "shell" else b"null"
         payload = Payload(skipped if result is None else result)
@@ -124,25 +124,12 @@ def unblock(store: Store, run: str, by: Identity, reason: str) -> Posted:
     assert view.state is not None
     if view.state.blocked is None:
         raise WrongState(what=f"run {run} is not blocked", hint=f"see what it waits for: dwf show {run}")
-    _refuse_second(store, view.run, mail.UNBLOCK)
+    refuse_second(store, view.run, mail.UNBLOCK)
     message = Message(id="", run=view.run, kind=mail.UNBLOCK, nonce=view.state.head.nonce, reason=reason, by=by)
     return post(store, view, message, f"{run} may go on")
 
 
-def hold(store: Store, run: str, by: Identity, reason: str, *, pause: bool) -> Posted:
-    """Pause a run, or let it go on. Raises UsageError without a reason to pause; WrongState (7) if it is so already."""
-    act = mail.PAUSE if pause else mail.RESUME
-    view = open_run(store, run)
-    assert view.state is not None
-    if (view.state.paused is not None) == pause:
-        is_so = "paused already" if pause else "not paused"
-        raise WrongState(what=f"run {run} is {is_so}", hint=f"see what it waits for: dwf show {run}")
-    _refuse_second(store, view.run, mail.HOLD, act=act)
-    message = Message(id="", run=view.run, kind=mail.HOLD, nonce=view.state.head.nonce, name=act, reason=reason, by=by)
-    return post(store, view, message, f"{run} is paused" if pause else f"{run} goes on")
-
-
-def _refuse_second(store: Store, run: str, kind: str, command: int = 0, act: str = "") -> None:
+def refuse_second(store: Store, run: str, kind: str, command: int = 0, act: str = "") -> None:
     """One word at a time: the second would be too late, or overturn the first without anybody knowing.
 
     How a step goes on may be said in several words, until it is said what becomes of it.

@@ -8,6 +8,7 @@ aside and does not hold up those that only need a replay.
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -229,7 +230,7 @@ class Rounds:
 
     def _due(self) -> list[str]:
         free = self._drivers.room(len(self._active))
-        if free <= 0:
+        if free <= 0 or (self._only is None and os.path.lexists(self._store.layout.paused)):
             return []
         if self._engine.lanes.any_free():
             self._unparked, self._parked = self._unparked | self._parked, set()

@@ -15,6 +15,7 @@ in here knows what is in the files.
     shared                                   there if other users may post and look; see sharing.py
     callback.key                             what the tokens of callbacks are made from; see tokens.py
     hooks.d/  untold/                        programs that are told what becomes of runs, and what they were not told
+    paused                                   there while no tick drives anything; see held.py
     policy.toml                              then: who of them may do what
     machine                                  the machine this directory is bound to; written last when it is made
 """
@@ -78,6 +79,7 @@ class Layout:
         self.callback_key: str = f"{self.home}/callback.key"
         self.hooks: str = f"{self.home}/hooks.d"
         self.untold: str = f"{self.home}/untold"
+        self.paused: str = f"{self.home}/paused"
         # Known once the directory was opened; None: it is its owner's alone.
         self.sharing: Sharing | None = None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from dwf.cli.idle import nothing_to_do
 from tests.cli.terminal import Terminal
 
 
@@ -33,3 +36,23 @@ def test_all_runs_of_a_workflow_are_paused_after_a_question(dwf: Terminal) -> No
     assert dwf("resume", "--status", "paused", "-m", "over", "-y").code == 0
     dwf("tick")
     assert dwf("list", "--status", "paused", "-o", "name").out == ""
+
+
+def test_everything_is_paused_and_every_screen_says_so(dwf: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when somebody looks for hours why nothing happens."""
+    run = dwf.driven("asks")
+    assert dwf("pause", "--everything").code == 2, "it needs a reason"
+    said = dwf("pause", "--everything", "-m", "the SAN is moved")
+    assert (said.code, said.out) == (0, "everything is paused\n")
+    told = "everything is paused: by"
+    assert told in dwf("approve", run, "-m", "fine").err and told in dwf("inbox").err
+    assert told in dwf("list").err and told in dwf("show", run).err
+    assert "everything is paused by" in dwf("doctor").out
+    assert dwf("tick").out == "" and dwf("show", run, "--json").json["status"] == "waiting"
+    monkeypatch.setenv("DWF_HOME", str(dwf.home))
+    assert nothing_to_do(["tick"]), "and its ticks cost nothing"
+    assert dwf("pause", "--everything", "-m", "x").code == 7
+    assert dwf("resume", "--everything", "-m", "it is back").out == "everything goes on\n"
+    dwf("tick")
+    assert dwf("show", run, "--json").json["status"] == "completed"
+    assert dwf("resume", "--everything", "-m", "x").code == 7

@@ -11,6 +11,7 @@ import pytest
 
 from dwf.core.status import Status
 from dwf.engine import hooks as engine_hooks
+from dwf.engine import telling
 from dwf.engine.hooks import standing
 from dwf.store.files import Disk
 from tests.engine.house import House
@@ -222,7 +223,7 @@ def test_a_hook_that_hangs_is_ended_with_what_it_has_started(
     house: House, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails when only the hook itself is ended after its time."""
-    monkeypatch.setattr(engine_hooks, "TIME_LIMIT_SECONDS", 0.3)
+    monkeypatch.setattr(telling, "TIME_LIMIT_SECONDS", 0.3)
     hooks.add("completed.slow", 'sleep 1000 & echo $! > "$DWF_HOME/child"; wait')
     begin(house)
     (line,) = house.tick().remarks

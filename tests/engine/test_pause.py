@@ -6,7 +6,8 @@ import pytest
 
 from dwf.core import events as ev
 from dwf.core.status import Status
-from dwf.engine import lists, stepping
+from dwf.engine import lists, pausing
+from dwf.engine.audit import acts
 from dwf.engine.post import Posted
 from dwf.errors import WrongState
 from tests.engine.house import ME, House, until
@@ -27,11 +28,11 @@ BOOK = """
 
 
 def pause(house: House, reason: str = "freeze") -> Posted:
-    return stepping.hold(house.store, "r1", ME, reason, pause=True)
+    return pausing.hold(house.store, "r1", ME, reason, pause=True)
 
 
 def resume(house: House) -> Posted:
-    return stepping.hold(house.store, "r1", ME, "over", pause=False)
+    return pausing.hold(house.store, "r1", ME, "over", pause=False)
 
 
 def test_nothing_of_a_paused_run_begins_until_it_is_resumed(house: House) -> None:
@@ -169,3 +170,35 @@ def test_it_is_in_the_inbox_with_who_and_what_to_type(house: House) -> None:
     assert (need.kind, need.run) == ("PAUSED", "r1")
     assert need.what.startswith("paused by ") and need.what.endswith(": change freeze")
     assert need.detail == "dwf resume r1"
+
+
+# -- everything -------------------------------------------------------------------------------------------------
+
+
+def hold_everything(house: House, *, pause: bool = True) -> None:
+    pausing.hold_everything(house.store, ME, "the SAN is moved", pause=pause, now_us=house.clock())
+
+
+def test_while_everything_is_paused_ticks_drive_nothing_also_of_what_is_started(house: House) -> None:
+    """Fails when a tick drives a run, or takes up its mail, although everything is paused."""
+    house.go(BOOK)
+    hold_everything(house)
+    house.signal("go", 7)
+    house.start(house.script(BOOK, "other.py"), "r2")
+    assert house.tick().driven == 0
+    assert house.notes() == ["step 1"] and len(house.mail()) == 1
+    assert house.tick(only={"r2"}).driven == 1, "by hand it is driven"
+    hold_everything(house, pause=False)
+    house.tick()
+    assert house.status() is Status.COMPLETED
+
+
+def test_that_everything_is_paused_is_there_for_good_and_refused_twice(house: House) -> None:
+    with pytest.raises(WrongState, match="everything is not paused"):
+        hold_everything(house, pause=False)
+    hold_everything(house)
+    house.reopen()
+    with pytest.raises(WrongState, match="everything is paused already"):
+        hold_everything(house)
+    found = [(act.what, act.reason) for act in acts(house.store)]
+    assert found == [("pause everything", "the SAN is moved")]

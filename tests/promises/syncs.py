@@ -28,6 +28,9 @@ MISSED_BY = {
     "creation._recover_batch": "store/test_creation.py::test_what_recovery_gives_a_row_is_on_disk_first",
     "creation.sync_if_new":
         "store/test_creation.py::test_a_run_reached_by_mail_before_its_maker_synced_is_synced_first",
+    "held.hold": _POWER + "that_everything_is_held_and_that_it_goes_on_is_there",
+    "held.hold/2": _POWER + "that_everything_is_held_and_that_it_goes_on_is_there",
+    "held.let_go": _POWER + "that_everything_is_held_and_that_it_goes_on_is_there",
     "history.History._make_name_durable":
         "store/test_history.py::test_the_name_of_a_new_history_is_made_durable_before_it_is_believed",
     "reading.believe_history":

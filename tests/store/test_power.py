@@ -14,6 +14,7 @@ from dwf.core import events as ev
 from dwf.store.bundle import new_file, survey, write
 from dwf.store.creation import recover_intents
 from dwf.store.files import Disk
+from dwf.store.held import Held, held, hold, let_go
 from dwf.store.history import History
 from dwf.store.layout import adopt_home
 from dwf.store.record import Chain
@@ -101,3 +102,14 @@ def test_all_that_was_imported_is_there(tmp_path: Path) -> None:
     given, taken = contents(here), contents(there)
     assert taken.pop("runs/r1~2.jsonl") == given.pop("runs/r1~2.jsonl") + line
     assert taken == given
+
+
+def test_that_everything_is_held_and_that_it_goes_on_is_there(tmp_path: Path) -> None:
+    layout = new_home(tmp_path)
+    with power_lost_after(Path(layout.home)) as disk:
+        hold(disk, layout, Held(at="", by=ev.Identity(uid=7), reason="x"))
+    found = held(layout)
+    assert found is not None and found.by.uid == 7
+    with power_lost_after(Path(layout.home)) as disk:
+        let_go(disk, layout)
+    assert held(layout) is None

@@ -49,7 +49,7 @@ def _try(session: Session, store: Store, name: str) -> int:
     from dwf.cli.times import now_us
     from dwf.core.duration import stamp
     from dwf.engine.around import loaded
-    from dwf.engine.hooks import Hooks, Told
+    from dwf.engine.telling import Caller, Told
     from dwf.store.hooks import hooks_of
 
     found, unfit = hooks_of(store.layout)
@@ -65,7 +65,7 @@ def _try(session: Session, store: Store, name: str) -> int:
         session.screen.say(f"{name} can be loaded")
         return Exit.OK
     told = Told(what="test", id="test", run="test", time=stamp(now_us()), text="a try of this hook", next="dwf hooks")
-    why = Hooks(store, now_us).call(hook, told)
+    why = Caller(store.layout.home).call(hook, told)
     session.screen.say(f"{name} failed: {why}" if why else f"{name} was told, and ended with 0")
     return Exit.FAILED if why else Exit.OK
 

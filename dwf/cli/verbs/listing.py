@@ -11,7 +11,7 @@ from dwf.cli.exits import Exit
 from dwf.cli.options import session_of
 from dwf.cli.selecting import OpenOption, StatusOption, TaggedOption, WhereOption, WorkflowOption, choice_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import refuse_both
+from dwf.cli.verbs.shared import refuse_both, warn_of_pause
 from dwf.errors import UsageError
 from dwf.store.choice import EVERY, Choice
 
@@ -62,6 +62,8 @@ def list_(
     _print_list(session, runs)
     if len(found) > len(runs) and store is not None:
         _tell_more(session, store, choice, len(runs))
+    if store is not None and is_table:
+        warn_of_pause(session, store)
     if not runs and not session.is_json:
         session.screen.say("no such runs" if choice != EVERY else "no runs yet; start one with: dwf start SCRIPT")
     return Exit.FAILED if any(_is_bad(run) for run in runs) else Exit.OK

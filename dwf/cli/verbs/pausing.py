@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typer import Context
+from typing import Annotated
+
+from typer import Context, Option
 
 from dwf.cli.bulk import DryRunOption, YesOption, bulk_of, for_all
+from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
 from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import pick, reason_for
+
+EverythingOption = Annotated[
+    bool, Option("--everything", help="no tick and no worker drives anything, also what is started meanwhile")
+]
 
 
 def pause(
@@ -21,14 +28,18 @@ def pause(
     where: WhereOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
+    everything: EverythingOption = False,
     tick: TickOption = False,
 ) -> int:
     """Let nothing more of a run begin, until dwf resume. Who, when and why (-m) is recorded.
 
     Steps that run come to their end. What happens meanwhile (their results, signals, answers) is recorded, and its
     script is told when it goes on; timers and a cancel wait until then. A deadline of the run does not. With --where
-    and the like it is for all open runs that fit: they are shown, and it asks.
+    and the like it is for all open runs that fit: they are shown, and it asks. With --everything ticks and workers
+    drive nothing until dwf resume --everything; what you drive by hand (dwf run, --tick) is driven.
     """
+    if everything:
+        return _hold_everything(context, reason, pausing=True)
     return _hold(context, run, reason, (workflow, status, tag, where), (dry_run, yes, tick), pausing=True)
 
 
@@ -42,12 +53,15 @@ def resume(
     where: WhereOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
+    everything: EverythingOption = False,
     tick: TickOption = False,
 ) -> int:
     """Let a paused run go on. Who, when and why (-m) is recorded.
 
     With --where and the like it is for all open runs that fit: they are shown, and it asks.
     """
+    if everything:
+        return _hold_everything(context, reason, pausing=False)
     return _hold(context, run, reason, (workflow, status, tag, where), (dry_run, yes, tick), pausing=False)
 
 
@@ -60,7 +74,7 @@ def _hold(
     *,
     pausing: bool,
 ) -> int:
-    from dwf.engine.stepping import hold
+    from dwf.engine.pausing import hold
 
     session, (dry_run, yes, tick) = session_of(context), how
     workflow, status, tag, where = which
@@ -76,3 +90,16 @@ def _hold(
     run = pick(session, store, run, changes=True)
     reason = reason_for(session, reason, doing)
     return tell_posted(session, store, hold(store, run, session.me, reason, pause=pausing), tick)
+
+
+def _hold_everything(context: Context, reason: str, *, pausing: bool) -> int:
+    from dwf.engine.pausing import hold_everything
+
+    session = session_of(context)
+    store = session.store()
+    reason = reason_for(session, reason, "pausing" if pausing else "resuming")
+    hold_everything(store, session.me, reason, pause=pausing, now_us=session.clock.now)
+    session.screen.line("everything is paused" if pausing else "everything goes on")
+    if pausing:
+        session.screen.say("steps that run come to their end; until: dwf resume --everything")
+    return Exit.OK

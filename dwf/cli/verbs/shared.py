@@ -163,7 +163,9 @@ def say_tick(session: Session, store: Store, lead: str) -> None:
     from dwf.engine.runs import someone_drives
 
     last = store.index.last_tick_us()
-    if not tick_is_late(last, session.clock):
+    if warn_of_pause(session, store):
+        session.screen.say(lead)
+    elif not tick_is_late(last, session.clock):
         session.screen.say(f"{lead}; {tick_words(last, session.clock)}")
     elif someone_drives(store):
         session.screen.say(f"{lead}; a tick is at work")
@@ -176,9 +178,25 @@ def warn_of_no_tick(session: Session, store: Store) -> None:
     """A warning if the last tick was more than three minutes ago, or if there never was one, and none is at work."""
     from dwf.engine.runs import someone_drives
 
+    if warn_of_pause(session, store):
+        return
     last = store.index.last_tick_us()
     if tick_is_late(last, session.clock) and not someone_drives(store):
         session.screen.warn(f"{tick_words(last, session.clock)}: is it in cron? dwf help cron; by hand: dwf tick")
+
+
+def warn_of_pause(session: Session, store: Store) -> bool:
+    """A warning if everything is paused, wherever one looks; whether it is."""
+    from dwf.core.duration import unstamp
+    from dwf.engine.summary import who
+    from dwf.store.held import held
+
+    found = held(store.layout)
+    if found is None:
+        return False
+    since = f" {session.clock.ago(unstamp(found.at))}" if found.at else ""
+    session.screen.warn(f"everything is paused: by {who(found.by)}{since}: {found.reason}; dwf resume --everything")
+    return True
 
 
 def tell_fault(session: Session, error: DwfError) -> Exit:

@@ -12,7 +12,7 @@ from dwf.cli.catalog import nearest
 from dwf.cli.exits import Exit, of_run
 from dwf.cli.options import RunArgument, StepArgument, session_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import pick
+from dwf.cli.verbs.shared import pick, warn_of_pause
 from dwf.errors import DwfError, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def show(
     else:
         width = 0 if session.output == "wide" else screen.width
         screen.lines(RunPage(facts, session.clock, screen.marks, width).lines())
+        warn_of_pause(session, store)
     code = of_run(view.status, view.state)
     return code if exit_status or code is Exit.DAMAGED else Exit.OK
 

@@ -16,6 +16,8 @@ from dwf.core.duration import SECOND, spoken, unstamp
 from dwf.engine.doctor.finding import Finding, Grade, bad, several, warn
 from dwf.engine.doctor.patient import Patient
 from dwf.engine.hooks import standing
+from dwf.engine.summary import who
+from dwf.store.held import held
 
 # No dwf was there before 2024; a machine without a battery wakes up in 1970.
 _FIRST_US = unstamp("2024-01-01T00:00:00.000000Z")
@@ -59,6 +61,9 @@ def hooks(patient: Patient) -> list[Finding]:
 
 def tick(patient: Patient) -> list[Finding]:
     """When a tick was last here, and who will call the next."""
+    if patient.exists and (hold := held(patient.layout)) is not None:
+        what = f"everything is paused by {who(hold.by)}: {hold.reason}"
+        return [warn("tick", what, "dwf resume --everything -m WHY")]
     last = patient.store.index.last_tick_us() if patient.exists else None
     callers = list(found_callers(patient))
     fresh = last is not None and patient.now_us - last <= patient.limits.late_tick_us

@@ -1,0 +1,56 @@
+"""Pauses: of one run, which is an event in its history, and of everything, which is a file that ticks look for."""
+
+from __future__ import annotations
+
+import os
+
+from dwf.core import messages as mail
+from dwf.core.duration import stamp
+from dwf.core.events import Identity
+from dwf.core.messages import Message
+from dwf.engine.audit import Setting, note_setting
+from dwf.engine.post import Posted, open_run, post
+from dwf.engine.stepping import refuse_second
+from dwf.errors import WrongState
+from dwf.store.held import Held, let_go
+from dwf.store.held import hold as hold_all
+from dwf.store.room import Store
+
+EVERYTHING = "everything"
+
+
+def hold(store: Store, run: str, by: Identity, reason: str, *, pause: bool) -> Posted:
+    """Pause a run, or let it go on. Raises UsageError without a reason to pause; WrongState (7) if it is so already."""
+    act = mail.PAUSE if pause else mail.RESUME
+    view = open_run(store, run)
+    assert view.state is not None
+    if (view.state.paused is not None) == pause:
+        is_so = "paused already" if pause else "not paused"
+        raise WrongState(what=f"run {run} is {is_so}", hint=f"see what it waits for: dwf show {run}")
+    refuse_second(store, view.run, mail.HOLD, act=act)
+    message = Message(id="", run=view.run, kind=mail.HOLD, nonce=view.state.head.nonce, name=act, reason=reason, by=by)
+    return post(store, view, message, f"{run} is paused" if pause else f"{run} goes on")
+
+
+def hold_everything(store: Store, by: Identity, reason: str, *, pause: bool, now_us: int) -> None:
+    """Keep ticks and workers from driving anything, or let them; there for good when this returns.
+
+    Raises WrongState (7) if it is so already; NotPermitted (77) in a directory of another user.
+    """
+    at = stamp(now_us)
+    if os.path.lexists(store.layout.paused) == pause:
+        raise _so_already(pause)
+    note_setting(store, Setting(act=mail.PAUSE if pause else mail.RESUME, at=at, name=EVERYTHING, value="",
+                                reason=reason, by=by))  # fmt: skip
+    try:
+        if pause:
+            hold_all(store.disk, store.layout, Held(at=at, by=by, reason=reason))
+        else:
+            let_go(store.disk, store.layout)
+    except (FileExistsError, FileNotFoundError):
+        raise _so_already(pause) from None
+
+
+def _so_already(pause: bool) -> WrongState:
+    what = f"everything is {'paused already' if pause else 'not paused'}"
+    return WrongState(what=what, hint="dwf doctor says by whom, and since when")
