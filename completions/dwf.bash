@@ -81,7 +81,7 @@ _dwf_verb() {
     patches) options=''; first=files; rest=- ;;
     replay) options='--against --stop-at --pdb -l --last'; first=runs; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
-    check) options='--runs --history --format'; first=-; rest=- ;;
+    check) options='--runs --history --format --explain'; first=-; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;
     init) options='--shared --group --catalogue --cron --systemd'; first=-; rest=- ;;
     archive) options='--older-than --dry-run -m --reason -y --yes'; first=-; rest=- ;;
@@ -109,7 +109,7 @@ _dwf_value() {
     --against) kind=files ;;
     --history) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--stop-at|--runs|--format|--group|--older-than|--since|--try) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--stop-at|--runs|--format|--explain|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

@@ -323,6 +323,7 @@ complete -c dwf -n '__dwf_verb check' -f
 complete -c dwf -n '__dwf_verb check' -l runs -x -d 'open, all or none: what they must fit'
 complete -c dwf -n '__dwf_verb check' -l history -r -d 'also this history or bundle, or a directory of them; repeatable'
 complete -c dwf -n '__dwf_verb check' -l format -x -d 'text, json, or github (annotations)'
+complete -c dwf -n '__dwf_verb check' -l explain -x -d 'what DWF101 is about, and end'
 complete -c dwf -n '__dwf_verb verify' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb verify' -l witness -x -d 'hold them to what `dwf tick --witness` has kept; - is stdin'
 complete -c dwf -n '__dwf_verb verify' -s l -l last -d 'instead of RUN: the run that you started last'

@@ -80,16 +80,16 @@ def check(what: str, cure: str) -> None:
 # -- the audit net ----------------------------------------------------------------------------------------------
 
 IN_ACTIVITY = "do it in an activity: @dwf.activity, dwf.step(...) or dwf.sh(...)"
-_SLEEP = "use: await dwf.sleep('10s')"
-_ENVIRON = "pass it as a parameter of the workflow, or read it in an activity"
-_THREAD = "threads have no place in a replay; use asyncio.gather over activities"
-_AUDITED = {
-    "time.sleep": _SLEEP,
-    "_thread.start_new_thread": _THREAD,
-    "_thread.start_joinable_thread": _THREAD,
+SLEEP = "use: await dwf.sleep('10s')"
+ENVIRON = "pass it as a parameter of the workflow, or read it in an activity"
+THREAD = "threads have no place in a replay; use asyncio.gather over activities"
+AUDITED = {
+    "time.sleep": SLEEP,
+    "_thread.start_new_thread": THREAD,
+    "_thread.start_joinable_thread": THREAD,
     "builtins.input": "ask with dwf.approve(...) or wait for a signal: dwf.wait_signal(name)",
-    "os.putenv": _ENVIRON,
-    "os.unsetenv": _ENVIRON,
+    "os.putenv": ENVIRON,
+    "os.unsetenv": ENVIRON,
     **dict.fromkeys(
         "open subprocess.Popen os.system os.exec os.fork os.forkpty os.posix_spawn os.spawn os.startfile pty.spawn "
         "os.listdir os.scandir os.walk os.fwalk os.remove os.rename os.mkdir os.rmdir os.link os.symlink os.truncate "
@@ -111,9 +111,9 @@ def install() -> None:
         install.done = True  # type: ignore[attr-defined]
         sys.addaudithook(_audit)
         # Python 3.11 tells nobody of a thread that is started, and up to 3.12 of none that sleeps.
-        time.sleep = _function_proxy(time.sleep, "time.sleep", _SLEEP)
+        time.sleep = _function_proxy(time.sleep, "time.sleep", SLEEP)
         warnings._warn_unawaited_coroutine = _never_awaited(warnings._warn_unawaited_coroutine)  # type: ignore[attr-defined]
-        threading.Thread.start = _function_proxy(threading.Thread.start, "starting a thread", _THREAD)  # type: ignore[method-assign]
+        threading.Thread.start = _function_proxy(threading.Thread.start, "starting a thread", THREAD)  # type: ignore[method-assign]
 
 
 def _never_awaited(tell: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -130,7 +130,7 @@ def _never_awaited(tell: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
-    cure = _AUDITED.get(event)
+    cure = AUDITED.get(event)
     if cure is None:
         return
     run: Guarded | None = getattr(_thread, "run", None)
@@ -170,32 +170,32 @@ def _is_harmless_open(event: str, args: tuple[Any, ...]) -> bool:
 
 # -- the net of names -------------------------------------------------------------------------------------------
 
-_NOW = "use: dwf.now()"
-_CHANCE = "use: dwf.random()"
-_UUID = "use: dwf.uuid4()"
-_NAMES: dict[str, dict[str, str]] = {
+NOW = "use: dwf.now()"
+CHANCE = "use: dwf.random()"
+UUID = "use: dwf.uuid4()"
+NAMES: dict[str, dict[str, str]] = {
     "time": {
         **dict.fromkeys(
             "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns thread_time "
             "thread_time_ns clock_gettime clock_gettime_ns localtime gmtime ctime asctime strftime".split(),
-            _NOW,
+            NOW,
         ),
-        "sleep": _SLEEP,
+        "sleep": SLEEP,
     },
-    "datetime": {"datetime": _NOW, "date": _NOW},
+    "datetime": {"datetime": NOW, "date": NOW},
     "random": dict.fromkeys(
         "random randint randrange choice choices sample shuffle uniform gauss getrandbits randbytes betavariate "
         "binomialvariate expovariate gammavariate lognormvariate normalvariate paretovariate triangular "
         "vonmisesvariate weibullvariate seed getstate setstate Random SystemRandom".split(),
-        _CHANCE,
+        CHANCE,
     ),
-    "uuid": dict.fromkeys("uuid1 uuid4 uuid6 uuid7 uuid8 getnode".split(), _UUID),
+    "uuid": dict.fromkeys("uuid1 uuid4 uuid6 uuid7 uuid8 getnode".split(), UUID),
     "secrets": dict.fromkeys(
-        "token_bytes token_hex token_urlsafe choice randbelow randbits SystemRandom".split(), _CHANCE
+        "token_bytes token_hex token_urlsafe choice randbelow randbits SystemRandom".split(), CHANCE
     ),
     "os": {
-        **dict.fromkeys("environ environb getenv getenvb getcwd getcwdb".split(), _ENVIRON),
-        **dict.fromkeys("urandom getrandom".split(), _CHANCE),
+        **dict.fromkeys("environ environb getenv getenvb getcwd getcwdb".split(), ENVIRON),
+        **dict.fromkeys("urandom getrandom".split(), CHANCE),
         **dict.fromkeys(
             "getpid getppid getpgid getpgrp getsid getuid geteuid getgid getegid getlogin getloadavg cpu_count uname "
             "times stat lstat statvfs access readlink popen pipe umask".split(),
@@ -209,8 +209,8 @@ _NAMES: dict[str, dict[str, str]] = {
     ),
 }
 # With so many arguments these only convert a time that they are given.
-_HARMLESS_WITH = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
-_CLOCKS = {"datetime": ("now", "utcnow", "today"), "date": ("today",)}
+HARMLESS_WITH = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
+CLOCKS = {"datetime": ("now", "utcnow", "today"), "date": ("today",)}
 _ABSENT = object()
 
 
@@ -232,7 +232,7 @@ def stand_in_for(value: Any) -> Any | None:
 def _known() -> dict[int, tuple[str, str, str]]:
     """What is watched, by identity: module, name, cure. A function of that name from elsewhere is none of ours."""
     known = {}
-    for home, names in _NAMES.items():
+    for home, names in NAMES.items():
         module = sys.modules.get(home)
         for name, cure in names.items() if module is not None else ():
             value = getattr(module, name, _ABSENT)
@@ -243,13 +243,13 @@ def _known() -> dict[int, tuple[str, str, str]]:
 
 def _stand_in(value: Any, known: dict[int, tuple[str, str, str]]) -> Any | None:
     if type(value) is types.ModuleType:
-        return _ModuleProxy(value) if value.__name__ in _NAMES else None
+        return _ModuleProxy(value) if value.__name__ in NAMES else None
     if id(value) not in known:
         return None
     home, name, cure = known[id(value)]
     what = f"{home}.{name}".replace("posixpath", "os.path")
     if isinstance(value, type):
-        refused = dict.fromkeys((f"{name}.{clock}" for clock in _CLOCKS.get(name, ("()",))), cure)
+        refused = dict.fromkeys((f"{name}.{clock}" for clock in CLOCKS.get(name, ("()",))), cure)
         return _ClassProxy(name, (), {"dwf_real": value, "dwf_refused": refused, "__module__": value.__module__})
     if callable(value):
         return _function_proxy(value, what, cure)
@@ -266,7 +266,7 @@ class _ModuleProxy(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         module = self.__dict__["dwf_real"]
         value = getattr(module, name)
-        watched = name in _NAMES[module.__name__] or type(value) is types.ModuleType
+        watched = name in NAMES[module.__name__] or type(value) is types.ModuleType
         stand_in = stand_in_for(value) if watched else None
         if stand_in is None:
             return value
@@ -279,7 +279,7 @@ class _ModuleProxy(types.ModuleType):
 
 
 def _function_proxy(real: Callable[..., Any], what: str, cure: str) -> Callable[..., Any]:
-    harmless_with = _HARMLESS_WITH.get(real.__name__, sys.maxsize)
+    harmless_with = HARMLESS_WITH.get(real.__name__, sys.maxsize)
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if len(args) < harmless_with:

@@ -48,7 +48,7 @@ def everything(directory: Path) -> dict[str, tuple[int, bytes]]:
 def test_an_edit_that_fits_is_safe_and_exits_with_0(deployed: Terminal) -> None:
     edit(deployed, "return 3\n\n@dwf.activity\ndef cordon", "return 4\n\n@dwf.activity\ndef cordon")
     said = deployed("check", str(deployed.script))
-    assert (said.code, said.out, said.err) == (0, "r1  safe\n", "1 run fits\n")
+    assert (said.code, said.out, said.err) == (0, "r1  safe\n", "nothing found; 1 run fits\n")
 
 
 def test_an_edit_that_does_not_is_told_with_both_sides_and_its_cure(deployed: Terminal) -> None:
@@ -95,7 +95,7 @@ def test_a_script_elsewhere_is_held_against_the_runs_of_its_name(deployed: Termi
     assert deployed("check", str(there / "book.py")).out.startswith("r1  diverges")
     assert deployed("check", str(there / "new.py")).out.startswith("r1  diverges")
     said = deployed("check", str(there / "other.py"))
-    assert (said.code, said.out, said.err) == (0, "", "no run is of this script; 1 of other scripts\n")
+    assert (said.code, said.out, said.err) == (0, "", "nothing found; no run is of this script; 1 of other scripts\n")
 
 
 def test_of_several_files_a_run_is_held_against_its_own(deployed: Terminal) -> None:
@@ -163,3 +163,53 @@ def test_a_damaged_history_is_told_and_holds_up_no_other(deployed: Terminal) -> 
     path.write_bytes(path.read_bytes().replace(b"drain", b"brain", 1))
     said = deployed("check", str(deployed.script))
     assert said.code == 65 and "r1  safe" in said.out and "r2  unreadable" in said.out
+
+
+def test_a_mistake_is_told_with_its_place_its_code_and_its_cure(deployed: Terminal) -> None:
+    edit(deployed, "import dwf\n", "import dwf, time\n")
+    edit(deployed, "    await drain(host)", "    await drain(host)\n    print(time.time())")
+    path = str(deployed.script)
+    said = deployed("check", path, "--runs", "none")
+    assert (said.code, said.err) == (1, "1 finding\n")
+    assert said.out == f"{path}:15:11: DWF101 time.time() in workflow code; use: dwf.now()\n"
+    (one,) = deployed("check", path, "--runs", "none", "--json").json["findings"]
+    assert (one["code"], one["file"], one["line"], one["column"]) == ("DWF101", path, 15, 11)
+    github = deployed("check", path, "--runs", "none", "--format", "github").out
+    assert github == f"::error file={path},line=15,col=11,title=DWF101::time.time() in workflow code; use: dwf.now()\n"
+    edit(deployed, "print(time.time())", "print(time.time())  # dwf: ignore[DWF101]")
+    assert deployed("check", path, "--runs", "none").code == 0
+
+
+def test_a_mistake_in_a_module_beside_it_is_told_with_the_path_of_that(deployed: Terminal) -> None:
+    (deployed.directory / "parts.py").write_text("import os\ndef home():\n    return os.getcwd()\n")
+    edit(deployed, "import dwf\n", "import dwf, parts\n")
+    edit(deployed, "    await drain(host)", "    await drain(parts.home())")
+    said = deployed("check", str(deployed.script), "--runs", "none")
+    assert said.out.startswith(f"{deployed.directory}/parts.py:3:12: DWF103 ")
+
+
+def test_nothing_of_a_script_is_run_where_no_runs_are_asked_for(deployed: Terminal) -> None:
+    """Fails when reading a script runs its top."""
+    trace = deployed.directory / "was run"
+    edit(deployed, "import dwf\n", f"import dwf\nopen({str(trace)!r}, 'w').close()\n")
+    assert deployed("check", str(deployed.script), "--runs", "none").code == 0
+    assert not trace.exists()
+    assert deployed("check", str(deployed.script)).code == 0
+    assert trace.exists()
+
+
+def test_a_rule_can_be_explained(deployed: Terminal) -> None:
+    said = deployed("check", "--explain", "dwf201")
+    assert said.code == 0 and said.out.startswith("DWF201: the order of a set\n") and "sorted(" in said.out
+    assert max(map(len, said.out.splitlines())) <= 80
+    assert deployed("check", "--explain", "DWF201", "--json").json["code"] == "DWF201"
+    wrong = deployed("check", "--explain", "DWF999")
+    assert wrong.code == 4 and "DWF" in wrong.hint
+
+
+def test_of_several_files_those_without_a_workflow_are_passed_over(deployed: Terminal) -> None:
+    beside = deployed.directory / "parts.py"
+    beside.write_text("def helper():\n    return 1\n")
+    said = deployed("check", str(deployed.script), str(beside))
+    assert (said.code, said.out) == (0, "r1  safe\n") and "parts.py is passed over" in said.err
+    assert deployed("check", str(beside)).code == 2

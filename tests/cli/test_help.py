@@ -22,6 +22,7 @@ TOPICS = [
     "auditing",
     "bounds",
     "callbacks",
+    "checking",
     "children",
     "cleanup",
     "cron",

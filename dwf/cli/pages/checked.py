@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -11,30 +13,71 @@ from dwf.cli.escape import one_line
 
 if TYPE_CHECKING:
     from dwf.cli.screen import Screen
-    from dwf.engine.checking import Checked, Verdict
+    from dwf.engine.checking import Verdict
+    from dwf.scripts.collect import Sources
+    from dwf.scripts.lint import Finding
+    from dwf.scripts.lint.rules import Rule
 
 # So many runs that fit are told one by one; of more only how many they are.
 _TOLD_SAFE = 20
 
 
-def tell(screen: Screen, kind: str, checked: list[Checked], verdicts: list[Verdict], others: int) -> None:
-    """All of it, in the form that was asked for."""
+@dataclass(frozen=True)
+class Read:
+    """A file that was read, and what was found in it. path: as it was given."""
+
+    path: str
+    sources: Sources
+    findings: list[Finding]
+
+    def shown(self, file: str) -> str:
+        """One of its files as whoever gave the path would name it."""
+        return str(PurePath(self.path).parent / file) if file != self.sources.main else self.path
+
+
+@dataclass(frozen=True)
+class Found:
+    """All of it. others: so many runs are of other scripts. is_run: whether runs were looked at."""
+
+    read: list[Read]
+    verdicts: list[Verdict]
+    others: int
+    is_run: bool
+
+    @property
+    def findings(self) -> list[tuple[str, Finding]]:
+        """Each once, with the path of its file: two scripts may share a module."""
+        return list(dict.fromkeys((read.shown(one.file), one) for read in self.read for one in read.findings))
+
+
+def tell(screen: Screen, kind: str, found: Found) -> None:
+    """In the form that was asked for."""
     if kind == "json":
         screen.document(
             {
                 "schema": "dwf.check/1",
-                "files": [file.path for file in checked],
-                "runs": [_as_json(verdict) for verdict in verdicts],
-                "others": others,
+                "files": [read.path for read in found.read],
+                "findings": [{**dataclasses.asdict(one), "file": path} for path, one in found.findings],
+                "runs": [_as_json(verdict) for verdict in found.verdicts],
+                "others": found.others,
             }
         )
-        return
-    if kind == "github":
-        for verdict in verdicts:
-            if verdict.fit != "safe":
-                screen.line(_annotation(verdict, checked))
-        return
-    _tell_text(screen, verdicts, others)
+    elif kind == "github":
+        screen.lines([_annotation_of(path, one)] for path, one in found.findings)
+        screen.lines([_annotation(verdict, found.read)] for verdict in found.verdicts if verdict.fit != "safe")
+    else:
+        for path, one in found.findings:
+            place = f"{path}:{one.line}:{one.column}: "
+            screen.line((place, "bold"), (one.code, "red"), f" {one_line(f'{one.what}; {one.cure}')}")
+        _tell_text(screen, found.verdicts)
+        screen.say(_summary(found))
+
+
+def explained(code: str, rule: Rule) -> str:
+    """A rule, for `--explain`."""
+    why = textwrap.fill(" ".join(rule.why.split()), 79)
+    wrong, right = (textwrap.indent(text, "    ") for text in (rule.wrong, rule.right))
+    return f"{code}: {rule.title}\n\n{why}\n\nInstead of\n\n{wrong}\n\nwrite\n\n{right}\n"
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
@@ -45,7 +88,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
 # -- text -------------------------------------------------------------------------------------------------------
 
 
-def _tell_text(screen: Screen, verdicts: list[Verdict], others: int) -> None:
+def _tell_text(screen: Screen, verdicts: list[Verdict]) -> None:
     bad = [verdict for verdict in verdicts if verdict.fit != "safe"]
     safe = [verdict for verdict in verdicts if verdict.fit == "safe"]
     told_cures: set[str] = set()
@@ -63,7 +106,6 @@ def _tell_text(screen: Screen, verdicts: list[Verdict], others: int) -> None:
     if len(safe) <= _TOLD_SAFE:
         for verdict in safe:
             screen.line((verdict.run, "bold"), "  ", ("safe", "green"), _more(verdict))
-    screen.say(_summary(len(safe), len(bad), others))
 
 
 def _at(verdict: Verdict) -> str:
@@ -86,25 +128,35 @@ def _sides(verdict: Verdict) -> Iterator[str]:
     yield f"{right:{width}}  now asks  {verdict.asked}"
 
 
-def _summary(safe: int, bad: int, others: int) -> str:
-    if not safe and not bad:
-        words = "no run is of this script"
+def _summary(found: Found) -> str:
+    number = len(found.findings)
+    words = "nothing found" if not number else f"{number} finding{'' if number == 1 else 's'}"
+    if not found.is_run:
+        return words
+    bad = sum(verdict.fit != "safe" for verdict in found.verdicts)
+    safe = len(found.verdicts) - bad
+    if not found.verdicts:
+        words += "; no run is of this script"
     else:
-        words = f"{safe} {'run fits' if safe == 1 else 'runs fit'}"
+        words += f"; {safe} {'run fits' if safe == 1 else 'runs fit'}"
         words += f", {bad} {'does' if bad == 1 else 'do'} not" if bad else ""
-    return words + (f"; {others} of other scripts" if others else "")
+    return words + (f"; {found.others} of other scripts" if found.others else "")
 
 
 # -- annotations ------------------------------------------------------------------------------------------------
 
 
-def _annotation(verdict: Verdict, checked: list[Checked]) -> str:
+def _annotation_of(path: str, one: Finding) -> str:
+    place = f"file={_property(path)},line={one.line},col={one.column}"
+    return f"::error {place},title={one.code}::{_data(f'{one.what}; {one.cure}')}"
+
+
+def _annotation(verdict: Verdict, read: list[Read]) -> str:
     name, _, line = verdict.where.rpartition(":")
     path = verdict.file
-    for file in checked:
-        if file.path == verdict.file:
-            inner = next((inner for inner in file.sources.files if PurePath(inner).name == name), "")
-            path = str(PurePath(file.path).parent / inner) if inner else file.path
+    for one in read:
+        if one.path == verdict.file:
+            path = next((one.shown(inner) for inner in one.sources.files if PurePath(inner).name == name), path)
     place = f"file={_property(path)},line={line or 1}"
     why = verdict.why if not verdict.cure else f"{verdict.why}\nwith this it fits:\n{verdict.cure}"
     return f"::error {place},title={_property(f'{verdict.run} {verdict.fit.value}')}::{_data(why)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
@@ -10,9 +11,10 @@ from dwf.cli.exits import Exit, worst
 from dwf.cli.options import session_of
 from dwf.cli.session import Session
 from dwf.cli.verbs.shared import tell_fault
-from dwf.errors import DwfError, UsageError
+from dwf.errors import DwfError, NotFound, UsageError
 
 if TYPE_CHECKING:
+    from dwf.cli.pages.checked import Read
     from dwf.engine.checking import Checked, Verdict
     from dwf.store.room import Store
 
@@ -33,24 +35,30 @@ def check(
     format: Annotated[  # noqa: A002 - the word of the option
         str, Option("--format", metavar="FORMAT", help="text, json, or github (annotations)")
     ] = "text",
+    explain: Annotated[str | None, Option("--explain", metavar="CODE", help="what DWF101 is about, and end")] = None,
 ) -> int:
-    """Replay every open run over an edited script, and say which would not fit it any more, where, and what cures it.
+    """Find mistakes in a script, and the open runs that it would strand: each is replayed over it, without a trace.
 
-    Of several files each run is held against the one that it belongs to: at the path of its script, else of its name,
-    else with its workflow. Changes nothing. Exit 1 if anything was found, 0 if nothing was.
+    A finding is silenced by # dwf: ignore[DWF101] on its line. Of several files each run is held against the one that
+    it belongs to: at the path of its script, else of its name, else with its workflow. Changes nothing. Exit 1 if
+    anything was found, 0 if nothing was.
     """
-    from dwf.cli.pages.checked import tell
+    from dwf.cli.pages.checked import Found, tell
 
     session = session_of(context)
     kind = _chosen("--format", "json" if session.is_json else format, _FORMATS)
     which = _chosen("--runs", runs, _RUNS)
+    if explain is not None:
+        return _explained(session, explain)
     if not files:
         raise UsageError(what="there is nothing to check", hint="dwf check rotate.py")
     store = session.store_to_read() if which != "none" else None
-    faults, checked = _loaded(session, store, files)
+    is_run = which != "none" or bool(history)
+    faults, read, checked = _loaded(session, store, files, is_run)
     verdicts, others = _held(session, store, checked, which, history or [])
-    tell(session.screen, kind, checked, verdicts, others)
-    return worst([*faults, *(_exit(verdict) for verdict in verdicts)])
+    found = Found(read, verdicts, others, is_run)
+    tell(session.screen, kind, found)
+    return worst([*faults, *(Exit.FAILED for _ in found.findings), *(_exit(verdict) for verdict in verdicts)])
 
 
 def _chosen(option: str, given: str, known: tuple[str, ...]) -> str:
@@ -59,20 +67,30 @@ def _chosen(option: str, given: str, known: tuple[str, ...]) -> str:
     return given
 
 
-def _loaded(session: Session, store: Store | None, files: list[str]) -> tuple[list[Exit], list[Checked]]:
-    """Each file, loaded; what cannot be loaded is told, and holds up none of the others."""
+def _loaded(
+    session: Session, store: Store | None, files: list[str], is_run: bool
+) -> tuple[list[Exit], list[Read], list[Checked]]:
+    """Each file, read, and loaded if it is to be run; what cannot be is told, and holds up none of the others."""
+    from dwf.cli.pages.checked import Read
     from dwf.engine.checking import prepared
     from dwf.scripts.collect import collect
+    from dwf.scripts.lint import findings, has_workflow
 
-    faults, checked = [], []
+    faults, read, checked = [], [], []
     for file in dict.fromkeys(files):
         try:
-            checked.append(prepared(store, file, collect(file), session.me.uid or 0))
+            sources = collect(file)
+            if len(files) > 1 and not has_workflow(sources):
+                session.screen.say(f"{file} is passed over: there is no workflow in it")
+                continue
+            read.append(Read(file, sources, findings(sources)))
+            if is_run:
+                checked.append(prepared(store, file, sources, session.me.uid or 0))
         except DwfError as error:
-            if len(files) == 1:
+            if len(files) == 1 and not any(one.findings for one in read):
                 raise
             faults.append(tell_fault(session, error))
-    return faults, checked
+    return faults, read, checked
 
 
 def _held(
@@ -93,3 +111,20 @@ def _exit(verdict: Verdict) -> Exit:
     if verdict.fit == "unreadable":
         return Exit(verdict.error.exit_code) if verdict.error is not None else Exit.DAMAGED
     return Exit.OK if verdict.fit == "safe" else Exit.FAILED
+
+
+def _explained(session: Session, code: str) -> int:
+    from dwf.cli.catalog import nearest
+    from dwf.cli.pages.checked import explained
+    from dwf.scripts.lint import RULES
+
+    rule = RULES.get(code.upper())
+    if rule is None:
+        meant = nearest(code.upper(), list(RULES))
+        hint = f"did you mean {meant}?" if meant else f"there are {', '.join(RULES)}"
+        raise NotFound(what=f"there is no finding {code}", hint=hint)
+    if session.is_json:
+        session.screen.document({"schema": "dwf.rule/1", "code": code.upper(), **dataclasses.asdict(rule)})
+    else:
+        session.screen.text(explained(code.upper(), rule))
+    return Exit.OK

@@ -1,0 +1,168 @@
+# ruff: noqa: E501 - a program is easier to read in one piece
+"""Workflow code that is wrong, each with who sees it: the reader of `dwf check`, the guard when it is run, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tests.checking.innocents import TOP
+
+
+class Seen(StrEnum):
+    """By whom."""
+
+    CHECK = "check"
+    GUARD = "guard"
+    BOTH = "both"
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """body: of a workflow. code: of the finding, "" if there is none. line: of the body. top: what is before."""
+
+    name: str
+    body: str
+    seen: Seen
+    code: str = ""
+    line: int = 1
+    top: str = ""
+
+    @property
+    def script(self) -> str:
+        lines = "".join(f"    {line}\n" for line in self.body.splitlines())
+        return (
+            f"{TOP}{self.top}\n@dwf.workflow\nasync def main(host: str = 'web1', path: Path = Path('/etc')):\n{lines}"
+        )
+
+    @property
+    def at(self) -> int:
+        """The line of the script."""
+        return len(self.script[: self.script.index("async def main(")].splitlines()) + 1 + self.line
+
+
+CHECK, GUARD, BOTH = Seen
+
+HAZARDS = [
+    Hazard("the time", "return time.time()", BOTH, "DWF101"),
+    Hazard("a clock that counts", "return time.monotonic()", BOTH, "DWF101"),
+    Hazard("now", "return str(datetime.now())", BOTH, "DWF101"),
+    Hazard("now of a module", "import datetime as dt\nreturn str(dt.datetime.now(dt.UTC))", BOTH, "DWF101", 2),
+    Hazard("today", "return str(date.today())", BOTH, "DWF101"),
+    Hazard("the time as text", "return time.strftime('%Y')", BOTH, "DWF101"),
+    Hazard(
+        "a helper that asks the clock", "return later()", BOTH, "DWF101", -3, "def later():\n    return time.time()\n"
+    ),
+    Hazard("a random number", "return random.random()", BOTH, "DWF102"),
+    Hazard("a choice", "from random import choice\nreturn choice('ab')", BOTH, "DWF102", 2),
+    Hazard("a uuid", "return str(uuid.uuid4())", BOTH, "DWF102"),
+    Hazard("a token", "import secrets\nreturn secrets.token_hex(4)", BOTH, "DWF102", 2),
+    Hazard("bytes of the system", "return os.urandom(4).hex()", BOTH, "DWF102"),
+    Hazard("a generator without a seed", "return random.Random().random()", BOTH, "DWF102"),
+    Hazard("the environment", "return os.environ['PATH']", BOTH, "DWF103"),
+    Hazard("a variable", "return os.getenv('PATH')", BOTH, "DWF103"),
+    Hazard("the directory", "return os.getcwd()", BOTH, "DWF103"),
+    Hazard("a file", "return open('/etc/hostname').read()", BOTH, "DWF104"),
+    Hazard("a file by its path", "return Path('/etc/hostname').read_text()", BOTH, "DWF104"),
+    Hazard("a file that is written", "path.joinpath('no such', 'x').write_text('x')", BOTH, "DWF104"),
+    Hazard("whether a file is there", "return path.exists()", CHECK, "DWF104"),
+    Hazard("what a directory has", "return os.listdir('/')", BOTH, "DWF104"),
+    Hazard("a tree that is removed", "import shutil\nshutil.rmtree('/no/such')", BOTH, "DWF104", 2),
+    Hazard("a process id", "return os.getpid()", BOTH, "DWF104"),
+    Hazard("a socket", "import socket\nsocket.create_connection(('localhost', 1))", BOTH, "DWF105", 2),
+    Hazard("a request", "import urllib.request\nurllib.request.urlopen('http://localhost:1')", BOTH, "DWF105", 2),
+    Hazard("a stream", "await asyncio.open_connection('localhost', 1)", BOTH, "DWF105"),
+    Hazard("a name that is looked up", "import socket\nreturn socket.gethostbyname('localhost')", BOTH, "DWF105", 2),
+    Hazard("a command", "import subprocess\nsubprocess.run(['true'])", BOTH, "DWF106", 2),
+    Hazard("a shell", "os.system('true')", BOTH, "DWF106"),
+    Hazard("a process of asyncio", "await asyncio.create_subprocess_exec('true')", BOTH, "DWF106"),
+    Hazard("a thread", "import threading\nthreading.Thread(target=print).start()", BOTH, "DWF107", 2),
+    Hazard("a call in a thread", "await asyncio.to_thread(sum, [1])", BOTH, "DWF107"),
+    Hazard(
+        "a pool",
+        "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor() as pool:\n    pool.submit(sum, [1])",
+        BOTH,
+        "DWF107",
+        2,
+    ),
+    Hazard("an executor", "await asyncio.get_running_loop().run_in_executor(None, sum, [1])", BOTH, "DWF107"),
+    Hazard("a sleep that blocks", "time.sleep(0)", BOTH, "DWF108"),
+    Hazard("a question at the terminal", "return input()", BOTH, "DWF108"),
+    Hazard("a loop over a set", "for one in {'a', 'b'}:\n    await drain(one)", CHECK, "DWF201"),
+    Hazard(
+        "a list of a set",
+        "found = set(['a', 'b']) | {'c'}\nreturn [await drain(one) for one in found]",
+        CHECK,
+        "DWF201",
+        2,
+    ),
+    Hazard("one of a set", "return await drain({'a', 'b'}.pop())", CHECK, "DWF201"),
+    Hazard("a text of a set", "return ','.join({'a', 'b'} - {'c'})", CHECK, "DWF201"),
+    Hazard(
+        "a gather over a set",
+        "hosts = frozenset(('a', 'b'))\nawait asyncio.gather(*map(drain, hosts))",
+        CHECK,
+        "DWF201",
+        2,
+    ),
+    Hazard("a list of the module", "DONE.append(host)", CHECK, "DWF202", 1, "DONE = []\n"),
+    Hazard("a counter of the module", "global N\nN += 1", CHECK, "DWF202", 2, "N = 0\n"),
+    Hazard(
+        "a count that goes on",
+        "import itertools\nreturn next(COUNT)",
+        CHECK,
+        "DWF202",
+        2,
+        "import itertools\nCOUNT = itertools.count()\n",
+    ),
+    Hazard("a step that is not awaited", "drain(host)", CHECK, "DWF301"),
+    Hazard("a wait that is not awaited", "dwf.sleep('1h')", CHECK, "DWF301"),
+    Hazard("a step that is kept and forgotten", "left = drain(host)", CHECK, "DWF301"),
+    Hazard(
+        "a helper that is not awaited",
+        "both(host)",
+        CHECK,
+        "DWF301",
+        1,
+        "async def both(host):\n    await drain(host)\n",
+    ),
+    Hazard("everything is caught", "try:\n    await drain(host)\nexcept:\n    pass", CHECK, "DWF302", 3),
+    Hazard(
+        "a cancellation is caught",
+        "try:\n    await drain(host)\nexcept asyncio.CancelledError:\n    return 1",
+        CHECK,
+        "DWF302",
+        3,
+    ),
+    Hazard(
+        "mistakes are caught",
+        "try:\n    await drain(host)\nexcept Exception:\n    await drain('undo')",
+        CHECK,
+        "DWF303",
+        3,
+    ),
+    Hazard("a loop for ever", "while True:\n    host = host.strip()", BOTH, "DWF304"),
+    Hazard("a loop that waits for nothing", "ready = False\nwhile not ready:\n    pass", BOTH, "DWF304", 2),
+    Hazard(
+        "a step that gives a socket",
+        "pass",
+        CHECK,
+        "DWF401",
+        -5,
+        "import socket\n@dwf.activity\ndef connect(host: str) -> socket.socket:\n    ...\n\n",
+    ),
+    Hazard(
+        "a step that takes a function",
+        "pass",
+        CHECK,
+        "DWF401",
+        -5,
+        "from collections.abc import Callable\n@dwf.activity\ndef call(function: Callable[[], int]) -> int:\n    ...\n\n",
+    ),
+    Hazard("a name that is put together", "return getattr(time, 'ti' + 'me')()", GUARD),
+    Hazard(
+        "a library that asks for itself",
+        "import configparser\nconfigparser.ConfigParser().read('/etc/hostname')",
+        GUARD,
+    ),
+]

@@ -1,0 +1,82 @@
+# ruff: noqa: E501 - a program is easier to read in one piece
+"""Workflow code that is right, and uses what ordinary programs use: nobody may have a word to say about it."""
+
+from __future__ import annotations
+
+TOP = """\
+import asyncio, os, random, time, uuid
+from datetime import date, datetime, timedelta
+from pathlib import Path
+import dwf
+
+@dwf.activity
+def drain(host: str) -> int:
+    return 3
+"""
+
+INNOCENTS = {
+    "a step": "return await drain(host)",
+    "json": "import json\nreturn json.loads(json.dumps({'a': [1, host]}))",
+    "re": "import re\nreturn re.sub(r'\\d+', 'x', host)",
+    "a pattern": "import re\nfound = re.compile('w(eb)').match(host)\nreturn found[1] if found else ''",
+    "logging": "import logging\nlogging.getLogger('book').info('host %s', host)",
+    "dwf.log": "dwf.log.warning('soon %s', host)",
+    "print": "print('at', host)",
+    "dataclasses": "from dataclasses import dataclass, replace\n@dataclass\nclass At:\n    host: str\n    n: int = 0\nreturn replace(At(host), n=2).n",
+    "enum": "from enum import Enum\nclass Color(Enum):\n    RED = 1\nreturn Color(1).name",
+    "arithmetic of paths": "return str((Path('/srv') / host).with_suffix('.conf').parent)",
+    "names of paths": "return [Path('/a/b.py').name, os.path.join('a', 'b'), os.path.basename('/a/b')]",
+    "arithmetic of times": "return str(dwf.now() + timedelta(hours=2) - timedelta(days=1))",
+    "a time that is given": "return datetime(2026, 1, 1).isoformat() + date(2026, 1, 2).isoformat()",
+    "a time that is read": "return datetime.fromisoformat('2026-01-01').timestamp() > datetime.strptime('2', '%d').timestamp()",
+    "a time that is converted": "return time.strftime('%Y', time.gmtime(0))",
+    "a time with its zone": "from zoneinfo import ZoneInfo\nreturn str(dwf.now().astimezone(ZoneInfo('UTC')))",
+    "a set in order": "for one in sorted({'b', 'a'}):\n    await drain(one)",
+    "a set that is asked": "known = {'a', 'b'}\nreturn host in known or len(known & {'a'})",
+    "a set that is counted": "return sum(len(one) for one in {'a', 'bb'}) + max({1, 2})",
+    "a set of a set": "return sorted({one.upper() for one in {'a', 'b'}})",
+    "comprehensions over dicts": "sizes = {'a': 1, 'b': 2}\nreturn {name: n + 1 for name, n in sizes.items() if n}",
+    "a loop over a dict": "for name in {'a': 1, 'b': 2}:\n    await drain(name)",
+    "f-strings": "return f'{host!r:>10} {3.14159:.2f} {len(host):03d}'",
+    "functools": "import functools\nreturn functools.reduce(lambda a, b: a + b, [1, 2]) + functools.partial(pow, 2)(3)",
+    "itertools": "import itertools\nreturn [list(pair) for pair in itertools.pairwise([1, 2, 3])] + list(itertools.chain('a', 'b'))",
+    "a count of its own": "import itertools\ncount = itertools.count(1)\nreturn [next(count), next(count)]",
+    "collections": "from collections import Counter, defaultdict, deque\nseen = defaultdict(list)\nseen['a'].append(1)\nreturn [Counter('aab')['a'], deque([1, 2]).popleft(), seen]",
+    "Decimal": "from decimal import Decimal\nreturn str(Decimal('1.10') + 1)",
+    "fractions": "from fractions import Fraction\nreturn str(Fraction(1, 3) + 1)",
+    "math and statistics": "import math, statistics\nreturn math.ceil(statistics.mean([1, 2]))",
+    "textwrap": "import textwrap\nreturn textwrap.dedent('  a\\n  b')",
+    "string templates": "import string\nreturn string.Template('$a').substitute(a=host)",
+    "hashes": "import hashlib\nreturn hashlib.sha256(host.encode()).hexdigest()",
+    "base64": "import base64\nreturn base64.b64encode(b'a').decode()",
+    "shlex": "import shlex\nreturn shlex.join(['a b', 'c'])",
+    "urls": "from urllib.parse import urlsplit, quote\nreturn urlsplit('http://a/b').netloc + quote('a b')",
+    "addresses": "import ipaddress\nreturn str(ipaddress.ip_network('10.0.0.0/30')[1])",
+    "csv of a text": "import csv, io\nreturn list(csv.reader(io.StringIO('a,b')))",
+    "copies": "import copy\nreturn copy.deepcopy({'a': [1]})",
+    "bisect and heapq": "import bisect, heapq\nheap = [3, 1]\nheapq.heapify(heap)\nreturn [bisect.bisect([1, 2], 1), heapq.heappop(heap)]",
+    "chance that is seeded": "return random.Random(7).random() + dwf.random().random()",
+    "ids of the run": "return str(dwf.uuid4()) + str(uuid.uuid5(uuid.NAMESPACE_DNS, host)) + str(uuid.UUID(int=1))",
+    "a value computed once": "return dwf.once(lambda: os.getpid() > 0)",
+    "a function as a step": "return await dwf.step('look', lambda: os.path.exists('/'))",
+    "a gather": "return await asyncio.gather(*[drain(one) for one in ('a', 'b')])",
+    "a task": "task = asyncio.create_task(drain(host))\nreturn await task",
+    "a queue and a lock": "queue = asyncio.Queue()\nasync with asyncio.Lock():\n    await queue.put(1)\nreturn await queue.get()",
+    "a timeout": "async with asyncio.timeout(3600):\n    return await drain(host)",
+    "a failure that is meant": "try:\n    await drain(host)\nexcept dwf.ActivityError as error:\n    raise dwf.Failure('no') from error",
+    "an except that raises again": "try:\n    await drain(host)\nexcept Exception:\n    dwf.log.info('no')\n    raise",
+    "an except around no await": "try:\n    n = int(host)\nexcept Exception:\n    n = 0\nreturn n",
+    "a finally": "try:\n    await drain(host)\nfinally:\n    done = True",
+    "a loop that is left": "n = 0\nwhile True:\n    n += 1\n    if n > 3:\n        break\nreturn n",
+    "a loop that waits": "while await drain(host) > 5:\n    pass",
+    "a coroutine that is awaited later": "waiting = drain(host)\nreturn await waiting",
+    "what is meant so": "return os.path.join('a') + str(os.sep)",
+    "string methods that paths have, too": "return host.replace('w', 'v') + '/'.join(['a', 'b'])",
+}
+"""Bodies of a workflow with a parameter `host`."""
+
+
+def script(body: str) -> str:
+    """The whole script."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return f"{TOP}\n@dwf.workflow\nasync def main(host: str = 'web1'):\n{lines}"
