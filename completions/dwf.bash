@@ -66,7 +66,7 @@ _dwf_verb() {
     terminate) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     retry) options='--failed-items --code -m --reason --tick -l --last'; first=runs; rest=- ;;
     undo) options='-m --reason --unknown --instance -y --yes --tick -l --last'; first=runs; rest=- ;;
-    step) options='--result --keep -m --reason --tick -l --last'; first=-; rest=- ;;
+    step) options='--result --evidence --keep -m --reason --tick -l --last'; first=-; rest=- ;;
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
     reset) options='--to --line --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
     fork) options='--id --to --line --set --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
@@ -106,6 +106,7 @@ _dwf_value() {
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --start) kind=files ;;
     --result) kind=files ;;
+    --evidence) kind=files ;;
     --against) kind=files ;;
     --history) kind=files ;;
     --catalogue) kind=files ;;

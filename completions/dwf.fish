@@ -237,6 +237,7 @@ complete -c dwf -n '__dwf_verb undo' -l tick -d 'drive that run here, at once, u
 complete -c dwf -n '__dwf_verb undo' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb step' -f
 complete -c dwf -n '__dwf_verb step' -l result -r -d 'what the step gives back; with complete, skip'
+complete -c dwf -n '__dwf_verb step' -l evidence -r -d 'a file that shows it; it goes into the history'
 complete -c dwf -n '__dwf_verb step' -l keep -d 'with reset: the heartbeats details stay'
 complete -c dwf -n '__dwf_verb step' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb step' -l tick -d 'drive that run here, at once, until it waits again'

@@ -235,7 +235,9 @@ def _over(e: ev.ActivityCompleted, thread: Thread) -> Told:
 def _decided(what: str, word: str, decided: ev.Decision) -> Told:
     """A step's fate as a person, or its probe, has said it."""
     by = person(decided.by, uid=True) if decided.by else "by its probe"
-    return Told("  ".join(filter(None, (what, word, _why(decided.reason).strip()))), by)
+    shown = decided.evidence
+    evidence = f"evidence {shown.name} ({shown.size:,} bytes)" if shown is not None else ""
+    return Told("  ".join(filter(None, (what, word, _why(decided.reason).strip(), evidence))), by)
 
 
 def _failed(e: ev.ActivityFailed, thread: Thread) -> Told:

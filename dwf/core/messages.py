@@ -12,6 +12,7 @@ import unicodedata
 import msgspec
 
 from dwf.core.events import NOTHING, Identity, Payload
+from dwf.core.parts import Evidence
 from dwf.errors import UsageError
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -44,6 +45,8 @@ MOST_PENDING = 10_000
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One posted message. `nonce` names the run instance that the sender saw; signals and starts may leave it out.
 
+    `evidence`: a file that shows what is said of a step.
+
     A start names a workflow of the catalogue (`name`), never code.
 
     `question` and `fingerprint` bind an answer to the approval (event id, what was shown) that the sender saw;
@@ -64,6 +67,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     attempt: int = 0
     reason: str = ""
     by: Identity | None = None
+    evidence: Evidence | None = None
 
 
 def check_run_id(text: str) -> str:

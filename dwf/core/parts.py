@@ -102,6 +102,15 @@ class Divergence(Part, frozen=True, kw_only=True):
     asked: str
 
 
+class Evidence(Part, frozen=True, kw_only=True):
+    """A file that shows what a person says: its name, its size, its sha256, and what was in it, decoded."""
+
+    name: str
+    size: int
+    sha256: str
+    text: str = ""
+
+
 class Decision(Part, frozen=True, kw_only=True):
     """A person's word on a step, in place of what the step itself would have said. `message`: the letter's id."""
 
@@ -109,6 +118,7 @@ class Decision(Part, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     posted: str = ""
+    evidence: Evidence | None = None
 
 
 class Follows(Part, frozen=True, kw_only=True):

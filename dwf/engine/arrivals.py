@@ -234,7 +234,13 @@ def _answer(letter: Letter, state: RunState) -> list[ev.Event]:
 
 def _decision(letter: Letter) -> ev.Decision:
     message = letter.message
-    return ev.Decision(by=sender_of(letter), reason=message.reason, message=message.id, posted=stamp(letter.posted_us))
+    return ev.Decision(
+        by=sender_of(letter),
+        reason=message.reason,
+        message=message.id,
+        posted=stamp(letter.posted_us),
+        evidence=message.evidence,
+    )
 
 
 def _step(letter: Letter, state: RunState) -> list[ev.Event]:

@@ -7,12 +7,14 @@ outside; whoever drives the run next turns it into an event, with who and why.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from types import MappingProxyType
 
 from dwf.core import messages as mail
 from dwf.core.duration import micros
 from dwf.core.events import NOTHING, Identity, Payload
 from dwf.core.messages import Message, quoted
+from dwf.core.parts import Evidence
 from dwf.core.state import OpenStep, RunState
 from dwf.core.steps import OPTIONS
 from dwf.core.values import encode
@@ -21,6 +23,7 @@ from dwf.errors import UsageError, ValueRefused, WrongState
 from dwf.store.room import Store
 
 DECISIONS = mail.DECIDING
+MOST_EVIDENCE = 32 * 1024
 CONTROLS = (mail.PAUSE, mail.UNPAUSE, mail.RESET, mail.SET)
 _WORDS = {
     mail.COMPLETE: "is done",
@@ -35,6 +38,15 @@ _WORDS = {
 _NAMES = {"start_to_close": "timeout", "heartbeat_timeout": "heartbeat"}
 
 
+def evidence_of(name: str, data: bytes) -> Evidence:
+    """A file as evidence. Raises UsageError if it is too large for a history."""
+    if len(data) > MOST_EVIDENCE:
+        what = f"{name} has {len(data):,} bytes; the limit of evidence is {MOST_EVIDENCE:,}"
+        raise UsageError(what=what, hint="keep it elsewhere, and say in -m where, with its sha256")
+    text = data.decode("utf-8", "backslashreplace")
+    return Evidence(name=name.rpartition("/")[2][:200], size=len(data), sha256=sha256(data).hexdigest(), text=text)
+
+
 def decide(
     store: Store,
     run: str,
@@ -46,12 +58,14 @@ def decide(
     result: bytes | None = None,
     keep: bool = False,
     options: Mapping[str, str] = MappingProxyType({}),
+    evidence: Evidence | None = None,
 ) -> Posted:
     """Say what is to become of a step (complete, skip, fail, retry), or how it goes on (pause, unpause, reset, set).
 
     step: a command number, or part of the title; None if there is one that it can be. result: JSON, of complete and
-    skip. keep: reset leaves the details of the heartbeat. options: what set sets, as a person writes it. Raises
-    UsageError (2) if `step` names none or several, WrongState (7) if there is no step of which that can be said.
+    skip. keep: reset leaves the details of the heartbeat. options: what set sets, as a person writes it. evidence: a
+    file that shows what is said, see `evidence_of`. Raises UsageError (2) if `step` names none or several, WrongState
+    (7) if there is no step of which that can be said.
     """
     if act not in (*DECISIONS, *CONTROLS):
         known = ", ".join((*DECISIONS, *CONTROLS))
@@ -79,6 +93,7 @@ def decide(
         attempt=chosen.attempts,
         reason=reason,
         by=by,
+        evidence=evidence,
     )
     ends = "; the attempt that runs is ended first" if act in mail.DECIDING and chosen.started is not None else ""
     return post(store, view, message, f"{quoted(chosen.title)} {_WORDS[act]}{ends}")

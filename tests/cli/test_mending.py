@@ -140,8 +140,12 @@ def step_complete(shell: Shell) -> list[str]:
     shell.script.write_text(text)
     shell.breaks("two")
     shell.runs()
-    shell("step", "complete", "r", "--result", '"by hand"', "-m", "done by hand", "--tick")
+    (shell.place / "switch.log").write_text("switched at 03:12\n")
+    words = ["--result", '"by hand"', "-m", "done by hand", "--evidence", str(shell.place / "switch.log")]
+    shell("step", "complete", "r", *words, "--tick")
     shell.comes_right("r", "done by hand", ["ONE", "by hand"])
+    assert "evidence switch.log (18 bytes)" in shell("history", "r").out
+    assert "switched at 03:12" in shell("history", "r", "-o", "jsonl").out
     return ["one", "two"]
 
 

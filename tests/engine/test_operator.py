@@ -407,3 +407,22 @@ def test_a_word_survives_the_death_of_its_reader_at_every_turn(
         assert house.mail() == []
 
     assert each_death(tmp_path, begin, check) > 3
+
+
+def test_evidence_goes_into_the_history_and_too_much_of_it_is_refused(house: House) -> None:
+    house.go("""
+        @dwf.activity(retry=dwf.Retry(max_attempts=9, initial="1h"))
+        def switch():
+            raise OSError("no")
+        @dwf.workflow
+        async def w():
+            return await switch()
+    """)
+    shown = stepping.evidence_of("/var/log/switch.log", b"switched\xff\n")
+    stepping.decide(house.store, "r1", "complete", ME, "by hand", result=b"1", evidence=shown)
+    house.tick()
+    (done,) = house.all(ev.ActivityCompleted)
+    assert done.decided is not None and done.decided.evidence == shown
+    assert (shown.name, shown.size, shown.text) == ("switch.log", 10, "switched\\xff\n")
+    with pytest.raises(UsageError, match="the limit of evidence"):
+        stepping.evidence_of("big", b"x" * 40_000)

@@ -8,7 +8,7 @@ from typer import Argument, Context, Option
 
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import given_json, pairs, pick, reason_for
+from dwf.cli.verbs.shared import file_bytes, given_json, pairs, pick, reason_for
 
 ResultOption = Annotated[
     str | None, Option("--result", metavar="JSON|@FILE|-", help="what the step gives back; with complete, skip")
@@ -31,6 +31,9 @@ def step(
         list[str] | None, Argument(metavar="[OPTION=VALUE ...]", help="with set", show_default=False)
     ] = None,
     result: ResultOption = None,
+    evidence: Annotated[
+        str | None, Option("--evidence", metavar="FILE", help="a file that shows it; it goes into the history")
+    ] = None,
     keep: Annotated[bool, Option("--keep", help="with reset: the heartbeat's details stay")] = False,
     reason: ReasonOption = "",
     tick: TickOption = False,
@@ -43,7 +46,7 @@ def step(
     and the next begins now. set: timeout=2h max_attempts=7 schedule_to_close=none ... See dwf help steps.
     """
     from dwf.core.values import encode
-    from dwf.engine.stepping import decide
+    from dwf.engine.stepping import MOST_EVIDENCE, decide, evidence_of
     from dwf.errors import UsageError
 
     session = session_of(context)
@@ -58,10 +61,13 @@ def step(
         raise UsageError(what=f"{words[0]} does not go with {act}", hint="dwf step set RUN STEP timeout=2h")
     given = pairs(words, "an option")
     data = None if result is None else encode(given_json(result, "the result"), "the result")
+    shown = None if evidence is None else evidence_of(evidence, file_bytes(evidence, "the evidence", MOST_EVIDENCE + 1))
     store = session.existing_store(run, post=True)
     run = pick(session, store, run, changes=True)
     reason = reason_for(session, reason, "a decision on a step")
-    posted = decide(store, run, act, session.me, reason, step=which, result=data, keep=keep, options=given)
+    posted = decide(
+        store, run, act, session.me, reason, step=which, result=data, keep=keep, options=given, evidence=shown
+    )
     return tell_posted(session, store, posted, tick)
 
 

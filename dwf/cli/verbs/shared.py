@@ -138,24 +138,25 @@ def _raw(text: str, what: str) -> str | bytes:
             )
         return sys.stdin.buffer.read(PAYLOAD_LIMIT + 1)
     if text.startswith("@"):
-        return _file(text[1:], what, PAYLOAD_LIMIT + 1)
+        return file_bytes(text[1:], what, PAYLOAD_LIMIT + 1)
     return text
 
 
-def _file(path: str, what: str, limit: int) -> bytes:
+def file_bytes(path: str, what: str, limit: int) -> bytes:
+    """At most so much of a file that a person has named. Raises NotFound, NotPermitted, UsageError."""
     from dwf.errors import DwfError
     from dwf.store.files import NOT_REGULAR, read_regular
 
     try:
         return read_regular(path, limit)
     except FileNotFoundError:
-        raise NotFound(what=f"there is no file {path} for {what}", hint="name an existing file after the @") from None
+        raise NotFound(what=f"there is no file {path} for {what}", hint="name an existing file") from None
     except NotPermitted as error:
         if error.facts.get("kind") == NOT_REGULAR:
             raise UsageError(what=f"{path} is not a regular file", hint="use - to read from a pipe") from None
         raise NotPermitted(what=f"{path} for {what} cannot be read", hint=f"ls -l {path}") from None
     except DwfError as error:
-        raise UsageError(what=error.message, hint="name a readable file after the @") from None
+        raise UsageError(what=error.message, hint="name a readable file") from None
 
 
 def say_tick(session: Session, store: Store, lead: str) -> None:
