@@ -126,6 +126,26 @@ class Plan:
     assert [(one.file, one.line) for one in found] == [("deep.py", 4 - 1), ("parts.py", 6), ("parts.py", 12)]
 
 
+def test_a_method_of_what_only_steps_use_is_no_workflow_code() -> None:
+    text = """
+import dwf, time
+
+class Client:
+    def get(self):
+        return time.time()
+
+@dwf.activity
+def fetch() -> float:
+    return Client().get()
+
+@dwf.workflow
+async def main():
+    return {"a": await fetch()}.get("a")
+"""
+    assert read(text) == []
+    assert [one.line for one in read(text.replace("return {", "Client; return {"))] == [6]
+
+
 @pytest.mark.parametrize(
     ("comment", "is_silent"),
     [

@@ -67,6 +67,8 @@ class Book:
         for module in self.modules.values():
             self._index(module)
         self._reached: list[Function] = []
+        self._named_classes: set[str] = set()
+        self._attributes: set[str] = set()
 
     def _index(self, module: Module) -> None:
         for node in _top(module.tree):
@@ -89,24 +91,30 @@ class Book:
 
     def workflow_code(self) -> list[Function]:
         """The workflows, and every function that they call or hand over, with the nodes that are theirs."""
-        if not self._reached:
-            todo = [function for function in self.functions.values() if function.kind == "workflow"]
-            seen = set(todo)
-            while todo:
-                function = todo.pop()
-                self._reached.append(function)
-                for other in self._read(function):
-                    if other not in seen and other.kind == "":
-                        seen.add(other)
-                        todo.append(other)
+        if self._reached:
+            return self._reached
+        todo = [function for function in self.functions.values() if function.kind == "workflow"]
+        seen = set(todo)
+        while todo:
+            function = todo.pop()
+            self._reached.append(function)
+            others = list(self._read(function))
+            fresh = [one for one in [*others, *self._methods()] if one not in seen and one.kind == ""]
+            seen.update(fresh)
+            todo += dict.fromkeys(fresh)
         return self._reached
+
+    def _methods(self) -> Iterator[Function]:
+        """Of the classes that workflow code names, the methods whose names it uses: of what object is not known."""
+        for function in self.functions.values():
+            if function.owner in self._named_classes and function.node.name in self._attributes:
+                yield function
 
     def _read(self, function: Function) -> Iterator[Function]:
         inner = {node.name: node for node in ast.walk(function.node) if isinstance(node, AnyFunction)}
         inner.pop(function.node.name, None)
         begun: set[str] = set()
         todo: list[ast.AST] = list(reversed(function.node.body))
-        methods: set[str] = set()
         while todo:
             node = todo.pop()
             if isinstance(node, AnyFunction | ast.ClassDef):
@@ -117,17 +125,17 @@ class Book:
                 if kind_of(inner[node.id], function) == "":
                     todo += reversed(inner[node.id].body)
             elif isinstance(node, ast.Attribute):
-                methods.add(node.attr)
+                self._attributes.add(node.attr)
             yield from self._named(function.name_of(node) if isinstance(node, ast.Name | ast.Attribute) else "")
             for child in reversed(list(_inside(node, function))):
                 function.parents[child] = node
                 todo.append(child)
-        yield from (one for one in self.functions.values() if one.owner and one.node.name in methods)
 
     def _named(self, dotted: str) -> Iterator[Function]:
         if dotted in self.functions:
             yield self.functions[dotted]
         elif dotted in self.classes:
+            self._named_classes.add(dotted)
             for name in ("__init__", "__post_init__"):
                 if f"{dotted}.{name}" in self.functions:
                     yield self.functions[f"{dotted}.{name}"]

@@ -14,7 +14,7 @@ _OPERATIONS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
 _METHODS = {"union", "intersection", "difference", "symmetric_difference", "copy"}
 # What takes the items in the order in which they come.
 _TAKES_ORDER = {f"builtins.{name}" for name in "list tuple enumerate iter map filter zip reversed".split()}
-_TAKES_ORDER |= {"itertools.chain", "itertools.islice", "functools.reduce", "asyncio.gather"}
+_TAKES_ORDER |= {"itertools.chain", "itertools.islice", "functools.reduce", "asyncio.gather", "dwf.map"}
 _COLLECTS = {"append", "extend", "insert", "put_nowait", "create_task", "info", "warning"}
 # What comes out the same in any order.
 _ANY_ORDER = {f"builtins.{name}" for name in "sorted set frozenset sum len any all min max dict".split()}
