@@ -6,6 +6,7 @@ both sides, and with what would cure it (cures.py). One script is loaded once, f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -32,6 +33,7 @@ from dwf.store.room import Store
 
 Progress = Callable[[int, int], None]
 Weigh = Callable[[int], int]
+_MOST_SEARCHES = 3
 _BY_PATH, _BY_NAME_OF_FILE, _BY_WORKFLOW, _OTHER = range(4)
 
 
@@ -218,34 +220,47 @@ def _refused(safe: Verdict, error: ScriptError, one: Subject, file: Checked, cur
 
 
 class Cures:
-    """What was found to cure a divergence; found once for all runs that part from the script at the same line."""
+    """What was found to cure a divergence, tried first with the next run that parts from the script at the same line."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], str] = {}
+        self._known: dict[tuple[str, ...], list[tuple[str, Script]]] = {}
+        self._searches: Counter[tuple[str, ...]] = Counter()
 
     def of(self, one: Subject, file: Checked, told: Verdict) -> str:
         """Lines with which it fits, or if there are none with which it gets further; "" if none are known."""
-        kind = told.recorded.partition(" ")[0]
-        key = (one.state.code, file.path, told.where, kind, told.asked.partition(" ")[0])
-        if key not in self._known:
-            self._known[key] = self._found(one, file, told)
-        return self._known[key]
+        key = (one.state.code, file.path, told.where)
+        known = self._known.setdefault(key, [])
+        for lines, script in known:
+            if _reached(one, script) is None:
+                return lines
+        self._searches[key] += 1
+        # Many runs, each of which needs another one, or none of which has any: a search is dear.
+        return self._found(one, file, told, known) if self._searches[key] <= _MOST_SEARCHES else ""
 
-    def _found(self, one: Subject, file: Checked, told: Verdict) -> str:
+    def _found(self, one: Subject, file: Checked, told: Verdict, known: list[tuple[str, Script]]) -> str:
         further = ""
         for candidate in candidates(one.old(), file.sources, told.where):
-            reached = _reached(one, file.sources, candidate.files)
-            if reached is None:
+            script = _loaded(file.sources, candidate.files)
+            reached = 0 if script is None else _reached(one, script)
+            if reached is None and script is not None:
+                known.append((candidate.lines, script))
                 return candidate.lines
-            if reached > told.line:
+            if reached is not None and reached > told.line:
                 further = further or candidate.lines
         return further
 
 
-def _reached(one: Subject, sources: Sources, files: dict[str, bytes]) -> int | None:
-    """Which line of a history those files come to; None if all of it fits."""
+def _loaded(sources: Sources, files: dict[str, bytes]) -> Script | None:
     try:
-        replayed(one, load_script(files, sources.main, bundle_hash(files, sources.main), sources.origin))
+        return load_script(files, sources.main, bundle_hash(files, sources.main), sources.origin)
+    except DwfError:
+        return None
+
+
+def _reached(one: Subject, script: Script) -> int | None:
+    """Which line of a history a script comes to; None if all of it fits."""
+    try:
+        replayed(one, script)
     except DwfError as error:
         return int(error.facts.get("line", 0)) if error.code == "nondeterminism" else 0
     return None
