@@ -220,7 +220,7 @@ def _refused(safe: Verdict, error: ScriptError, one: Subject, file: Checked, cur
 
 
 class Cures:
-    """What was found to cure a divergence, tried first with the next run that parts from the script at the same line."""
+    """What was found to cure a divergence; tried first with the next run that parts from the script at that line."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], list[tuple[str, Script]]] = {}
