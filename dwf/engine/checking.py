@@ -192,7 +192,9 @@ def _nearness(state: RunState, file: Checked) -> int:
 def _verdict(one: Subject, file: Checked, cures: Cures) -> Verdict:
     safe = Verdict(one.known_as, one.state.head.workflow, file.path, Fit.SAFE)
     try:
-        return replace(safe, adds=len(replayed(one, file.loaded.script)))
+        fresh = replayed(one, file.loaded.script)
+        # One that has not begun asks for everything: that is no news.
+        return replace(safe, adds=len(fresh) if one.state.begun else 0)
     except ScriptError as error:
         return _refused(safe, error, one, file, cures)
     except DwfError as error:

@@ -117,6 +117,8 @@ HAZARDS = [
     ),
     Hazard("a step that is not awaited", "drain(host)", CHECK, "DWF301"),
     Hazard("a wait that is not awaited", "dwf.sleep('1h')", CHECK, "DWF301"),
+    Hazard("a sleep of asyncio that is not awaited", "asyncio.sleep(1)", CHECK, "DWF301"),
+    Hazard("a next instance that is not returned", "dwf.continue_as_new(host=host)", CHECK, "DWF301"),
     Hazard("a step that is kept and forgotten", "left = drain(host)", CHECK, "DWF301"),
     Hazard(
         "a helper that is not awaited",

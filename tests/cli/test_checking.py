@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dwf.engine.checking import prepared
+from dwf.errors import NotPermitted
+from dwf.scripts.collect import collect
 from tests.cli.terminal import Terminal
 
 BOOK = """
@@ -150,11 +153,22 @@ def test_what_cannot_be_read_has_its_usual_code(deployed: Terminal) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_file_of_a_stranger_is_not_run(deployed: Terminal) -> None:
+@pytest.mark.parametrize("reader", [0, 1000])
+def test_a_file_of_a_stranger_is_not_run(
+    deployed: Terminal, reader: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Fails when the top of a stranger's file is run by who checks it."""
+    trace = tmp_path / "was run"
+    edit(deployed, "import dwf\n", f"import dwf\nopen({str(trace)!r}, 'w').close()\n")
     os.chown(deployed.script, 65534, 65534)
-    said = deployed("check", str(deployed.script))
-    assert said.code == 77 and "65534" in said.err
+    monkeypatch.setattr("os.geteuid", lambda: reader)
+    with pytest.raises(NotPermitted, match="65534"):
+        prepared(None, "book.py", collect(str(deployed.script)), reader)
+    assert not trace.exists()
+    monkeypatch.undo()
+    assert deployed("check", str(deployed.script)).code == 77
+    assert deployed("check", str(deployed.script), "--runs", "none").code == 0
+    assert not trace.exists()
 
 
 def test_a_damaged_history_is_told_and_holds_up_no_other(deployed: Terminal) -> None:

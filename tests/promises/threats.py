@@ -243,6 +243,10 @@ THREATS = (
              "dwf/engine/owners.py",
              "    if keeper in trusted and (owner in trusted or owner == _UNKNOWN):",
              "    if True:"),
+        Held("cli/test_checking.py::test_a_file_of_a_stranger_is_not_run",
+             "dwf/engine/owners.py",
+             "        if owner not in {uid, 0} | keeper:",
+             "        if False:"),
     ),
     promise(
         "THR-20", "What another wrote, or what was once right, cannot be used as an answer again.",

@@ -11,6 +11,7 @@ from dwf.scripts.lint.rules import Finding
 _CURE = "put it in order first: sorted(...)"
 _MAKES = {"builtins.set", "builtins.frozenset"}
 _OPERATIONS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
+_MAKES_TASKS = {"create_task", "ensure_future"}
 _METHODS = {"union", "intersection", "difference", "symmetric_difference", "copy"}
 # What takes the items in the order in which they come.
 _TAKES_ORDER = {f"builtins.{name}" for name in "list tuple enumerate iter map filter zip reversed".split()}
@@ -85,6 +86,10 @@ def _sets_in(function: Function) -> set[str]:
                 found |= names
             else:
                 others |= names
+        elif isinstance(node, ast.Call) and any(_is_task(argument, function) for argument in node.args):
+            match node.func:
+                case ast.Attribute(attr="add", value=ast.Name(id=name)):
+                    others.add(name)
     return found - others
 
 
@@ -93,9 +98,17 @@ def _says_set(node: ast.AST, function: Function) -> bool:
     return function.name_of(base) in _MAKES
 
 
+def _is_task(node: ast.AST, function: Function) -> bool:
+    """Sets of tasks have one order: the loop of a workflow sees to that."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else function.name_of(node.func)
+    return name.rpartition(".")[2] in _MAKES_TASKS
+
+
 def _is_set(node: ast.AST, function: Function, sets: set[str]) -> bool:
     if isinstance(node, ast.Set | ast.SetComp):
-        return True
+        return not all(_is_task(item, function) for item in (node.elts if isinstance(node, ast.Set) else [node.elt]))
     if isinstance(node, ast.Name):
         return node.id in sets
     if isinstance(node, ast.BinOp) and isinstance(node.op, _OPERATIONS):

@@ -13,6 +13,7 @@ from dwf.scripts.lint.rules import Finding
 
 _EVERYTHING = {"builtins.BaseException"}
 _CANCELLED = {"asyncio.CancelledError", "asyncio.exceptions.CancelledError"}
+_ANEW = "dwf.continue_as_new"
 _WAITS = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield)
 
 
@@ -32,12 +33,15 @@ def waits(function: Function, book: Book) -> Iterator[Finding]:
 
 @cache
 def _awaitables() -> frozenset[str]:
-    """The functions of dwf that do nothing before they are awaited."""
-    return frozenset(f"dwf.{name}" for name in dwf.__all__ if inspect.iscoroutinefunction(getattr(dwf, name)))
+    """The functions of dwf and of asyncio that do nothing before they are awaited."""
+    ours = [f"dwf.{name}" for name in dwf.__all__ if inspect.iscoroutinefunction(getattr(dwf, name))]
+    return frozenset([*ours, *(f"asyncio.{name}" for name in ("sleep", "wait", "wait_for"))])
 
 
 def _never_awaited(node: ast.Expr | ast.Assign, function: Function, book: Book) -> Iterator[Finding]:
     call = node.value
+    if isinstance(call, ast.Call) and isinstance(node, ast.Expr) and function.name_of(call.func) == _ANEW:
+        yield _found("DWF301", function, call, f"{_ANEW}() is not returned: it does nothing", f"return {_ANEW}(...)")
     if not isinstance(call, ast.Call) or not _makes_coroutine(call, function, book):
         return
     if isinstance(node, ast.Assign):
