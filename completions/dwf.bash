@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree patches replay stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree plan test patches replay stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -78,6 +78,8 @@ _dwf_verb() {
     export) options='--move -m --reason -l --last'; first=runs; rest=- ;;
     import) options='--resume -m --reason'; first=files; rest=- ;;
     tree) options='-l --last'; first=runs; rest=- ;;
+    plan) options='--set --assume'; first=files; rest=- ;;
+    test) options='--set --paranoid --crash-everywhere --coverage'; first=files; rest=- ;;
     patches) options=''; first=files; rest=- ;;
     replay) options='--against --stop-at --pdb -l --last'; first=runs; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
@@ -107,6 +109,7 @@ _dwf_value() {
     --start) kind=files ;;
     --result) kind=files ;;
     --evidence) kind=files ;;
+    --assume) kind='yes no timeout failure' ;;
     --against) kind=files ;;
     --history) kind=files ;;
     --catalogue) kind=files ;;

@@ -52,6 +52,8 @@ complete -c dwf -n __dwf_no_verb -f -a upgrade -d 'move runs to a mended script,
 complete -c dwf -n __dwf_no_verb -f -a export -d 'write a run into one file, to look into or to go on elsewhere'
 complete -c dwf -n __dwf_no_verb -f -a import -d 'take in a run from such a file'
 complete -c dwf -n __dwf_no_verb -f -a tree -d 'a run and its child runs, and theirs: where each is'
+complete -c dwf -n __dwf_no_verb -f -a plan -d 'how a run may go, and what comes next: nothing is really done'
+complete -c dwf -n __dwf_no_verb -f -a test -d 'play a script through on several ways, and on harder ones'
 complete -c dwf -n __dwf_no_verb -f -a patches -d 'which patches of a script may go, and which runs still need the others'
 complete -c dwf -n __dwf_no_verb -f -a replay -d 'replay the history of a run, and say where its script stands'
 complete -c dwf -n __dwf_no_verb -f -a stack -d 'where in the script each task of a run waits'
@@ -312,6 +314,14 @@ complete -c dwf -n '__dwf_verb import' -l resume -d 'it goes on here; only if it
 complete -c dwf -n '__dwf_verb import' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb tree' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb tree' -s l -l last -d 'instead of RUN: the run that you started last'
+complete -c dwf -n '__dwf_verb plan' -F
+complete -c dwf -n '__dwf_verb plan' -l set -x -d 'what a step of that name comes to, or what a signal brings'
+complete -c dwf -n '__dwf_verb plan' -l assume -x -a 'yes no timeout failure' -d 'what the first question, wait or step comes to; all others go well'
+complete -c dwf -n '__dwf_verb test' -F
+complete -c dwf -n '__dwf_verb test' -l set -x -d 'what a step of that name comes to, or what a signal brings'
+complete -c dwf -n '__dwf_verb test' -l paranoid -d 'replay it from the top after every turn'
+complete -c dwf -n '__dwf_verb test' -l crash-everywhere -d 'let the process die whenever it has written'
+complete -c dwf -n '__dwf_verb test' -l coverage -d 'tell what no way of it comes through, by line'
 complete -c dwf -n '__dwf_verb patches' -F
 complete -c dwf -n '__dwf_verb replay' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb replay' -l against -r -d 'this script, instead of the code that the run is on'

@@ -221,6 +221,16 @@ VERBS: tuple[Verb, ...] = (
          ("dwf tree fleet-0912 -o name", "only ids, parents before children")),
     ),
     Verb(
+        "plan", "Author", "planning", "how a run may go, and what comes next: nothing is really done",
+        (("dwf plan rotate.py host=web1", "steps, waits and questions in order, with times"),
+         ("dwf plan rotate-web1", "of an open run: on yes, on no, on timeout, on failure")),
+    ),
+    Verb(
+        "test", "Author", "planning", "play a script through on several ways, and on harder ones",
+        (("dwf test rotate.py host=web1 --coverage", "and what no way of it comes through"),
+         ("dwf test rotate.py host=web1 --paranoid --crash-everywhere", "replayed and dying all the time")),
+    ),
+    Verb(
         "patches", "Author", "versioning", "which patches of a script may go, and which runs still need the others",
         (("dwf patches rotate.py", "before an old branch is taken out"),
          ("dwf patches rotate.py -o name", "only those that can be deprecated or removed")),

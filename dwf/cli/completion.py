@@ -22,6 +22,7 @@ _BY_METAVAR = {
     "SCRIPT[:WORKFLOW]": _FILES,
     "SCRIPT": _FILES,
     "[SCRIPT]": _FILES,
+    "SCRIPT[:WORKFLOW]|RUN": _FILES,
     "[TOPIC | VERB]": _TOPICS,
     "bash|zsh|fish": _SHELLS,
     "DIR": _FILES,

@@ -201,8 +201,8 @@ class Journal:
 
     def _acceptable(self, openings: list[Opening]) -> list[Opening]:
         """Refuse what could never be answered, before it is recorded."""
-        for opening in openings:
-            if isinstance(opening, ApprovalRequested) and opening.need > 1 and not self._engine.store.shared:
+        for opening in openings if not self._engine.store.has_several_people else ():
+            if isinstance(opening, ApprovalRequested) and opening.need > 1:
                 raise ValueRefused(
                     what=f"dwf.approve(need={opening.need})",
                     why="this state directory belongs to one user, who is one person",

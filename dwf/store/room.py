@@ -33,6 +33,8 @@ class Store:
         self.disk = disk
         self.layout = layout
         self.shared = layout.sharing is not None
+        self.has_several_people = self.shared
+        """Whether a question may need the yes of more than one."""
         self.is_operator = layout.sharing is not None and layout.sharing.is_operator
         self.mailbox = Mailbox(disk, layout)
         self.locks = RunLocks(disk, layout)

@@ -19,12 +19,14 @@ from dwf.authoring.workflow import Workflow
 from dwf.core.duration import micros, moment
 from dwf.core.events import Payload
 from dwf.core.retry import Duration
+from dwf.core.runtime import ActivityCall
 from dwf.core.values import decode, encode
 from dwf.engine import post
 from dwf.engine.asking import query
 from dwf.engine.context import Engine, Watch
 from dwf.engine.identity import sender
 from dwf.engine.kept import MOST_PARENTS, Kept
+from dwf.engine.runs import all_ids
 from dwf.engine.start import StartRequest, start
 from dwf.engine.tick import tick_with
 from dwf.errors import UsageError
@@ -32,6 +34,7 @@ from dwf.store.files import Disk
 from dwf.store.layout import open_home
 from dwf.testing.children import CodesWithStubs
 from dwf.testing.clock import Clock, VirtualStore
+from dwf.testing.fitting import fitting
 from dwf.testing.modes import Deadly, Died, Mode, replay_all, wait_for_the_dead
 from dwf.testing.run import Run
 from dwf.testing.stubs import NOTHING_GIVEN, StandIns, Stub, stub_of
@@ -57,23 +60,29 @@ class Env:
 
     mode: normal, paranoid (every run is replayed from the top after each tick) or dying (the process dies whenever
     something was written, and another one goes on): what a runbook comes to must be the same. `deaths`: how many.
+    several: questions may need more than one person, who are not told apart here.
     """
 
-    def __init__(self, home: str | Path, mode: str = "normal") -> None:
+    def __init__(self, home: str | Path, mode: str = "normal", *, several: bool = False) -> None:
         self.clock = Clock()
         self.me = sender(os.environ)
         self.deaths = 0
         self._mode = Mode(mode)
-        self._home = str(home)
+        self._home, self._several = str(home), several
         self.store = self._opened()
         self._stand_ins = StandIns()
+        self.watch: Watch | None = None
+        """Who looks on."""
         self._plans: list[tuple[int, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
 
     def _opened(self) -> VirtualStore:
         """As a new process would have it: nothing is kept in memory."""
         disk = Quick()
-        return VirtualStore(disk, open_home(disk, self._home, True, parents=True, allow_network=True), self.clock)
+        layout = open_home(disk, self._home, True, parents=True, allow_network=True)
+        store = VirtualStore(disk, layout, self.clock)
+        store.has_several_people = self._several
+        return store
 
     # -- what stands in -----------------------------------------------------------------------------------------
 
@@ -97,6 +106,10 @@ class Env:
         name = step if isinstance(step, str) else step.name if isinstance(step, Workflow) else step.__name__
         stub = self._stand_ins.stubs[name] = stub_of(name, value, raises, sequence, call)
         return stub
+
+    def stub_rest(self, call: Callable[[ActivityCall], Any] = lambda call: fitting(call.result_type)) -> None:
+        """Let every step that has no stub give a value that fits its annotation: nothing is really done any more."""
+        self._stand_ins.rest = call
 
     def at(self, after: Duration, act: Callable[[], object]) -> None:
         """Do something when so much time has passed from now: `env.at("3h", lambda: run.approve("fine"))`."""
@@ -147,9 +160,10 @@ class Env:
         """What `dwf tick` does, without a leap of the clock. Raises what would have been an error of it."""
         if self._mode is Mode.DYING:
             # One by one: a run that dies of itself should not take the step of another with it each time.
-            for row in self.store.index.rows() or []:
-                self._die_through({row.run})
-        self._tick()
+            # By the names of the histories: before its first tick a directory has no index to be believed.
+            for run in all_ids(self.store):
+                self._die_through({run})
+        self._tick(watch=self.watch)
         if self._mode is Mode.PARANOID:
             replay_all(self.store)
 
@@ -170,6 +184,14 @@ class Env:
         report = tick_with(dataclasses.replace(engine, codes=codes), only)
         for error in report.errors:
             raise error
+
+    def leap(self) -> bool:
+        """Let time pass to what is due next, without a tick; False if nothing ever is."""
+        at_us = self._next_us()
+        if at_us is not None:
+            self.clock.leap_to(at_us)
+            self._act()
+        return at_us is not None
 
     @property
     def now(self) -> datetime:

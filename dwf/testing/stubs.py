@@ -61,19 +61,25 @@ class StandIns:
 
     def __init__(self) -> None:
         self.stubs: dict[str, Stub] = {}
+        self.rest: Callable[[ActivityCall], Any] | None = None
+        """What steps come to that have no stub; None: they are really done."""
 
     def __call__(self, call: ActivityCall) -> Callable[[bytes], Any] | None:
-        stub = next((self.stubs[name] for name in _names(call) if name in self.stubs), None)
+        stub = next((self.stubs[name] for name in names_of(call) if name in self.stubs), None)
         if stub is None:
-            return None
+            return None if self.rest is None else _instead(self.rest, call)
         return _shell(stub, call) if call.kind == "shell" else _function(stub)
 
 
-def _names(call: ActivityCall) -> list[str]:
+def names_of(call: ActivityCall) -> list[str]:
     """What it may be called, the whole first: `web1: systemctl reload nginx`, `systemctl reload nginx`, `systemctl`."""
     whole = [call.title, call.name]
     here = [name.partition(": ")[2] for name in whole] if call.kind == "shell" else []
     return [*whole, *here, *(name.partition(" ")[0] for name in (call.name, *here))]
+
+
+def _instead(rest: Callable[[ActivityCall], Any], call: ActivityCall) -> Callable[[bytes], Any]:
+    return lambda _: rest(call)
 
 
 def _function(stub: Stub) -> Callable[[bytes], Any]:

@@ -113,7 +113,13 @@ class Terminal:
         self.home = directory / "home"
         self.script = directory / "book.py"
         self.script.write_text(RUNBOOK, encoding="utf-8")
-        self.environ = {"DWF_HOME": str(self.home), "LANG": "C.UTF-8", "PATH": os.environ["PATH"], **(environ or {})}
+        self.environ = {
+            "DWF_HOME": str(self.home),
+            "XDG_CACHE_HOME": str(directory / "cache"),
+            "LANG": "C.UTF-8",
+            "PATH": os.environ["PATH"],
+            **(environ or {}),
+        }
 
     def __call__(self, *words: str, stdin: bytes = b"", encoding: str = "utf-8", **environ: str) -> Said:
         out, err = io.BytesIO(), io.BytesIO()

@@ -1,0 +1,168 @@
+"""Author: plan, test. How a run may go: real branches, time that leaps, and nothing is really done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from typer import Argument, Context, Option
+
+from dwf.cli.exits import Exit
+from dwf.cli.options import session_of
+from dwf.cli.scratch import scratch
+from dwf.cli.session import Session
+from dwf.cli.verbs.shared import json_or_text, pairs, pick
+from dwf.errors import UsageError
+
+if TYPE_CHECKING:
+    from dwf.store.room import Store
+    from dwf.testing.playing import Choice, Played
+
+SetOption = Annotated[
+    list[str] | None,
+    Option("--set", metavar="NAME=JSON", help="what a step of that name comes to, or what a signal brings"),
+]
+AssumeOption = Annotated[
+    Literal["yes", "no", "timeout", "failure"] | None,
+    Option("--assume", help="what the first question, wait or step comes to; all others go well"),
+]
+ValuesArgument = Annotated[
+    list[str] | None, Argument(metavar="[K=V ...]", help="parameters of the script", show_default=False)
+]
+
+
+def plan(
+    context: Context,
+    what: Annotated[str, Argument(metavar="SCRIPT[:WORKFLOW]|RUN", help="a script, or an open run")],
+    values: ValuesArgument = None,
+    set_: SetOption = None,
+    assume: AssumeOption = None,
+) -> int:
+    """How a run may go: steps, waits and questions in order, with their times. Nothing is really done.
+
+    The script runs with its real branches, under a clock that leaps; every step is stubbed with the plainest value
+    that fits its annotation (True, 1, "text", one item), or with what --set says. Questions are answered with yes, and
+    signals come. Of an open run: what happens next on yes, no, timeout, and if the next step fails. Steps that run
+    just now begin anew in it, and so do child runs. Exit 1 if the script blocks on the way.
+    """
+    from dwf.cli.pages.plan import plan_document, plan_lines, rows_of
+    from dwf.testing.playing import Choice
+
+    session = session_of(context)
+    given = given_of(set_)
+    is_script = Path(what.rpartition(":")[0] or what).suffix == ".py" or Path(what).is_file()
+    if values and not is_script:
+        raise UsageError(what="parameters are for a script, not for a run", hint=f"dwf plan {what}")
+    choices = [Choice(assume)] if assume else [Choice.YES] if is_script else list(Choice)
+    told: list[tuple[Choice, Played, list[Any]]] = []
+    with scratch(session.environ) as place:
+        for choice in choices:
+            home = place / choice.value
+            played = (
+                play_script(session, home, what, values or [], given, choice)
+                if is_script
+                else _play_run(session, home, what, given, choice)
+            )
+            rows = rows_of(played, session.clock)
+            # What cannot come to that goes as it goes anyway.
+            if not any([row[1:] for row in rows] == [row[1:] for row in before] for _, _, before in told):
+                told.append((choice, played, rows))
+    screen = session.screen
+    if session.is_json:
+        plans = [plan_document(choice.value, played, rows) for choice, played, rows in told]
+        screen.document({"schema": "dwf.plan/1", "plans": plans}, one_line=session.output == "jsonl")
+    else:
+        for choice, played, rows in told:
+            screen.line((_LEADS[choice.value], "bold"), f"  -> {played.state.status.value}")
+            screen.lines(plan_lines(played, rows))
+    return Exit.FAILED if any(played.state.blocked for _, played, _ in told[:1]) else Exit.OK
+
+
+_LEADS = {
+    "yes": "if all goes well",
+    "no": "on no",
+    "timeout": "if nobody answers",
+    "failure": "if the next step fails",
+}
+
+
+def given_of(words: list[str] | None) -> dict[str, Any]:
+    """The words of --set. Raises UsageError."""
+    found = {}
+    for word in words or []:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(what=f"--set {word!r} is not NAME=JSON", hint="--set drain=3, --set 'uname=Linux'")
+        found[name] = json_or_text(value)
+    return found
+
+
+def play_script(
+    session: Session, home: Path, script: str, values: list[str], given: dict[str, Any], choice: Choice
+) -> Played:
+    """Start it in a place of its own, and play it. Raises what `dwf start` raises."""
+    from dwf.engine.start import StartRequest, start
+    from dwf.testing import Env
+    from dwf.testing.playing import Player
+    from dwf.testing.run import Run
+
+    env = Env(home, several=True)
+    asked = StartRequest(script, session.me, values=pairs(values, "a parameter"), run="plan")
+    return Player(env, given, choice).play(Run(env, start(env.store, asked, env.clock).run))
+
+
+def _play_run(session: Session, home: Path, run: str, given: dict[str, Any], choice: Choice) -> Played:
+    from dwf.engine.owners import require_readers
+    from dwf.engine.runs import load
+    from dwf.testing import Env
+    from dwf.testing.playing import Player, copied
+
+    store: Store = session.existing_store(run)
+    run = pick(session, store, run)
+    view = load(store, run)
+    if view.state is not None:
+        require_readers(store, view.state, session.me.uid or 0)
+    env = Env(home, several=True)
+    return Player(env, given, choice).play(copied(env, store, run, session.clock.now))
+
+
+def test(
+    context: Context,
+    script: Annotated[str, Argument(metavar="SCRIPT[:WORKFLOW]", help="a script", show_default=False)],
+    values: ValuesArgument = None,
+    set_: SetOption = None,
+    paranoid: Annotated[bool, Option("--paranoid", help="replay it from the top after every turn")] = False,
+    crash: Annotated[bool, Option("--crash-everywhere", help="let the process die whenever it has written")] = False,
+    coverage: Annotated[bool, Option("--coverage", help="tell what no way of it comes through, by line")] = False,
+) -> int:
+    """Play a script through, as dwf plan does, on each way: all goes well, no, no answer, the first step fails.
+
+    With --paranoid and --crash-everywhere each way is played once more so, and must come to the same. --coverage tells
+    the lines of workflow code and the steps (undos too) that none of these ways comes to. Exit 1 if a way blocks, or
+    comes to something else. For more than these ways write a test: dwf help testing.
+    """
+    from dwf.testing.proving import prove
+
+    session = session_of(context)
+    given, asked = given_of(set_), pairs(values or [], "a parameter")
+    harder = [mode for mode, wanted in (("paranoid", paranoid), ("dying", crash)) if wanted]
+    with scratch(session.environ) as place:
+        proof = prove(place, script, asked, given, session.me, harder, coverage)
+    screen = session.screen
+    if session.is_json:
+        screen.document({"schema": "dwf.test/1", **proof.document()}, one_line=session.output == "jsonl")
+        return Exit.OK if proof.holds else Exit.FAILED
+    for way in proof.ways:
+        deaths = f", the process died {way.deaths} times" if way.deaths else ""
+        mode = f" ({way.mode}{deaths})" if way.mode != "normal" else ""
+        word, style = ("ok    ", "green") if way.holds else ("FAILED", "red")
+        screen.line((word, style), f"  {_LEADS[way.choice]}{mode}: {way.came_to}")
+        if way.why:
+            screen.line(f"          {way.why}")
+    if coverage:
+        for at, source in proof.missed:
+            screen.line("never   ", at, "  ", (source, "cyan"))
+        screen.line(
+            f"{proof.lines - len(proof.missed_lines)} of {proof.lines} lines of workflow code were come through"
+        )
+    return Exit.OK if proof.holds else Exit.FAILED

@@ -1,0 +1,125 @@
+"""Proving a runbook: it is played on each way that can be assumed, and on harder ones; what it comes to is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dwf.core.events import ActivityScheduled, Identity, WorkflowCompleted, WorkflowFailed
+from dwf.engine.start import StartRequest, split_name, start
+from dwf.errors import DwfError
+from dwf.scripts.collect import collect
+from dwf.testing.coverage import Coverage, steps_in
+from dwf.testing.env import Env
+from dwf.testing.playing import Choice, Played, Player
+from dwf.testing.run import Run
+
+
+@dataclass(frozen=True)
+class Way:
+    """One play. came_to: its end in words. why: what is wrong with it, "" if nothing."""
+
+    choice: str
+    mode: str
+    came_to: str
+    why: str = ""
+    deaths: int = 0
+
+    @property
+    def holds(self) -> bool:
+        return not self.why
+
+
+@dataclass
+class Proof:
+    """All plays. missed: lines and steps that none came to, `file.py:12` and what stands there."""
+
+    ways: list[Way] = field(default_factory=list)
+    lines: int = 0
+    missed_lines: list[tuple[str, str]] = field(default_factory=list)
+    missed_steps: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return all(way.holds for way in self.ways)
+
+    @property
+    def missed(self) -> list[tuple[str, str]]:
+        return [*self.missed_lines, *self.missed_steps]
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "holds": self.holds,
+            "ways": [
+                {"assume": w.choice, "mode": w.mode, "came_to": w.came_to, "why": w.why or None, "deaths": w.deaths}
+                for w in self.ways
+            ],
+            "lines": self.lines,
+            "missed_lines": [{"at": at, "source": source} for at, source in self.missed_lines],
+            "missed_steps": [{"at": at, "step": step} for at, step in self.missed_steps],
+        }
+
+
+def prove(
+    place: Path,
+    script: str,
+    values: Mapping[str, str],
+    given: Mapping[str, Any],
+    me: Identity,
+    harder: Sequence[str] = (),
+    coverage: bool = False,
+) -> Proof:
+    """Play the script. place: an empty directory. harder: modes of Env. Raises what `start` raises."""
+    proof = Proof()
+    begun: set[str] = set()
+
+    def play(home: str, script: str, choice: Choice, mode: str = "normal", watch: Coverage | None = None) -> _Play:
+        env = Env(place / home, mode, several=True)
+        env.watch = watch
+        run = start(env.store, StartRequest(script, me, values=dict(values), run="test"), env.clock).run
+        played = Player(env, given, choice).play(Run(env, run))
+        return _Play(played, env.deaths)
+
+    for choice in Choice:
+        usual = play(f"{choice}", script, choice)
+        begun |= {event.name for event in usual.played.events if isinstance(event, ActivityScheduled)}
+        proof.ways.append(Way(choice.value, "normal", usual.came_to, usual.played.stopped))
+        for mode in harder:
+            try:
+                hard = play(f"{choice}-{mode}", script, choice, mode)
+            except DwfError as error:
+                proof.ways.append(Way(choice.value, mode, "an error", error.message))
+                continue
+            why = "" if hard.came_to == usual.came_to else f"without that it comes to: {usual.came_to}"
+            proof.ways.append(Way(choice.value, mode, hard.came_to, hard.played.stopped or why, hard.deaths))
+    if coverage:
+        path, workflow = split_name(script)
+        watch = Coverage(collect(path).files)
+        watch.instrumented(place / "covered")
+        copy = f"{place / 'covered' / Path(path).name}" + (f":{workflow}" if workflow else "")
+        for choice in Choice:
+            play(f"{choice}-covered", copy, choice, watch=watch)
+        proof.lines = watch.lines
+        missed = [(name, line) for name, lines in watch.missed().items() for line in lines]
+        proof.missed_lines = [(f"{name}:{line}", watch.source(name, line)) for name, line in missed]
+        declared = steps_in(watch.files)
+        proof.missed_steps = [(at, f"step {step}") for step, at in declared.items() if step not in begun]
+    return proof
+
+
+@dataclass(frozen=True)
+class _Play:
+    played: Played
+    deaths: int
+
+    @property
+    def came_to(self) -> str:
+        """The end, and what it was with."""
+        events, status = self.played.events, self.played.state.status.value
+        last = next((e for e in reversed(events) if isinstance(e, WorkflowCompleted | WorkflowFailed)), None)
+        if isinstance(last, WorkflowCompleted):
+            return f"{status} -> {bytes(last.result).decode('utf-8', 'replace')[:200]}"
+        return f"{status}: {last.error.type}: {last.error.message}" if last is not None else status

@@ -1,0 +1,169 @@
+"""`dwf plan` and `dwf test`: how a run may go, without anything being done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import Terminal
+
+BOOK = """
+import dwf
+
+@dwf.activity
+def drain(host: str) -> int:
+    with open({mark!r}, "a") as file:
+        file.write("really done")
+    return 5
+
+@dwf.activity
+def undrain() -> None: ...
+
+@dwf.activity
+def page() -> None: ...
+
+@dwf.workflow
+async def main(host: str, big: bool = False):
+    left = await drain(host)
+    if left > 100:
+        await page()
+    out = await dwf.sh("touch", {mark!r})
+    await dwf.sleep("10m", "soak")
+    try:
+        await dwf.approve("Switch?", by="@oncall", need=2, timeout="4h")
+    except dwf.ApprovalRejected:
+        await undrain()
+        return "back"
+    return left
+"""
+
+
+@pytest.fixture
+def book(dwf: Terminal) -> Terminal:
+    dwf.script.write_text(BOOK.format(mark=str(dwf.directory / "mark")))
+    return dwf
+
+
+def kinds(plan: dict[str, Any]) -> list[str]:
+    return [f"{row['kind']} {row['what']}".split("  ")[0] for row in plan["steps"]]
+
+
+def nothing_was_done(dwf: Terminal) -> None:
+    assert not (dwf.directory / "mark").exists() and not dwf.home.exists()
+    assert list((dwf.directory / "cache" / "dwf" / "scratch").iterdir()) == []
+
+
+def test_a_plan_tells_steps_waits_and_questions_and_does_nothing(book: Terminal) -> None:
+    """Fails when a step of a plan is performed."""
+    said = book("plan", str(book.script), "host=web1")
+    assert said.code == 0, said.err
+    assert [line.split()[1] for line in said.out.splitlines()[1:]] == ["step", "step", "wait", "question", "completed"]
+    assert "+10m  question" in said.out and "(assumed: yes)" in said.out
+    nothing_was_done(book)
+
+
+def test_what_is_set_decides_the_branches(book: Terminal) -> None:
+    (plan,) = book("plan", str(book.script), "host=web1", "--set", "drain=500", "--json").json["plans"]
+    assert kinds(plan)[:2] == ['step drain("web1")', "step page()"] and plan["status"] == "completed"
+    assert plan["steps"][-1]["what"] == "-> 500"
+
+
+@pytest.mark.parametrize(
+    ("assume", "status", "last"), [("no", "completed", '-> "back"'), ("timeout", "completed", '-> "back"')]
+)
+def test_a_question_may_be_assumed_to_come_to_something_else(
+    book: Terminal, assume: str, status: str, last: str
+) -> None:
+    (plan,) = book("plan", str(book.script), "host=web1", "--assume", assume, "--json").json["plans"]
+    assert (plan["status"], plan["steps"][-1]["what"]) == (status, last) and "step undrain()" in kinds(plan)
+    hours = plan["steps"][-1]["after_us"] // 3_600_000_000
+    assert hours == (4 if assume == "timeout" else 0)
+
+
+def test_of_an_open_run_it_says_what_comes_next_and_leaves_it_as_it_is(book: Terminal) -> None:
+    """Fails when a plan of a run writes to the run."""
+    text = BOOK.format(mark=str(book.directory / "mark")).replace(', by="@oncall", need=2', "").replace("10m", "0s")
+    book.script.write_text(text)
+    assert book("start", str(book.script), "host=web1", "--id", "r1", "--tick").code == 0
+    before, done = book.history("r1").read_bytes(), (book.directory / "mark").read_bytes()
+
+    plans = {plan["assume"]: plan for plan in book("plan", "r1", "--json").json["plans"]}
+
+    assert list(plans) == ["yes", "no", "timeout"]
+    assert kinds(plans["yes"]) == ['question "Switch?"', "completed -> 5"]
+    assert kinds(plans["no"])[1:] == ["step undrain()", 'completed -> "back"']
+    assert plans["timeout"]["steps"][1]["after_us"] > 3 * 3_600_000_000
+    assert book.history("r1").read_bytes() == before and (book.directory / "mark").read_bytes() == done
+    book("approve", "r1", "--tick")
+    assert book("plan", "r1").code == 7
+
+
+def test_the_next_step_of_an_open_run_may_fail(book: Terminal) -> None:
+    text = BOOK.format(mark=str(book.directory / "mark")).replace('dwf.sleep("10m", "soak")', 'dwf.wait_signal("go")')
+    book.script.write_text(text.replace("    try:", "    await drain(host)\n    try:"))
+    book("start", str(book.script), "host=web1", "--id", "r1", "--tick")
+    plans = {plan["assume"]: plan for plan in book("plan", "r1", "--set", 'go={"n": 1}', "--json").json["plans"]}
+    assert plans["yes"]["steps"][0]["assumed"] == 'it comes, with {"n":1}'
+    assert (plans["failure"]["status"], kinds(plans["failure"])[1:3]) == (
+        "failed",
+        ['step drain("web1")', "fails drain"],
+    )
+
+
+def test_a_script_that_blocks_on_the_way_is_told_with_the_line(book: Terminal) -> None:
+    book.script.write_text(book.script.read_text().replace("return left", 'return {}["x"]'))
+    said = book("plan", str(book.script), "host=web1")
+    assert said.code == 1 and "it is blocked: " in said.out and "book.py:28" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["r9"], 4), (["nothing.py"], 4), (["r1", "host=x"], 2), (["{script}", "nosuch=1"], 2),
+     (["{script}", "host=a", "--set", "x"], 2)],
+)  # fmt: skip
+def test_what_cannot_be_planned_is_refused(book: Terminal, words: list[str], code: int) -> None:
+    said = book("plan", *(word.format(script=book.script) for word in words))
+    assert said.code == code and "hint: " in said.err
+
+
+# -- dwf test ---------------------------------------------------------------------------------------------------
+
+
+def test_each_way_is_played_and_the_harder_ones_come_to_the_same(book: Terminal) -> None:
+    said = book("test", str(book.script), "host=web1", "--paranoid", "--crash-everywhere", "--json")
+    assert said.code == 0 and said.json["holds"]
+    ways = [(way["assume"], way["mode"]) for way in said.json["ways"]]
+    assert ways == [(a, m) for a in ("yes", "no", "timeout", "failure") for m in ("normal", "paranoid", "dying")]
+    assert all(way["deaths"] > 0 for way in said.json["ways"] if way["mode"] == "dying")
+    nothing_was_done(book)
+
+
+def test_a_script_that_comes_to_something_else_when_its_process_dies_is_found(book: Terminal) -> None:
+    """Fails when a run of a harder way is not held against that of the usual one."""
+    asks = '@dwf.activity(on_crash="ask")\ndef drain'
+    book.script.write_text(book.script.read_text().replace("@dwf.activity\ndef drain", asks))
+    assert book("test", str(book.script), "host=web1", "--paranoid").code == 0
+    said = book("test", str(book.script), "host=web1", "--crash-everywhere")
+    assert said.code == 1 and "FAILED" in said.out and "drain" in said.out
+
+
+def test_what_no_way_comes_to_is_told_by_line(book: Terminal) -> None:
+    """Fails when a line that was never come through is not told, or one that was is."""
+    said = book("test", str(book.script), "host=web1", "--coverage", "--json")
+    assert [line["source"] for line in said.json["missed_lines"]] == ["await page()"]
+    assert [step["step"] for step in said.json["missed_steps"]] == ["step page"]
+    told = book("test", str(book.script), "host=web1", "--coverage").out
+    assert "never   book.py:20  await page()" in told and "9 of 10 lines" in told
+    assert book("test", str(book.script), "host=web1", "--coverage", "--set", "drain=101").out.count("never") == 0
+
+
+def test_what_killed_processes_have_left_is_swept(book: Terminal) -> None:
+    left = book.directory / "cache" / "dwf" / "scratch" / "4194305"
+    mine = left.with_name(str(os.getppid()))
+    for place in (left, mine):
+        Path(place / "x").mkdir(parents=True)
+    book("plan", str(book.script), "host=web1")
+    assert not left.exists() and mine.exists()
