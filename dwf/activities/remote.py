@@ -33,8 +33,8 @@ _OPTIONS = {
     "ServerAliveInterval": "15",
     "ServerAliveCountMax": "3",
 }
-# Of the time between TERM and KILL on this side, so much is kept for connecting.
-_CONNECTING_US = 2_000_000
+# Of the time between TERM and KILL on this side, so much is kept for the far side's KILL to be seen.
+_CONFIRMING_US = 10_000_000
 
 
 def through_ssh(spec: ShellSpec, attempt: Attempt) -> ShellSpec:
@@ -59,7 +59,7 @@ def _request(spec: ShellSpec, attempt: Attempt) -> dict[str, Any]:
             "text": _text(spec),
             "exports": _exports(spec, attempt),
             "given": spec.stdin or "",
-            "grace": str(max(attempt.grace_us - _CONNECTING_US, 1_000_000) // 100_000),
+            "grace": str(max(attempt.grace_us - _CONFIRMING_US, 1_000_000) // 1_000_000),
         },
         "lost_seconds": remote.lost_us / 1_000_000,
         "end_seconds": attempt.grace_us / 1_000_000,

@@ -7,6 +7,7 @@ formatted into the text of a shell.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 
@@ -49,7 +50,8 @@ class Shell:
     """A command line as a Performance."""
 
     def __init__(self, spec: ShellSpec, attempt: Attempt) -> None:
-        if spec.remote is not None:
+        self._is_far = spec.remote is not None
+        if self._is_far:
             spec = through_ssh(spec, attempt)
         self._spec, self._attempt = spec, attempt
         directory_of(attempt)
@@ -80,6 +82,8 @@ class Shell:
         ended = self._gated.finish()
         if ended.problem is not None:
             return cannot_start(ended.problem, self._spec.cwd)
+        if self._is_far:
+            ended = _with_word(ended)
         if ended.asked is not None:
             return made_to_end(ended, self._attempt, details_left(self._attempt.pulse, "shell"))
         return self._exited(ended)
@@ -137,3 +141,12 @@ def _result(code: int, ended: Ended, limit: int) -> bytes:
             return encode({"code": code, "out": out, "err": err, "truncated": out_cut or err_cut})
         except ValueRefused:
             limit = min(limit, PAYLOAD_LIMIT) // 2
+
+
+def _with_word(ended: Ended) -> Ended:
+    """Made to end on another host: with what is not certain about that, if anything."""
+    word = next((line for line in reversed(ended.err.tail().splitlines()) if line.startswith("dwf: ")), "")
+    if ended.asked is None or not word:
+        return ended
+    asked = ended.asked._replace(reason=f"{ended.asked.reason}; {word.removeprefix('dwf: ')}")
+    return dataclasses.replace(ended, asked=asked)

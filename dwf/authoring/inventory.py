@@ -119,10 +119,14 @@ def _plain(value: Any) -> str:
 
 
 def chosen(hosts: list[Host], tags: Sequence[str], exclude: Sequence[str], source: str) -> list[Host]:
-    """Those with all tags, without those that are excluded. Raises Failure for an exclude that fits nothing."""
+    """Those with all tags, without those that are excluded. Raises Failure for a tag or exclude that fits nothing."""
     for pattern in exclude:
         if not any(fnmatchcase(host.name, pattern) for host in hosts):
             raise Failure(f"{source}: exclude {pattern!r} fits no host: a typing mistake here would be a host too many")
+    known = {tag for host in hosts for tag in host.tags}
+    for tag in tags:
+        if tag.removeprefix("!") not in known:
+            raise Failure(f"{source}: no host has the tag {tag.removeprefix('!')!r}")
     return [
         host
         for host in hosts

@@ -66,8 +66,8 @@ async def ssh(
 
     The command does not end with a connection that is lost: it is followed again for as long as `lost`, and after that,
     or if this machine dies, the next attempt takes it up and does not begin another one beside it. Timeout and cancel
-    end it there, with TERM, and KILL when most of `grace` (10 s here) has passed; a host that cannot be reached then is
-    named in the step's error output. With orphan="adopt" it goes on when dwf is stopped here.
+    end it there, with TERM, and KILL 10 s before `grace` (20 s here) is over; a host that cannot be reached then is
+    named in the reason of the step's end. With orphan="adopt" it goes on when dwf is stopped here.
     It needs a POSIX sh there, no more. Raises ActivityError.
     """
     remote: dict[str, Any] = {"host": _host(host)}
@@ -75,7 +75,7 @@ async def ssh(
         remote["config"] = _config(config)
     if lost != _LOST:
         remote["lost_us"] = micros(lost)
-    options.setdefault("grace", "10s")
+    options.setdefault("grace", "20s")
     return await sh(*argv, _far=(str(host), remote), **options)
 
 

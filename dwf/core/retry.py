@@ -32,7 +32,8 @@ class Retry:
     """How an activity is retried.
 
     max_attempts: attempts in all, the first included; None is without limit. Default 3.
-    initial, max_interval: durations ("1s"); the delay after attempt n is `initial * backoff ** (n - 1)`, capped.
+    initial, max_interval: durations ("1s"); the delay after attempt n is `initial * backoff ** (n - 1)`, capped, but
+    never below `initial`.
     jitter: "none"; "half" draws from the upper half of the delay, "full" from all of it.
     non_retryable: exception classes, or their names, that end the activity at once (a base class counts).
     non_retryable_codes: exit codes of a shell step that end it at once.
@@ -106,7 +107,8 @@ class Retry:
 
     def delay_us(self, attempt: int, chance: float) -> int:
         """Microseconds to wait after attempt number `attempt`; `chance` in [0, 1) is the jitter's draw."""
-        longest = micros(self.max_interval)
+        # Who waits an hour at first has not asked for a minute at most.
+        longest = max(micros(self.max_interval), micros(self.initial))
         # Exponents stay small: beyond 64 doublings every sensible policy is at its cap.
         full = min(float(longest), micros(self.initial) * self.backoff ** min(attempt - 1, 64))
         if self.jitter == "full":

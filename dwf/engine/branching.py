@@ -95,8 +95,9 @@ def reset(store: Store, run: str, wish: Wish, by: Identity, reason: str,
         view = _readable(store, run)
         assert view.state is not None
         if not isinstance(view.state.ended, ev.TERMINAL):
-            hint = f"dwf fork {run} --id ... goes on beside it; or dwf terminate {run} first"
-            raise WrongState(what=f"run {run} is {view.state.status.value}; only what is over is reset", hint=hint)
+            hint = f"of an open run: dwf step retry {run}; dwf fork {run} --id ... goes on beside it"
+            what = f"run {run} is {view.state.status.value}; only what is over can begin again from a line of it"
+            raise WrongState(what=what, hint=hint)
         return _branch(store, view, with_fields(wish, run=run), view.link + 1, RESET, by, reason, clock())
 
 
@@ -131,7 +132,7 @@ def _branch(
         raise UsageError(what=f"a {how} needs a reason", hint="-m 'why': it is recorded with your name")
     assert view.state is not None
     decided = Decision(by=by, reason=reason)
-    results = _results(view.events, wish)
+    results = _results(view.events, wish, view.run)
     lines = _lines(view, wish, results)
     if why := branch.in_the_way(view.events, lines):
         raise WrongState(what=f"nothing can go on from line {lines} of {view.run}: {why}", hint=_earlier(view.run))
@@ -297,16 +298,16 @@ def _step(events: Sequence[ev.Event], text: str, run: str) -> ev.ActivitySchedul
     raise UsageError(what=f"{quoted(text)} names {len(fitting)} steps of {run}", hint=f"say which: {known}")
 
 
-def _results(events: Sequence[ev.Event], wish: Wish) -> dict[int, bytes]:
+def _results(events: Sequence[ev.Event], wish: Wish, run: str) -> dict[int, bytes]:
     found = {}
     ended = {e.command for e in events if isinstance(e, ev.ActivityCompleted | ev.ActivityFailed | ev.ActivityTimedOut)}
     for name, result in (wish.results or {}).items():
-        step = _step(events, name, "the run")
+        step = _step(events, name, run)
         if step.command not in ended:
             raise WrongState(
                 what=f"{quoted(step.title or step.name)} has no result to replace", hint="dwf step complete"
             )
-        found[step.command] = result
+        found[step.command] = b'{"code":0}' if step.kind == "shell" and result == b"null" else result
     return found
 
 

@@ -23,7 +23,7 @@ from dwf.core.moments import moment_of, text_of
 from dwf.core.outcome import said
 from dwf.core.runtime import ActivityCall
 from dwf.engine.around import Around, Surrounded, loaded, step_of, why_not_loaded
-from dwf.engine.telling import Caller, Told
+from dwf.engine.telling import TOO_LONG, Caller, Told
 from dwf.errors import DwfError
 from dwf.host import start_thread
 from dwf.store.history import read_history
@@ -90,6 +90,7 @@ class Hooks:
         self._thread: threading.Thread | None = None
         self._waiting: set[str] = set()
         self._failing: set[str] = set()
+        self._hanging: dict[str, int] = {}
         self._changed = threading.Condition()
         self._open = 0
         self.left = False
@@ -224,14 +225,21 @@ class Hooks:
     def _tell_all(self, hook: Hook, note: Note, head: WorkflowStarted, events: Sequence[Event]) -> None:
         """In order, as far as it goes: who did not hear the first is not told the second."""
         progress = note.progress.setdefault(hook.name, Progress())
-        for event in events:
+        wanted = [event for event in events if event.id > progress.told and moment_of(event) in hook.moments]
+        if wanted and self._hanging.get(hook.name, 0) > self._clock():
+            # Half a minute of one that hangs is enough: all others would wait for it, run after run.
+            progress.not_before = max(progress.not_before, self._hanging[hook.name])
+            progress.why = progress.why or "it took too long a moment ago"
+            note.save()
+            return
+        for event in wanted:
             if self._stopping.is_set() or progress.not_before > self._clock():
                 return
-            if event.id <= progress.told or moment_of(event) not in hook.moments:
-                continue
             why = self._call(hook, note, head, event)
             if self._stopping.is_set() and why:
                 return
+            if why.startswith(TOO_LONG):
+                self._hanging[hook.name] = self._clock() + _PAUSES_US[0]
             self._note(hook, note, progress, event, why)
             note.save()
 

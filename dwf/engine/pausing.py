@@ -27,7 +27,7 @@ def hold(store: Store, run: str, by: Identity, reason: str, *, pause: bool) -> P
     if (view.state.paused is not None) == pause:
         is_so = "paused already" if pause else "not paused"
         raise WrongState(what=f"run {run} is {is_so}", hint=f"see what it waits for: dwf show {run}")
-    refuse_second(store, view.run, mail.HOLD, act=act)
+    refuse_second(store, view.state, mail.HOLD, act=act)
     message = Message(id="", run=view.run, kind=mail.HOLD, nonce=view.state.head.nonce, name=act, reason=reason, by=by)
     return post(store, view, message, f"{run} is paused" if pause else f"{run} goes on")
 

@@ -17,7 +17,7 @@ from dwf.core.messages import Message, quoted
 from dwf.core.parts import Evidence
 from dwf.core.state import OpenStep, RunState
 from dwf.core.steps import OPTIONS
-from dwf.core.values import encode
+from dwf.core.values import decode, encode
 from dwf.engine.post import Posted, open_run, post
 from dwf.errors import UsageError, ValueRefused, WrongState
 from dwf.store.room import Store
@@ -76,10 +76,9 @@ def decide(
     assert view.state is not None
     payload = Payload(encode(option_values(options))) if act == mail.SET else NOTHING
     chosen = _chosen(view.state, view.run, step, act)
-    refuse_second(store, view.run, mail.STEP, chosen.command, act)
+    refuse_second(store, view.state, mail.STEP, chosen.command, act)
     if act in (mail.COMPLETE, mail.SKIP):
-        skipped = b'{"code":0}' if act == mail.SKIP and chosen.scheduled.kind == "shell" else b"null"
-        payload = Payload(skipped if result is None else result)
+        payload = Payload(_result_of(chosen, result))
     elif act == mail.RESET and keep:
         payload = Payload(b"true")
     message = Message(
@@ -115,6 +114,17 @@ def option_values(given: Mapping[str, str]) -> dict[str, int]:
     return found
 
 
+def _result_of(step: OpenStep, result: bytes | None) -> bytes:
+    """What a person gives, or nothing in particular. Raises UsageError for what no command can have come to."""
+    if step.scheduled.kind != "shell":
+        return b"null" if result is None else result
+    given = {"code": 0} if result in (None, b"null") else decode(result)
+    if not isinstance(given, dict) or type(given.get("code")) is not int:
+        hint = """leave out --result for exit code 0, or: --result '{"code": 0, "out": "..."}'"""
+        raise UsageError(what=f"{quoted(step.title)} is a command, and that is not what one comes to", hint=hint)
+    return encode(given)
+
+
 def _option(word: str, value: str, name: str) -> int:
     if value == "none":
         return 0
@@ -139,22 +149,25 @@ def unblock(store: Store, run: str, by: Identity, reason: str) -> Posted:
     assert view.state is not None
     if view.state.blocked is None:
         raise WrongState(what=f"run {run} is not blocked", hint=f"see what it waits for: dwf show {run}")
-    refuse_second(store, view.run, mail.UNBLOCK)
+    refuse_second(store, view.state, mail.UNBLOCK)
     message = Message(id="", run=view.run, kind=mail.UNBLOCK, nonce=view.state.head.nonce, reason=reason, by=by)
     return post(store, view, message, f"{run} may go on")
 
 
-def refuse_second(store: Store, run: str, kind: str, command: int = 0, act: str = "") -> None:
+def refuse_second(store: Store, state: RunState, kind: str, command: int = 0, act: str = "") -> None:
     """One word at a time: the second would be too late, or overturn the first without anybody knowing.
 
-    How a step goes on may be said in several words, until it is said what becomes of it.
+    How a step goes on may be said in several words, and its options several times, until it is said what becomes of it.
+    What the history has already is no word that is still to be heard, though its letter may lie there for a while.
     """
-    for letter in store.mailbox.pending(run):
-        if letter.message.kind == kind and letter.message.command == command:
-            if act and act != letter.message.name and letter.message.name not in mail.DECIDING:
-                continue
-            said = f"{kind} {letter.message.name}".strip()
-            raise WrongState(what=f"that is decided already: {said}, not yet acted on", hint="dwf tick takes it up")
+    for letter in store.mailbox.pending(state.head.run):
+        message = letter.message
+        if message.kind != kind or message.command != command or message.id in state.messages:
+            continue
+        if act and message.name not in mail.DECIDING and (act != message.name or act == mail.SET):
+            continue
+        said = f"{kind} {message.name}".strip()
+        raise WrongState(what=f"that is decided already: {said}, not yet acted on", hint="dwf tick takes it up")
 
 
 def _chosen(state: RunState, run: str, step: str | None, act: str) -> OpenStep:

@@ -15,6 +15,7 @@ from dwf.store.hooks import Hook
 
 SCHEMA = "dwf.hook/1"
 TIME_LIMIT_SECONDS = 30.0
+TOO_LONG = "it took longer than"
 _SAID = 4096
 
 
@@ -72,7 +73,7 @@ class Caller:
                 code = child.wait(TIME_LIMIT_SECONDS)
             except subprocess.TimeoutExpired:
                 _kill(child)
-                return f"it took longer than {TIME_LIMIT_SECONDS:g} s"
+                return f"{TOO_LONG} {TIME_LIMIT_SECONDS:g} s"
             finally:
                 self._child = None
             return "" if code == 0 else _ended_with(code, heard)

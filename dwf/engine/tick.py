@@ -35,6 +35,8 @@ _BATCH = 256
 # Threads beyond the lanes: runs that only replay and record overlap their syncs. More would fight for the interpreter.
 _EXTRA_DRIVERS = 4
 _STOP_SECONDS = 30.0
+# A long step of one run, over which the last process died, may not keep all the others from their turn.
+_PROOF_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Rounds:
         self._left_lying: set[str] = set()
         self._roused: set[str] = set()
         self._suspects: set[str] = set()
+        self._tried_since = 0.0
         self._first = True
         self._nudged = False
         self.driven = 0
@@ -236,7 +239,7 @@ class Rounds:
             self._unparked, self._parked = self._unparked | self._parked, set()
         self._hear_of_kin()
         skip = self._active | self._parked | self._broken | self._locked()
-        if not self._suspects.isdisjoint(self._active):
+        if self._tries_suspect():
             skip |= self._suspects
         posted = [run for run in self._posted() if run not in skip]
         if self._only is not None:
@@ -255,7 +258,7 @@ class Rounds:
         """Of the runs over which a process died, one at a time: if it dies again, it is known over which."""
         if not self._suspects:
             return due
-        busy = not self._suspects.isdisjoint(self._active)
+        busy = self._tries_suspect()
         chosen = []
         for run in due:
             if run not in self._suspects:
@@ -263,7 +266,16 @@ class Rounds:
             elif not busy:
                 chosen.append(run)
                 busy = True
+                self._tried_since = time.monotonic()
         return chosen
+
+    def _tries_suspect(self) -> bool:
+        """Whether one of them is being tried. What this process has survived for a while did not kill the last one."""
+        tried = self._suspects & self._active
+        if tried and time.monotonic() - self._tried_since > _PROOF_SECONDS:
+            self._suspects -= tried
+            return False
+        return bool(tried)
 
     def _locked(self) -> set[str]:
         """Runs that another process works on. It will look at their mail itself; we look again after a while."""

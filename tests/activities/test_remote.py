@@ -224,3 +224,39 @@ def test_what_was_ended_there_is_not_begun_again_by_who_still_follows_it(
     threads[0].join(30)
     assert (far / "begun").read_text() == "begun\n"
     assert left(far) == []
+
+
+def test_what_does_not_heed_term_there_is_killed_before_the_step_is_over(
+    server: Sshd, attempt: Make, far: Path
+) -> None:
+    """Fails when the step ends here while its command goes on there, or its directory stays."""
+    (far / "beats").unlink(missing_ok=True)
+    script = 'trap "" TERM; while :; do date >> beats; sleep 0.05; done'
+    performance = prepare_shell(spec(server, "sh", "-c", script), attempt(grace_us=12_000_000))
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(finished(performance)))
+    thread.start()
+    assert soon((far / "beats").exists, 20)
+    performance.cancel("enough")
+    thread.join(30)
+    there = (far / "beats").stat().st_size
+    assert outcomes[0].kind is Kind.CANCELLED and left(far) == []
+    assert not soon(lambda: (far / "beats").stat().st_size != there, 0.5)
+
+
+def test_that_a_host_could_not_be_told_to_end_it_is_said_in_the_end_of_the_step(
+    server: Sshd, attempt: Make, far: Path
+) -> None:
+    """Fails when a cancelled step looks as if nothing of it were left, and its host was not reached."""
+    (far / "begun").unlink(missing_ok=True)
+    performance = prepare_shell(spec(server, "sh", "-c", "touch begun; sleep 20"), attempt(grace_us=2_000_000))
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(finished(performance)))
+    thread.start()
+    assert soon((far / "begun").exists, 20)
+    server.stop()
+    performance.cancel("enough")
+    thread.join(30)
+    server.start()
+    assert "web1 could not be told to end it" in message_of(outcomes[0])
+    assert "it may go on there" in message_of(outcomes[0])

@@ -345,7 +345,7 @@ def test_a_place_that_is_none_is_refused(house: House, wish: dict[str, Any], err
 
 def test_an_open_run_is_forked_and_not_reset(house: House) -> None:
     house.go(BOOK)
-    with pytest.raises(WrongState, match="only what is over is reset"):
+    with pytest.raises(WrongState, match="only what is over can begin again"):
         reset(house, to="first")
 
 

@@ -324,3 +324,25 @@ def test_many_runs_that_end_at_once_are_all_told_and_few_files_are_held(
     assert sorted(hooks.words) == sorted(f"r{n} completed" for n in range(30))
     assert hooks.notes == []
     assert max(held) < 3 + 12, "as many as there are drivers may come by at once"
+
+
+def test_a_hook_that_hangs_keeps_no_other_from_hearing(
+    house: House, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails when a hook that hangs is waited for once for each run that ends."""
+    monkeypatch.setattr(telling, "TIME_LIMIT_SECONDS", 0.3)
+    hooks.add("completed.hang", "sleep 1000")
+    hooks.add("ended.page")
+    script = house.script(BOOK)
+    for n in range(6):
+        house.start(script, f"r{n}", json_input={"n": 1})
+    house.tick()
+
+    calls = hooks.words
+    assert sorted(set(calls)) == sorted(f"r{n} completed" for n in range(6))
+    assert len(calls) == 6 + 1, "the hanging one was called once"
+    assert standing(house.store).owed["completed.hang"][0] == 6
+    house.clock.advance("2m")
+    (hooks.place / "completed.hang").write_text("#!/bin/sh\n")
+    house.tick()
+    assert hooks.notes == [] and standing(house.store).owed == {}

@@ -19,7 +19,7 @@ from dwf.errors import UsageError, WrongState
 from tests.activities.processes import is_alive, pid_in, soon
 from tests.engine.dying import each_death
 from tests.engine.house import ME, House, in_thread, until
-from tests.engine.processes import begin_tick, kill
+from tests.engine.processes import begin_tick, finish, kill
 
 FLAKY = """
 @dwf.activity(retry=dwf.Retry(max_attempts=3, initial="1h", max_interval="1h", backoff=1, jitter="none"))
@@ -426,3 +426,65 @@ def test_evidence_goes_into_the_history_and_too_much_of_it_is_refused(house: Hou
     assert (shown.name, shown.size, shown.text) == ("switch.log", 10, "switched\\xff\n")
     with pytest.raises(UsageError, match="the limit of evidence"):
         stepping.evidence_of("big", b"x" * 40_000)
+
+
+def test_after_a_word_on_a_running_step_there_may_be_another(house: House) -> None:
+    """Fails when the letter of a word that the history has already stands in the way of the next."""
+    house.start(
+        house.script("""
+        @dwf.workflow
+        async def w():
+            await dwf.sh("sh", "-c", 'echo run >> "$0"; sleep 1000', LEDGER)
+    """)
+    )
+    tick = begin_tick(house.store.layout.home)
+    until(lambda: len(house.notes()) == 1)
+    stepping.decide(house.store, "r1", "retry", ME, "again")
+    until(lambda: len(house.notes()) == 2)
+    stepping.decide(house.store, "r1", "fail", ME, "enough")
+    finish(tick, 30)
+    assert house.status() is Status.FAILED
+
+
+def test_options_may_be_set_again_before_a_tick_has_come_by(house: House) -> None:
+    house.go("""
+        @dwf.activity(retry=dwf.Retry(max_attempts=9, initial="1h"))
+        def switch():
+            raise OSError("no")
+        @dwf.workflow
+        async def w():
+            await switch()
+    """)
+    stepping.decide(house.store, "r1", "set", ME, "longer", options={"timeout": "2h"})
+    stepping.decide(house.store, "r1", "set", ME, "longer still", options={"timeout": "3h"})
+    house.tick()
+    assert len(house.all(ev.ActivityOptionsChanged)) == 2
+
+
+@pytest.mark.parametrize("result", [None, b"null", b'{"code": 3, "out": "x"}'])
+def test_a_command_is_done_by_hand_with_its_exit_code(house: House, result: bytes | None) -> None:
+    """Fails when a command that is said to be done is run again, for null is no result of one."""
+    house.go("""
+        @dwf.workflow
+        async def w():
+            later = dwf.Retry(max_attempts=3, initial="1h")
+            out = await dwf.sh("sh", "-c", 'echo did >> "$0"; exit 1', LEDGER, retry=later)
+            return out.code
+    """)
+    stepping.decide(house.store, "r1", "complete", ME, "by hand", result=result)
+    house.tick()
+    house.clock.advance("5h")
+    house.tick()
+    assert house.result() == (3 if result and b"3" in result else 0)
+    assert house.notes() == ["did"]
+
+
+@pytest.mark.parametrize("result", [b"5", b'"done"', b'{"out": "x"}', b'{"code": "0"}'])
+def test_what_no_command_comes_to_is_refused_at_once(house: House, result: bytes) -> None:
+    house.go("""
+        @dwf.workflow
+        async def w():
+            await dwf.sh("false", retry=dwf.Retry(max_attempts=3, initial="1h"))
+    """)
+    with pytest.raises(UsageError, match="is a command"):
+        stepping.decide(house.store, "r1", "complete", ME, "by hand", result=result)

@@ -12,7 +12,7 @@ from dwf.core import events as ev
 from dwf.core.state import Status
 from dwf.engine import stepping
 from dwf.engine.tick import Rounds
-from tests.engine.house import ME, House
+from tests.engine.house import ME, House, in_thread, until
 from tests.engine.processes import begin_tick
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +82,32 @@ def test_of_several_runs_over_which_a_process_died_one_is_driven_at_a_time(
     monkeypatch.setattr(Rounds, "_drive", seen)
     house.tick()
     assert beside == [0, 0, 0] and all(house.status(run) is Status.COMPLETED for run in runs)
+
+
+def test_a_long_step_of_one_of_them_keeps_the_others_from_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails when runs over which a process died wait until the one that is tried has come to rest."""
+    monkeypatch.setattr("dwf.engine.tick._PROOF_SECONDS", 0.2)
+    long = house.script(
+        """
+        @dwf.workflow
+        async def w():
+            await dwf.sh("sh", "-c", 'while ! [ -e "$0.over" ]; do sleep 0.05; done', LEDGER)
+    """,
+        "long.py",
+    )
+    for run, script in (("r1", long), ("r2", house.script(GOOD, "good.py"))):
+        house.start(script, run)
+    subprocess.run([sys.executable, "-c", DIES, house.store.layout.home, "r1", "r2"], cwd=ROOT, check=False, timeout=30)
+    assert house.store.locks.left_by_dead() == {"r1", "r2"}
+    house.store.index.wake("r1")
+    tick = in_thread(house.tick)
+    until(lambda: house.status("r2") is Status.COMPLETED)
+    assert house.status("r1") is not Status.COMPLETED
+    Path(f"{house.ledger}.over").touch()
+    tick.join(20)
+    assert house.status("r1") is Status.COMPLETED
 
 
 def test_others_have_their_turn_beside_it(house: House) -> None:

@@ -64,7 +64,7 @@ def _tell_refused(session: Session, store: Store) -> None:
 
     if count := 0 if store.is_operator else refused_count(store):
         files = "1 file was" if count == 1 else f"{count} files were"
-        session.screen.say(f"{files} refused, being no message: see {store.layout.mail_bad}, and tidy it up")
+        session.screen.say(f"{files} refused: dwf audit says why; see {store.layout.mail_bad}, and tidy it up")
 
 
 def approve(

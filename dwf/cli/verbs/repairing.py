@@ -46,10 +46,13 @@ def step(
     and the next begins now. set: timeout=2h max_attempts=7 schedule_to_close=none ... See dwf help steps.
     """
     from dwf.core.values import encode
-    from dwf.engine.stepping import MOST_EVIDENCE, decide, evidence_of
+    from dwf.engine.stepping import CONTROLS, DECISIONS, MOST_EVIDENCE, decide, evidence_of
     from dwf.errors import UsageError
 
     session = session_of(context)
+    if act not in (*DECISIONS, *CONTROLS):
+        known = ", ".join((*DECISIONS, *CONTROLS))
+        raise UsageError(what=f"there is no decision {act!r} on a step", hint=f"one of {known}")
     if result is not None and act not in ("complete", "skip"):
         raise UsageError(what=f"--result does not go with {act}", hint="only complete and skip give a result")
     if keep and act != "reset":
