@@ -23,6 +23,7 @@ from dwf.engine.ending import Driven, Rest, kept_from
 from dwf.engine.gate import rouse
 from dwf.engine.kept import MOST_PARENTS, Kept
 from dwf.engine.late import bound_late
+from dwf.engine.suspects import Suspects
 from dwf.errors import DiskError, DwfError
 from dwf.store.creation import recover_intents
 from dwf.store.room import Store
@@ -35,8 +36,6 @@ _BATCH = 256
 # Threads beyond the lanes: runs that only replay and record overlap their syncs. More would fight for the interpreter.
 _EXTRA_DRIVERS = 4
 _STOP_SECONDS = 30.0
-# A long step of one run, over which the last process died, may not keep all the others from their turn.
-_PROOF_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,7 @@ class Rounds:
         self._looking: dict[str, set[str]] = {}
         self._left_lying: set[str] = set()
         self._roused: set[str] = set()
-        self._suspects: set[str] = set()
-        self._tried_since = 0.0
+        self._suspects = Suspects()
         self._first = True
         self._nudged = False
         self.driven = 0
@@ -144,7 +142,7 @@ class Rounds:
 
     def begin(self) -> None:
         """Look what others have left behind."""
-        self._suspects = self._store.locks.left_by_dead()
+        self._suspects = Suspects(self._store.locks.left_by_dead())
         if self._only is None:
             recover_intents(self._store.disk, self._store.layout, self._store.index)
             self._engine.hooks.take_up()
@@ -152,7 +150,7 @@ class Rounds:
     def go_round(self) -> bool:
         """One round; waits for a moment if something is being driven. False: nothing is, and nothing is due."""
         idle = not self._active
-        due = self._one_suspect(self._due())
+        due = self._suspects.one_of(self._due(), self._active)
         self._mark(due)
         started = [self._drive(run) for run in due]
         if idle and not started:
@@ -239,8 +237,8 @@ class Rounds:
             self._unparked, self._parked = self._unparked | self._parked, set()
         self._hear_of_kin()
         skip = self._active | self._parked | self._broken | self._locked()
-        if self._tries_suspect():
-            skip |= self._suspects
+        if self._suspects.is_tried(self._active):
+            skip |= self._suspects.runs
         posted = [run for run in self._posted() if run not in skip]
         if self._only is not None:
             return self._of_the_chosen(self._only, set(posted), skip)
@@ -253,29 +251,6 @@ class Rounds:
             self._roused.add(kin.popleft())
         if self._only is None:
             self._roused.clear()  # the index says it, too
-
-    def _one_suspect(self, due: list[str]) -> list[str]:
-        """Of the runs over which a process died, one at a time: if it dies again, it is known over which."""
-        if not self._suspects:
-            return due
-        busy = self._tries_suspect()
-        chosen = []
-        for run in due:
-            if run not in self._suspects:
-                chosen.append(run)
-            elif not busy:
-                chosen.append(run)
-                busy = True
-                self._tried_since = time.monotonic()
-        return chosen
-
-    def _tries_suspect(self) -> bool:
-        """Whether one of them is being tried. What this process has survived for a while did not kill the last one."""
-        tried = self._suspects & self._active
-        if tried and time.monotonic() - self._tried_since > _PROOF_SECONDS:
-            self._suspects -= tried
-            return False
-        return bool(tried)
 
     def _locked(self) -> set[str]:
         """Runs that another process works on. It will look at their mail itself; we look again after a while."""
@@ -386,7 +361,7 @@ class Rounds:
             self._elsewhere[run] = time.monotonic()
             return
         self.driven += 1
-        self._suspects.discard(run)
+        self._suspects.acquit(run)
         # Mail that a run has seen and left (it has not begun, it is unreadable) is no reason to drive it again.
         self._left_lying |= self._looking.pop(run, set())
         if result.rest is Rest.PARKED:

@@ -76,7 +76,7 @@ def test_of_several_runs_over_which_a_process_died_one_is_driven_at_a_time(
     drive = Rounds._drive
 
     def seen(rounds: Rounds, run: str) -> str:
-        beside.append(len(rounds._active & rounds._suspects))
+        beside.append(len(rounds._active & rounds._suspects.runs))
         return drive(rounds, run)
 
     monkeypatch.setattr(Rounds, "_drive", seen)
@@ -88,7 +88,7 @@ def test_a_long_step_of_one_of_them_keeps_the_others_from_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails when runs over which a process died wait until the one that is tried has come to rest."""
-    monkeypatch.setattr("dwf.engine.tick._PROOF_SECONDS", 0.2)
+    monkeypatch.setattr("dwf.engine.suspects.PROOF_SECONDS", 0.2)
     long = house.script(
         """
         @dwf.workflow

@@ -98,7 +98,7 @@ def test_fail_reaches_the_script_as_a_failure_with_the_reason(house: House) -> N
 
 def test_a_result_that_does_not_fit_is_refused_and_the_question_stays(house: House) -> None:
     asked(house)
-    stepping.decide(house.store, "r1", "complete", ME, "done", result=b'["no shell result"]')
+    stepping.decide(house.store, "r1", "complete", ME, "done", result=b'{"code": 0, "out": 5}')
     house.tick()
     assert house.status() is Status.WAITING and house.store.mailbox.count_bad() == 1
     stepping.decide(house.store, "r1", "retry", ME, "again then")
@@ -114,7 +114,7 @@ def test_a_second_decision_is_refused_or_late_and_never_overturns_the_first(
     with pytest.raises(WrongState, match="decided already"):
         stepping.decide(house.store, "r1", "retry", ME, "twice")
     # Two who post at the same moment do not see each other.
-    monkeypatch.setattr(stepping, "_refuse_second", lambda *_: None)
+    monkeypatch.setattr(stepping, "refuse_second", lambda *_: None)
     stepping.decide(house.store, "r1", "retry", ME, "at the same moment")
     house.tick()
     assert house.result()[0] == "done" and len(house.notes()) == 1
