@@ -119,6 +119,7 @@ def prepare(request: StartRequest, trusted: Collection[int] | None = None) -> Pr
         check_run_id(request.run)
     check_headers(request.headers)
     check_noted(request.tags, request.memo)
+    check_priority(request.priority)
     sources = collect(path)
     require_own(sources, trusted)
     workflow = _loaded(sources).workflow(name)
@@ -164,7 +165,7 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         memo=request.memo,
         headers=request.headers,
         start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
-        priority=check_priority(request.priority),
+        priority=request.priority,
         **limits.at_start(begins_us),
         signals=[] if request.signal is None else [request.signal],
         python=platform.python_version(),

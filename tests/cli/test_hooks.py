@@ -95,3 +95,10 @@ def test_a_tick_with_something_to_tell_is_no_idle_tick(
     assert nothing_to_do(["tick"])
     (dwf.home / "untold" / "quick-1~1.1").touch()
     assert not nothing_to_do(["tick"])
+
+
+def test_before_anything_was_started_there_are_none(dwf: Terminal) -> None:
+    said = dwf("hooks")
+    assert (said.code, said.out) == (0, "") and "nothing was started there yet" in said.err
+    assert not dwf.home.exists()
+    assert dwf("start", f"{dwf.script}:quick", "--priority", "101").code == 2 and not dwf.home.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
@@ -30,6 +31,9 @@ def hooks(
     from dwf.engine.hooks import Hooks, standing
 
     session = session_of(context)
+    if not os.path.lexists(session.home):
+        session.screen.say(f"there are none in {session.home}/hooks.d, and nothing was started there yet")
+        return Exit.OK
     store = session.store(write=bool(try_ or again))
     if try_ is not None:
         return _try(session, store, try_)
