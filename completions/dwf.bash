@@ -40,7 +40,7 @@ _dwf() {
 }
 _dwf_verb() {
   case $1 in
-    start) options='--id --input --tag --memo --header --at --in --deadline --priority --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
+    start) options='--id --input --tag --memo --header --at --in --deadline --priority --step --if-exists --code --live -m --reason --each --tick --wait --timeout'; first=files; rest=- ;;
     run) options='--id --input --tag --memo --header --deadline --priority --if-exists --code --live -m --reason'; first=files; rest=- ;;
     tick) options='--jobs --max-seconds --witness --queue'; first=-; rest=- ;;
     worker) options='--jobs --queue'; first=-; rest=- ;;

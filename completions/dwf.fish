@@ -90,6 +90,7 @@ complete -c dwf -n '__dwf_verb start' -l at -x -d 'not before: 22:00, tomorrow 0
 complete -c dwf -n '__dwf_verb start' -l in -x -d 'not before it has passed: 2h, 1h30m'
 complete -c dwf -n '__dwf_verb start' -l deadline -x -d 'it has to be over after so long, else it is timed-out'
 complete -c dwf -n '__dwf_verb start' -l priority -x -d '-100 to 100: who is higher goes first; an incident before a batch'
+complete -c dwf -n '__dwf_verb start' -l step -d 'each step waits until it is let begin: dwf step unpause'
 complete -c dwf -n '__dwf_verb start' -l if-exists -x -a 'fail use new terminate' -d 'if the id is in use: fail, use that run, new after it ended, terminate it'
 complete -c dwf -n '__dwf_verb start' -l code -x -a 'pinned live' -d 'pinned (the default): the script as it is now; live: as it is at each tick'
 complete -c dwf -n '__dwf_verb start' -l live -d 'the same as --code live'

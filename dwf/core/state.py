@@ -22,7 +22,7 @@ from dwf.core.standing import OpenSignalWait as OpenSignalWait
 from dwf.core.standing import OpenTimer as OpenTimer
 from dwf.core.status import Status as Status
 from dwf.core.steps import ENDS as STEP_ENDS
-from dwf.core.steps import STEPS
+from dwf.core.steps import STEPS, opened
 from dwf.core.steps import DoneStep as DoneStep
 from dwf.core.steps import OpenStep as OpenStep
 from dwf.core.tags import NOTED
@@ -190,7 +190,7 @@ class RunState:
         self.code_owner = event.by.uid if event.by is not None else -1
 
     def _schedule(self, event: ev.ActivityScheduled) -> None:
-        self.steps[event.command] = OpenStep(event, event.command, event.title or event.name)
+        self.steps[event.command] = opened(event, self.head)
         self.flows.update(bounds_of(event.flow) if event.flow is not None else ())
         if event.part_of:
             self._whole(event.part_of).begin(event.part_of)

@@ -123,6 +123,15 @@ class OpenStep:
         return again + ([expiry.at] if expiry is not None else [])
 
 
+def opened(event: ev.ActivityScheduled, head: ev.WorkflowStarted) -> OpenStep:
+    """A step that was just asked for. In a run that goes step by step it is paused, as if whoever started it had."""
+    step = OpenStep(event, event.command, event.title or event.name)
+    if head.step_by_step:
+        decided = ev.Decision(by=head.by, reason="it goes step by step")
+        step.paused = ev.ActivityPaused(id=event.id, ts=event.ts, command=event.command, decided=decided)
+    return step
+
+
 class DoneStep(NamedTuple):
     """A step that ended: `outcome` is completed, failed, timed-out or cancelled; times are its last attempt's."""
 

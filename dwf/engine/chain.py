@@ -66,6 +66,7 @@ def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
         memo=dict(state.memo),
         headers=head.headers,
         start_at=end.start_at,
+        step_by_step=head.step_by_step,
         priority=head.priority,
         retry=head.retry,
         attempt=1 if end.error is None else head.attempt + 1,

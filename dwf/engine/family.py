@@ -245,6 +245,7 @@ def _first_event(state: RunState, child: OpenChild, now_us: int) -> ev.WorkflowS
         tags=asked.tags,
         retry=asked.retry,
         headers=head.headers,
+        step_by_step=head.step_by_step,
         priority=head.priority,
         parent=_origin(state, child),
         **limits.at_start(now_us),

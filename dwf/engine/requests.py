@@ -65,6 +65,10 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
     if asked.live or asked.if_exists == "terminate":
         which = "--live" if asked.live else "--if-exists terminate"
         raise UsageError(what=f"{which} is not for a shared directory", hint="leave it out")
+    if asked.step_by_step:
+        raise UsageError(
+            what="--step is not for members of a shared directory", hint="the user who drives the runs can start it so"
+        )
     if asked.priority:
         what = "--priority is not for members of a shared directory: it would overtake the runs of others"
         raise UsageError(what=what, hint="leave it out")

@@ -65,6 +65,7 @@ class StartRequest:
     start_at_us: int | None = None
     deadline_us: int | None = None
     priority: int = 0
+    step_by_step: bool = False
     live: bool = False
     if_exists: IfExists = "fail"
     signal: SignalReceived | None = None
@@ -165,6 +166,7 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         memo=request.memo,
         headers=request.headers,
         start_at=stamp(request.start_at_us) if request.start_at_us is not None else "",
+        step_by_step=request.step_by_step,
         priority=request.priority,
         **limits.at_start(begins_us),
         signals=[] if request.signal is None else [request.signal],

@@ -118,6 +118,8 @@ class RunPage:
             yield from self._item("attempt", [f"{head.attempt} of the whole run", before])
         if head.reason:
             yield from self._item("reason", [f'"{head.reason}"'])
+        if head.step_by_step and state.ended is None:
+            yield from self._item("steps", [f"one by one: each waits for dwf step unpause {head.run}"])
         if head.priority:
             yield from self._item(
                 "priority", [f"{head.priority} ({'before' if head.priority > 0 else 'after'} others)"]

@@ -73,6 +73,7 @@ def start(
     in_: InOption = None,
     deadline: DeadlineOption = None,
     priority: PriorityOption = 0,
+    step: Annotated[bool, Option("--step", help="each step waits until it is let begin: dwf step unpause")] = False,
     if_exists: IfExistsOption = "fail",
     code: CodeOption = None,
     live: LiveOption = False,
@@ -98,7 +99,7 @@ def start(
     request = _request(
         session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _is_live(code, live), reason
     )
-    request = dataclasses.replace(request, start_at_us=_when(session, at, in_), priority=priority)
+    request = dataclasses.replace(request, start_at_us=_when(session, at, in_), priority=priority, step_by_step=step)
     if each is not None:
         return _each(session, request, each, alone=not (tick or wait) and if_exists == "fail")
     if session.is_operator:

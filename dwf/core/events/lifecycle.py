@@ -41,6 +41,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     """words that go along to its steps, its children and its next instances"""
     start_at: str = ""
+    step_by_step: bool = False
+    """whether each step of it waits, before its first attempt, until a person lets it begin"""
     priority: int = 0
     """who is higher is driven first, and has the next free lane; so are its children"""
     deadline: str = ""
