@@ -96,8 +96,9 @@ def _parse(source: bytes, path: Path) -> ast.Module:
         with _PARSING:
             return ast.parse(source, str(path))
     except SyntaxError as error:
-        hint = f"mend line {error.lineno} of {path}; nothing was changed"
-        raise ScriptRefused(path=f"{path}:{error.lineno}", why=f"syntax error: {error.msg}", hint=hint) from None
+        at = f":{error.lineno}" if error.lineno else ""  # none for a file with zero bytes in it
+        hint = f"mend line {error.lineno} of {path}; nothing was changed" if at else "is that a script?"
+        raise ScriptRefused(path=f"{path}{at}", why=f"syntax error: {error.msg}", hint=hint) from None
     except (ValueError, RecursionError, MemoryError) as error:
         hint = f"mend {path}; nothing was changed"
         raise ScriptRefused(path=str(path), why=f"it cannot be parsed: {error}", hint=hint) from None

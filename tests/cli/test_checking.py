@@ -145,7 +145,12 @@ def test_what_cannot_be_read_has_its_usual_code(deployed: Terminal) -> None:
     assert deployed("check", str(bad)).code == 2
     said = deployed("check", str(bad), str(deployed.script))
     assert said.code == 2 and said.out == "r1  safe\n"
+    bad.write_bytes(b"import dwf\0")
+    said = deployed("check", str(bad))
+    assert said.code == 2 and "None" not in said.err
     assert deployed("check").code == 2
+    assert deployed("check", "").code == 2
+    assert deployed("check", str(deployed.script), "--history", "").code == 2
     assert deployed("check", str(deployed.script), "--runs", "some").code == 2
     assert deployed("check", str(deployed.script), "--format", "xml").code == 2
     assert deployed("check", str(deployed.script), "--history", "nowhere.jsonl").code == 4

@@ -50,8 +50,10 @@ def check(
     which = _chosen("--runs", runs, _RUNS)
     if explain is not None:
         return _explained(session, explain)
-    if not files:
-        raise UsageError(what="there is nothing to check", hint="dwf check rotate.py")
+    if not files or "" in files or "" in (history or []):
+        raise UsageError(
+            what="there is nothing to check" if not files else "the name of a file is empty", hint="dwf check rotate.py"
+        )
     store = session.store_to_read() if which != "none" else None
     is_run = which != "none" or bool(history)
     faults, read, checked = _loaded(session, store, files, is_run)
