@@ -143,11 +143,18 @@ def test_each_way_is_played_and_the_harder_ones_come_to_the_same(book: Terminal)
 
 def test_a_script_that_comes_to_something_else_when_its_process_dies_is_found(book: Terminal) -> None:
     """Fails when a run of a harder way is not held against that of the usual one."""
-    asks = '@dwf.activity(on_crash="ask")\ndef drain'
-    book.script.write_text(book.script.read_text().replace("@dwf.activity\ndef drain", asks))
+    once = "@dwf.activity(retry=dwf.Retry(max_attempts=1))\ndef drain"
+    book.script.write_text(book.script.read_text().replace("@dwf.activity\ndef drain", once))
     assert book("test", str(book.script), "host=web1", "--paranoid").code == 0
     said = book("test", str(book.script), "host=web1", "--crash-everywhere")
-    assert said.code == 1 and "FAILED" in said.out and "drain" in said.out
+    assert said.code == 1 and "FAILED" in said.out and "without that it comes to: completed -> 1" in said.out
+
+
+def test_a_step_that_asks_a_person_after_a_crash_ends_the_play_there(book: Terminal) -> None:
+    asks = '@dwf.activity(on_crash="ask")\ndef drain'
+    book.script.write_text(book.script.read_text().replace("@dwf.activity\ndef drain", asks))
+    said = book("test", str(book.script), "host=web1", "--crash-everywhere")
+    assert said.code == 1 and "it waits for what cannot be assumed: waiting; it waits for step drain" in said.out
 
 
 def test_what_no_way_comes_to_is_told_by_line(book: Terminal) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dwf.core import events as ev
 from dwf.core.state import Status
+from dwf.engine import newer
 from dwf.engine.context import Codes
 from dwf.errors import CodeMissing, NotPermitted
 from dwf.scripts import ondisk
@@ -61,8 +62,18 @@ def test_a_run_goes_over_to_what_its_file_holds_when_its_history_fits(house: Hou
     house.check()
 
 
-def test_what_does_not_fit_leaves_it_on_its_code_and_is_told_once(house: House) -> None:
+def test_what_does_not_fit_leaves_it_on_its_code_and_is_told_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fails when a file that does not fit is tried, or told, each time the run is driven."""
+    tried: list[str] = []
+    real = newer.check_fits
+
+    def check_fits(*given: Any) -> None:
+        tried.append("once more")
+        real(*given)
+
+    monkeypatch.setattr(newer, "check_fits", check_fits)
     waiting(house)
     write(house, first="cordon", then="reload")
     house.signal("go")
@@ -72,7 +83,7 @@ def test_what_does_not_fit_leaves_it_on_its_code_and_is_told_once(house: House) 
     assert told == [f"r1 stays on {house.state().code[:7]}: {refused.message}"]
     assert house.notes() == ["drain 1", "switch 2"]
     house.signal("x")
-    assert house.tick().remarks == [] and len(house.all(ev.CodeRefused)) == 1
+    assert house.tick().remarks == [] and len(house.all(ev.CodeRefused)) == 1 == len(tried)
     write(house, first="drain", then="reload")
     house.signal("end")
     house.tick()
