@@ -64,12 +64,12 @@ _dwf_verb() {
     complete) options='--result --fail --heartbeat --tick'; first=-; rest=- ;;
     cancel) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
     terminate) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --tick -l --last'; first=runs; rest=- ;;
-    retry) options='--failed-items --code -m --reason --tick -l --last'; first=runs; rest=- ;;
+    retry) options='--failed-items --script -m --reason --tick -l --last'; first=runs; rest=- ;;
     undo) options='-m --reason --unknown --instance -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result --evidence --keep -m --reason --tick -l --last'; first=-; rest=- ;;
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
-    reset) options='--to --line --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
-    fork) options='--id --to --line --set --ask-again --no-signals --code -m --reason --tick -l --last'; first=runs; rest=- ;;
+    reset) options='--from --line --ask-again --no-signals --script -m --reason --tick -l --last'; first=runs; rest=- ;;
+    fork) options='--id --from --line --set --ask-again --no-signals --script -m --reason --tick -l --last'; first=runs; rest=- ;;
     pause) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --everything --tick -l --last'; first=runs; rest=- ;;
     resume) options='-m --reason --workflow --status --tag --where --dry-run -y --yes --everything --tick -l --last'; first=runs; rest=- ;;
     unblock) options='-m --reason --tick -l --last'; first=runs; rest=- ;;
@@ -108,12 +108,14 @@ _dwf_value() {
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --start) kind=files ;;
     --result) kind=files ;;
+    --script) kind=files ;;
     --evidence) kind=files ;;
+    --to) kind=files ;;
     --assume) kind='yes no timeout failure' ;;
     --against) kind=files ;;
     --history) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--to|--line|--set|--truncate-at|--stop-at|--runs|--format|--explain|--group|--older-than|--since|--try) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--from|--line|--set|--truncate-at|--stop-at|--runs|--format|--explain|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

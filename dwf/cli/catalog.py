@@ -172,8 +172,8 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "reset", "Repair", "branching", "go on from an earlier place of a run that is over",
-        (("dwf reset rotate-web1 --to drain -m 'it was not drained'", "that step and what follows is done again"),
-         ("dwf reset rotate-web1 --to last-ok --code rotate.py -m 'bug 4711'", "from the failure, with mended code")),
+        (("dwf reset rotate-web1 --from drain -m 'it was not drained'", "that step and what follows is done again"),
+         ("dwf reset rotate-web1 --from last-ok --script rotate.py -m '4711'", "from the failure, with mended code")),
     ),
     Verb(
         "fork", "Repair", "branching", "make another run that goes on from a place of this one",

@@ -167,7 +167,7 @@ def _where_to_cut(run: str, results: Mapping[int, bytes]) -> str:
 
 
 def _earlier(run: str) -> str:
-    return f"choose an earlier place: --to first, or a step before that; see dwf history {run}"
+    return f"choose an earlier place: --from first, or a step before that; see dwf history {run}"
 
 
 def _head(
@@ -272,7 +272,7 @@ def _place(view: RunView, wish: Wish, results: Mapping[int, bytes]) -> int:
         failed = branch.last_failure(events)
         if failed is None:
             raise WrongState(
-                what=f"no step of {view.run} has failed", hint=f"say where: --to STEP; dwf history {view.run}"
+                what=f"no step of {view.run} has failed", hint=f"say where: --from STEP; dwf history {view.run}"
             )
         return branch.begin_of(events, failed.command)
     if wish.to:
@@ -282,7 +282,7 @@ def _place(view: RunView, wish: Wish, results: Mapping[int, bytes]) -> int:
         return max(event.id for event in events if isinstance(event, ev.Closing) and event.command in results)
     if view.state is not None and view.state.ended is None:
         return there
-    raise UsageError(what="from where is it to go on?", hint="--to STEP, --to last-ok, --to first, or --line N")
+    raise UsageError(what="from where is it to go on?", hint="--from STEP, --from last-ok, --from first, or --line N")
 
 
 def _step(events: Sequence[ev.Event], text: str, run: str) -> ev.ActivityScheduled:

@@ -118,7 +118,7 @@ DONE: dict[str, Callable[[Terminal], tuple[Words, str]]] = {
     "import": lambda dwf: ((elsewhere(dwf, dwf.driven("waits")), "--resume"), "import --resume"),
     "archive": lambda dwf: ((dwf.driven("quick"), "-y"), "archive"),
     "undo": lambda dwf: ((dwf.driven("sagas"), "-y"), "start"),
-    "reset": lambda dwf: ((dwf.driven("fails"), "--to", "first"), "start"),
+    "reset": lambda dwf: ((dwf.driven("fails"), "--from", "first"), "start"),
     "fork": lambda dwf: ((dwf.driven("waits"), "--id", "beside"), "start"),
     "timer": lambda dwf: (("fire", dwf.driven("sleeps"), "--tick"), "timer fire"),
 }
@@ -153,7 +153,7 @@ REFUSED: dict[str, Callable[[Terminal], tuple[Words, int]]] = {
     "import": lambda dwf: ((copied(dwf, dwf.driven("waits")),), 9),
     "archive": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
     "undo": lambda dwf: ((dwf.driven("waits"), "-y"), 7),
-    "reset": lambda dwf: ((dwf.driven("waits"), "--to", "first"), 7),
+    "reset": lambda dwf: ((dwf.driven("waits"), "--from", "first"), 7),
     "fork": lambda dwf: ((dwf.driven("waits"), "--id", dwf.driven("waits")), 9),
     "timer": lambda dwf: (("fire", dwf.driven("waits")), 7),
     "retry": lambda dwf: ((dwf.driven("waits"), "--failed-items"), 7),

@@ -89,7 +89,7 @@ def retry_with_mended_code(shell: Shell) -> list[str]:
     shell.runs(tick=1)
     text = shell.script.read_text().replace('step("two")', 'step("three")')
     (shell.place / "mended.py").write_text(text)
-    shell("retry", "r", "--code", str(shell.place / "mended.py"), "-m", "bug 4711", "--tick")
+    shell("retry", "r", "--script", str(shell.place / "mended.py"), "-m", "bug 4711", "--tick")
     shell.comes_right("r", "bug 4711", ["ONE", "THREE"])
     return ["one", "two", "three"]
 
@@ -98,7 +98,7 @@ def reset(shell: Shell) -> list[str]:
     shell.breaks("two")
     shell.runs(tick=1)
     (shell.place / "two.broken").unlink()
-    shell("reset", "r", "--to", "first", "-m", "one was wrong, too", "--tick")
+    shell("reset", "r", "--from", "first", "-m", "one was wrong, too", "--tick")
     shell("approve", "r", "-m", "again", "--tick")
     shell.comes_right("r", "one was wrong, too", ["ONE", "TWO"])
     return ["one", "two", "one", "two"]

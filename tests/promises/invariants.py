@@ -380,11 +380,15 @@ INVARIANTS = (
              "    if deaths >= _DEATHS or (",
              "    if ("),
         Held("engine/test_poison.py::test_of_several_runs_over_which_a_process_died_one_is_driven_at_a_time",
-             "dwf/engine/tick.py",
+             "dwf/engine/suspects.py",
              "            elif not busy:\n"
              "                chosen.append(run)",
              "            else:\n"
              "                chosen.append(run)"),
+        Held("engine/test_poison.py::test_a_long_step_of_one_of_them_keeps_the_others_from_nothing",
+             "dwf/engine/suspects.py",
+             "            self.runs -= tried\n",
+             "            return True\n"),
     ),
     promise(
         "INV-27", "What a killed process has left running of a step is ended, or waited for, before the "

@@ -16,9 +16,9 @@ from dwf.errors import UsageError
 if TYPE_CHECKING:
     from dwf.engine.branching import Branch, Wish
 
-CodeOption = Annotated[str | None, Option("--code", metavar="SCRIPT", help="go on with this code")]
+CodeOption = Annotated[str | None, Option("--script", metavar="SCRIPT", help="go on with this script")]
 _ToOption = Annotated[
-    str, Option("--to", metavar="STEP", help="a step by number or name, which is done again; first; or last-ok")
+    str, Option("--from", metavar="STEP", help="a step by number or name, which is done again; first; or last-ok")
 ]
 _LineOption = Annotated[int, Option("--line", metavar="N", help="keep the first N lines of the history")]
 _AskOption = Annotated[bool, Option("--ask-again", help="keep no answer of a person")]
@@ -65,7 +65,7 @@ def fork(
 ) -> int:
     """Make another run that goes on from a place of this one, which stays as it is, open or not.
 
-    With --set a step has another result there, or one instead of its failure, recorded with who and why; without --to
+    With --set a step has another result there, or one instead of its failure, recorded with who and why; without --from
     or --line it then goes on right behind it. Otherwise as dwf reset. Both do what comes next: see that it is harmless.
     """
     from dwf.engine.branching import Wish

@@ -78,7 +78,7 @@ def retry(
 ) -> int:
     """Go on from the step that failed last, in a run that has ended: its next instance, under the same id.
 
-    What was done before is taken over, the step is tried again, with its attempts counted anew; --code brings mended
+    What was done before is taken over, the step is tried again, with its attempts counted anew; --script brings mended
     code. With --failed-items a new run, RUN.retry, does only what failed of the items of dwf.map: steps outside of a
     map run again there, and questions are asked again. A reason is needed (-m).
     """
@@ -92,7 +92,7 @@ def retry(
 
         return branched(session, run, Wish(to=LAST_OK, script=code), "a retry", reason, tick)
     if code is not None:
-        raise UsageError(what="--failed-items goes on with the code that it was", hint="leave out --code")
+        raise UsageError(what="--failed-items goes on with the code that it was", hint="leave out --script")
     store = session.existing_store(run, write=True)
     run = pick(session, store, run, changes=True)
     if not reason.strip():
