@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from dwf.core import events as ev
 from dwf.core.chance import seed_of
 from dwf.core.links import children_of
-from dwf.core.parts import Follows
+from dwf.core.parts import Follows, Named
 from dwf.core.state import fold
 from dwf.core.undos import Stand
 
@@ -69,7 +69,8 @@ def follows_of(head: ev.WorkflowStarted, events: Sequence[ev.Event], lines: int,
     """What the first line of the new run says of it."""
     commands = max((e.command for e in events[:lines] if isinstance(e, ev.Opening)), default=0)
     before = head.follows.named if head.follows is not None else []
-    named = [(min(upto, commands), name) for upto, name in before if commands] + [(commands, children_of(head))]
+    older = [replace(one, upto=min(one.upto, commands)) for one in before]
+    named = [*older, Named(upto=commands, name=children_of(head))]
     return Follows(
         run=head.run,
         nonce=head.nonce,

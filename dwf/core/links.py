@@ -104,7 +104,7 @@ class Links:
 
     def _child_id(self, number: int) -> str:
         follows = self._started.follows
-        older = [name for upto, name in (follows.named if follows is not None else ()) if number <= upto]
+        older = [one.name for one in (follows.named if follows is not None else ()) if number <= one.upto]
         return f"{older[0] if older else children_of(self._started)}.{number}"
 
     def _over(self, event: Closing) -> None:

@@ -121,6 +121,13 @@ class Decision(Part, frozen=True, kw_only=True):
     evidence: Evidence | None = None
 
 
+class Named(Part, frozen=True, kw_only=True):
+    """What the children of a run are called after, up to that command."""
+
+    upto: int
+    name: str
+
+
 class Follows(Part, frozen=True, kw_only=True):
     """The instance of a run that another one goes back to. `how`: "undo", it takes back what that one did; "retry", it
     does the items that failed there; "reset" or "fork", it goes on from a line of it.
@@ -135,5 +142,5 @@ class Follows(Part, frozen=True, kw_only=True):
     lines: int = 0
     commands: int = 0
     seed: str = ""
-    named: list[tuple[int, str]] = []
+    named: list[Named] = []
     at: str = ""
