@@ -78,7 +78,7 @@ _dwf_verb() {
     export) options='--move -m --reason -l --last'; first=runs; rest=- ;;
     import) options='--resume -m --reason'; first=files; rest=- ;;
     tree) options='-l --last'; first=runs; rest=- ;;
-    plan) options='--set --assume'; first=files; rest=- ;;
+    plan) options='--set --assume'; first=-; rest=- ;;
     test) options='--set --paranoid --crash-everywhere --coverage'; first=files; rest=- ;;
     patches) options=''; first=files; rest=- ;;
     replay) options='--against --stop-at --pdb -l --last'; first=runs; rest=- ;;

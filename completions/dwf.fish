@@ -315,7 +315,7 @@ complete -c dwf -n '__dwf_verb import' -l resume -d 'it goes on here; only if it
 complete -c dwf -n '__dwf_verb import' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb tree' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb tree' -s l -l last -d 'instead of RUN: the run that you started last'
-complete -c dwf -n '__dwf_verb plan' -F
+complete -c dwf -n '__dwf_verb plan' -f
 complete -c dwf -n '__dwf_verb plan' -l set -x -d 'what a step of that name comes to, or what a signal brings'
 complete -c dwf -n '__dwf_verb plan' -l assume -x -a 'yes no timeout failure' -d 'what the first question, wait or step comes to; all others go well'
 complete -c dwf -n '__dwf_verb test' -F

@@ -43,7 +43,7 @@ def wait_for(
 def _reached(view: RunView, until: str) -> bool:
     state = view.state
     assert state is not None
-    if state.ended is not None or state.status is Status.BLOCKED:
+    if state.ended is not None or state.status in (Status.BLOCKED, Status.PAUSED):
         return True  # what is blocked does not move before somebody acts
     if until == "waiting":
         return state.status is Status.WAITING

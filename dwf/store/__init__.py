@@ -48,6 +48,7 @@ Floors inside, from the ground; each imports only what stands before it:
     walk       a history of any length, checked and folded in little memory
     bundle     a run in one file: its form, and how it is made; after it unbundle, which takes it apart
     unbundle
+    recorded   histories that lie anywhere, as files or in bundles, for whoever only reads them
 
 Rules of the room:
 

@@ -35,6 +35,7 @@ STATUSES = {
     Status.RUNNING: 3,
     Status.WAITING: 3,
     Status.BLOCKED: 5,
+    Status.PAUSED: 5,
     Status.CANCELLED: 6,
     Status.TERMINATED: 6,
     Status.TIMED_OUT: 1,

@@ -82,7 +82,8 @@ FLOORS = [
     {"dwf.store", "dwf.activities", "dwf.authoring"},
     {"dwf.scripts"},
     {"dwf.engine", "dwf.observe"},
-    {"dwf.cli", "dwf.testing"},
+    {"dwf.testing"},
+    {"dwf.cli"},
     {"dwf", "dwf.__main__"},
 ]
 

@@ -33,7 +33,7 @@ ValuesArgument = Annotated[
 
 def plan(
     context: Context,
-    what: Annotated[str, Argument(metavar="SCRIPT[:WORKFLOW]|RUN", help="a script, or an open run")],
+    what: Annotated[str, Argument(metavar="SCRIPT[:WORKFLOW]|ID", help="a script, or the id of an open run")],
     values: ValuesArgument = None,
     set_: SetOption = None,
     assume: AssumeOption = None,
