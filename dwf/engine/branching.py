@@ -272,7 +272,8 @@ def _place(view: RunView, wish: Wish, results: Mapping[int, bytes]) -> int:
         failed = branch.last_failure(events)
         if failed is None:
             raise WrongState(
-                what=f"no step of {view.run} has failed", hint=f"say where: --from STEP; dwf history {view.run}"
+                what=f"no step of {view.run} has failed",
+                hint=f"say from where: dwf reset {view.run} --from STEP -m ...; dwf history {view.run} has the steps",
             )
         return branch.begin_of(events, failed.command)
     if wish.to:

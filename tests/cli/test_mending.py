@@ -156,3 +156,14 @@ WAYS = [retry, retry_with_mended_code, reset, fork, upgrade, pause, step_complet
 def test_a_broken_run_is_mended_and_its_history_tells_how(shell: Shell, mend: Callable[[Shell], list[str]]) -> None:
     """Fails when a way to mend does something again that was done, or leaves a history that does not verify."""
     assert mend(shell) == shell.did
+
+
+def test_what_is_to_be_typed_when_no_step_has_failed_can_be_typed(shell: Shell) -> None:
+    """Fails when `dwf retry` tells a person an option that it does not have."""
+    shell("start", str(shell.script), "--id", "r", "--tick")
+    shell("reject", "r", "-m", "not today")
+    shell("tick", code=1)
+    refused = shell("retry", "r", "-m", "another day", code=7)
+    assert "no step of r has failed" in refused.err
+    assert "dwf reset r --from STEP" in refused.err
+    shell("reset", "r", "--from", "step", "-m", "another day")
