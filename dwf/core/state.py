@@ -47,6 +47,8 @@ class RunState:
         self.code = ""
         self.script = ""
         self.code_owner = -1
+        self.packages: Mapping[str, str] = {}
+        """Installed distributions that its code imports, with the versions that they had when it came onto that."""
         self.refused: ev.CodeRefused | None = None
         """What its file holds and does not fit it, if it follows that."""
         self.status_text = ""
@@ -171,6 +173,7 @@ class RunState:
             self._know_signal(signal)
             self.unconsumed[-number] = signal
         self.code, self.script, self.code_owner = event.code, event.script, event.code_owner
+        self.packages = event.packages
 
     def _end(self, event: ev.Lifecycle) -> None:
         self.ended = event
@@ -321,6 +324,7 @@ class RunState:
 
     def _upgrade(self, event: ev.CodeUpgraded) -> None:
         self.code, self.script, self.code_owner, self.refused = event.code, event.script, event.code_owner, None
+        self.packages = event.packages
 
 
 def fold(events: Iterable[ev.Event]) -> RunState:

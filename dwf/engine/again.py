@@ -27,6 +27,7 @@ from dwf.engine.runs import RunView, load
 from dwf.engine.start import first_line, row_of_new
 from dwf.engine.summary import whereabouts
 from dwf.errors import Conflict, UsageError, WrongState
+from dwf.scripts.packages import as_here
 from dwf.store.creation import create_run
 from dwf.store.history import believe_history
 from dwf.store.room import Store
@@ -83,6 +84,7 @@ def retry_failed_items(
         memo=dict(state.memo),
         python=platform.python_version(),
         dwf=__version__,
+        packages=as_here(state.packages),
         follows=Follows(run=run, nonce=head.nonce, how=FAILED_ITEMS),
         carried=Payload(encode(done, "the results of the items that are done")),
     )

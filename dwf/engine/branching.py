@@ -34,6 +34,7 @@ from dwf.engine.upgrade import brought, replaying
 from dwf.errors import CannotReplay, Conflict, NotFound, ScriptError, UsageError, WrongState
 from dwf.scripts.collect import Sources
 from dwf.scripts.load import Script
+from dwf.scripts.packages import as_here, versions
 from dwf.scripts.undoing import program_of
 from dwf.store.creation import create_run
 from dwf.store.history import believe_history
@@ -81,6 +82,7 @@ class _Code:
     sources: Sources | None
     owner: int
     permissions: str
+    packages: dict[str, str]
 
 
 def reset(store: Store, run: str, wish: Wish, by: Identity, reason: str,
@@ -198,6 +200,7 @@ def _head(
         run_deadline=stamp(now_us + head.run_timeout) if head.run_timeout else "",
         python=platform.python_version(),
         dwf=__version__,
+        packages=code.packages,
         follows=replace(follows, seed="") if begins_anew else follows,
     )
 
@@ -240,11 +243,12 @@ class _Page:
 def _code(store: Store, state: RunState, script: str | None) -> _Code:
     """What is to go on: the code that the run was on, or another."""
     if script is None:
-        loaded = Codes(store).of(state)
-        return _Code(loaded.script, state.code, state.script, None, state.code_owner, state.head.code_permissions)
+        found, permissions = Codes(store).of(state).script, state.head.code_permissions
+        here = as_here(state.packages)
+        return _Code(found, state.code, state.script, None, state.code_owner, permissions, here)
     sources, content, found = brought(state.head.run, script)
     place = f"{sources.origin}/{sources.main}"
-    return _Code(found, content, place, sources, sources.owner, sources.permissions)
+    return _Code(found, content, place, sources, sources.owner, sources.permissions, versions(sources.imports))
 
 
 # -- where ------------------------------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ def _next_event(state: RunState, link: int) -> ev.WorkflowStarted:
         keyed=end.keyed,
         python=head.python,
         dwf=head.dwf,
+        packages=dict(state.packages),
     )
 
 

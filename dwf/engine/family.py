@@ -28,6 +28,7 @@ from dwf.engine.gate import Gate
 from dwf.engine.runs import RunView, load
 from dwf.engine.start import first_line, row_of_new
 from dwf.errors import DwfError, NotFound
+from dwf.scripts.packages import as_here
 from dwf.store.creation import create_runs
 from dwf.store.history import believe_history
 from dwf.store.letters import name_of
@@ -251,6 +252,7 @@ def _first_event(state: RunState, child: OpenChild, now_us: int) -> ev.WorkflowS
         **limits.at_start(now_us),
         python=platform.python_version(),
         dwf=__version__,
+        packages=as_here(state.packages),
     )
 
 

@@ -37,6 +37,7 @@ from dwf.errors import (
     ValueRefused,
     WaitsForNothing,
 )
+from dwf.scripts.packages import likely_cause
 from dwf.scripts.undoing import program_of
 from dwf.store.history import PENDING_FULL, History
 
@@ -156,7 +157,7 @@ class Journal:
         now = RunBlocked(
             code=error.code,
             message=error.message,
-            hint=error.hint or "",
+            hint=_hint(error, self.state),
             where=str(error.facts.get("where", "")),
             code_hash=self.loaded.content if self.loaded else self.state.code,
             diverged=_sides(error),
@@ -341,6 +342,11 @@ class Voice(Printed):
         *lines, self._begun[which] = text.split("\n")
         for line in lines:
             self._say(logging.WARNING if which else logging.INFO, "print", line)
+
+
+def _hint(error: DwfError, state: RunState) -> str:
+    cause = likely_cause(state) if isinstance(error, NondeterminismError) else ""
+    return "; ".join(part for part in (cause, error.hint) if part)
 
 
 def _sides(error: DwfError) -> Divergence | None:

@@ -13,6 +13,7 @@ from dwf.engine.owners import require_own
 from dwf.engine.upgrade import check_fits
 from dwf.errors import DiskError, DwfError, NotFound
 from dwf.scripts.ondisk import OnDisk
+from dwf.scripts.packages import versions
 from dwf.scripts.undoing import program_of
 
 AUTO = "auto"
@@ -59,6 +60,7 @@ def _moved(engine: Engine, journal: Journal, found: OnDisk) -> CodeUpgraded:
         script=state.script,
         code_owner=sources.owner,
         code_permissions=sources.permissions,
+        packages=versions(sources.imports),
         reason=AUTO,
     )
 

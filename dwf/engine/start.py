@@ -29,6 +29,7 @@ from dwf.engine.summary import who
 from dwf.errors import Busy, Conflict
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
+from dwf.scripts.packages import versions
 from dwf.store.blobs import same_payload
 from dwf.store.code import bundle_hash
 from dwf.store.creation import create_run, require_room
@@ -172,6 +173,7 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         signals=[] if request.signal is None else [request.signal],
         python=platform.python_version(),
         dwf=__version__,
+        packages=versions(sources.imports),
     )
 
 

@@ -28,6 +28,7 @@ from dwf.engine.runs import RunView, load
 from dwf.engine.start import first_line, lock_on, row_of_new
 from dwf.engine.summary import whereabouts
 from dwf.errors import CannotReplay, Conflict, DwfError, NotFound, ScriptRefused, UsageError, WrongState
+from dwf.scripts.packages import as_here
 from dwf.scripts.undoing import UNDO, Entry, Ledger, call_of
 from dwf.store.creation import create_run
 from dwf.store.history import believe_history
@@ -93,6 +94,7 @@ def undo(
         headers=head.headers,
         python=platform.python_version(),
         dwf=__version__,
+        packages=as_here(state.packages),
         link=link,
         follows=Follows(run=run, nonce=head.nonce, how=UNDO),
     )

@@ -21,6 +21,7 @@ from dwf.engine.watchdog import OutOfTime, Watchdog
 from dwf.errors import Busy, CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused, WrongState
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
+from dwf.scripts.packages import versions
 from dwf.scripts.undoing import program_of
 from dwf.store.code import bundle_hash
 from dwf.store.history import History
@@ -69,6 +70,7 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
                 script=place,
                 code_owner=sources.owner,
                 code_permissions=sources.permissions,
+                packages=versions(sources.imports),
                 by=by,
                 reason=reason,
             )

@@ -29,7 +29,7 @@ class Version:
     """One content of one script. first_us, last_us: when the first and the last of its runs was started.
 
     current: the file has this content now; None if that cannot be told. open: run ids. python, dwf: with which its
-    runs were started.
+    runs were started; packages: of each, the versions with which they came onto it.
     """
 
     script: str
@@ -41,6 +41,7 @@ class Version:
     closed: int = 0
     python: set[str] = field(default_factory=set)
     dwf: set[str] = field(default_factory=set)
+    packages: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def is_done(self) -> bool:
@@ -53,6 +54,8 @@ class Version:
         self.first_us, self.last_us = min(self.first_us, at_us), max(self.last_us, at_us)
         self.python.add(state.head.python)
         self.dwf.add(state.head.dwf)
+        for name, version in state.packages.items():
+            self.packages.setdefault(name, set()).add(version)
         if state.ended is None or state.continues:
             self.open.append(run)
         else:

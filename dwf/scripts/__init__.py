@@ -5,5 +5,6 @@ Stored code is compiled in memory from the bytes it is given: no `.pyc`, no impo
 
     collect.py   which files belong to a script: itself and the local modules it imports
     load.py      from those files to modules, and to the workflows in them
+    packages.py  which installed distributions it imports, and in which versions
     cut.py       ending a piece of a script that does not come to its end
 """

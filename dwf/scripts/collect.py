@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Sources:
     """A script as bytes. `files` by relative POSIX path; `main` is one of them; `origin` the directory they came from.
 
     `owner` is the uid that owns the script's file, `permissions` are its mode bits in octal ("" if not known).
+    `imports`: what it imports that is neither local nor Python's own, up to the first dot.
     """
 
     main: str
@@ -32,6 +34,7 @@ class Sources:
     origin: str
     owner: int
     permissions: str = ""
+    imports: tuple[str, ...] = ()
 
 
 def collect(path: str) -> Sources:
@@ -43,14 +46,19 @@ def collect(path: str) -> Sources:
     source, about = _read(script, path)
     files = {script.name: source}
     todo = [(script.name, source)]
+    imported: set[str] = set()
     while todo:
         name, text = todo.pop()
-        for found in _local_imports(script.parent, name, _parse(text, script.parent / name)):
+        tree = _parse(text, script.parent / name)
+        imported |= _imported(tree)
+        for found in _local_imports(script.parent, name, tree):
             if found not in files:
                 files[found], _ = _read(script.parent / found, found)
                 todo.append((found, files[found]))
     permissions = f"{stat.S_IMODE(about.st_mode):04o}"
-    return Sources(script.name, files, str(script.parent), about.st_uid, permissions)
+    local = {name.partition("/")[0].removesuffix(".py") for name in files}
+    foreign = tuple(sorted(imported - local - sys.stdlib_module_names - set(_NEVER_LOCAL)))
+    return Sources(script.name, files, str(script.parent), about.st_uid, permissions, foreign)
 
 
 def _read(path: Path, shown: str) -> tuple[bytes, os.stat_result]:
@@ -102,6 +110,17 @@ def _parse(source: bytes, path: Path) -> ast.Module:
     except (ValueError, RecursionError, MemoryError) as error:
         hint = f"mend {path}; nothing was changed"
         raise ScriptRefused(path=str(path), why=f"it cannot be parsed: {error}", hint=hint) from None
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """The names up to the first dot of all that is imported, wherever it stands; without what is relative."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def _local_imports(base: Path, importer: str, tree: ast.Module) -> Iterator[str]:

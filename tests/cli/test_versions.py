@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dwf.cli.pages.parts import other_python
+from dwf.cli.pages.parts import others_here
 from dwf.core.events import WorkflowStarted
 from dwf.core.state import RunState
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import ROOT, Terminal, outside
 
 BOOK = """
 import dwf
@@ -101,4 +104,63 @@ def test_another_python_than_at_the_start_is_told(python: str, told: bool) -> No
     state = RunState()
     head = WorkflowStarted(run="r", nonce="n", workflow="w", script="s", code="c", python=python)
     state.started = head
-    assert bool(other_python(state)) is told
+    assert bool(others_here(state)) is told
+
+
+# -- packages ---------------------------------------------------------------------------------------------------
+
+
+def install(directory: Path, version: str) -> dict[str, str]:
+    """Put the package `wires` where Python finds it, with that version; "" takes it away. The environment for it."""
+    site = directory / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    (site / f"wires-{version}.dist-info").mkdir(parents=True)
+    (site / f"wires-{version}.dist-info/METADATA").write_text(f"Name: wires\nVersion: {version}\n" if version else "")
+    (site / "wires.py").write_text(f"steps = {version[:1] or 1}\n")
+    return {"PYTHONPATH": f"{ROOT}:{site}", "DWF_HOME": str(directory / "wired"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+WIRED = """
+import wires
+import dwf
+
+@dwf.activity
+def step(number: int) -> None: ...
+
+@dwf.workflow
+async def child():
+    await dwf.wait_signal("go")
+
+@dwf.workflow
+async def main():
+    dwf.start_child(child.options(id="c1"))
+    for number in range(wires.steps):
+        await step(number)
+    await dwf.wait_signal("go")
+"""
+
+
+def test_a_package_that_has_changed_is_told_and_named_as_the_cause_of_a_divergence(dwf: Terminal) -> None:
+    """Fails when the versions that a run was started with are not in its history, or not compared."""
+    dwf.script.write_text(WIRED)
+    before = install(dwf.directory, "2.5")
+    assert outside("start", f"{dwf.script}:main", "--id", "r1", "--tick", environ=before).code == 0
+
+    def document(*words: str, environ: dict[str, str]) -> Any:
+        return json.loads(outside(*words, "--json", environ=environ).out)
+
+    assert document("show", "r1", environ=before)["packages"] == {"wires": "2.5"}
+    assert document("show", "c1", environ=before)["packages"] == {"wires": "2.5"}
+    assert document("versions", environ=before)["versions"][0]["packages"] == {"wires": ["2.5"]}
+    assert "wires" not in outside("show", "r1", environ=before).out
+
+    after = install(dwf.directory, "3.0")
+    assert "started with wires 2.5, here it is 3.0" in outside("show", "r1", environ=after).out
+    assert document("show", "r1", environ=after)["packages_changed"] == {"wires": {"then": "2.5", "now": "3.0"}}
+    outside("signal", "r1", "go", "--tick", environ=after)
+    told = " ".join(outside("show", "r1", environ=after).out.split())
+    assert "the script no longer fits" in told
+    assert "wires was 2.5 and is 3.0 here: that is the usual cause" in told
+
+    assert "wires 2.5, here it is no longer installed" in outside("show", "c1", environ=install(dwf.directory, "")).out
+    assert outside("upgrade", "c1", "--to", str(dwf.script), environ=after).code == 0

@@ -14,6 +14,7 @@ from dwf.core.deadlines import earliest
 from dwf.core.state import DoneStep, RunState
 from dwf.core.tags import plain_tags
 from dwf.errors import DwfError
+from dwf.scripts.packages import changed_packages
 
 
 def run_document(facts: Facts) -> dict[str, Any]:
@@ -62,6 +63,9 @@ def _state(state: RunState) -> dict[str, Any]:
         "code": state.code,
         "code_mode": head.code_mode,
         "code_refused": fields_of(state.refused) if state.refused is not None else None,
+        "python": head.python or None,
+        "packages": dict(state.packages),
+        "packages_changed": _changed_packages(state),
         "input": plain_value(head.input),
         "tags": plain_tags(state.tags),
         "memo": {name: plain_value(value) for name, value in state.memo.items()},
@@ -99,9 +103,15 @@ def _state(state: RunState) -> dict[str, Any]:
     }
 
 
+def _changed_packages(state: RunState) -> dict[str, Any]:
+    """Of an open run, as on the screen: what has ended is driven by no package."""
+    changes = changed_packages(state) if state.ended is None else []
+    return {change.name: {"then": change.then, "now": change.now} for change in changes}
+
+
 _EMPTY = (
-    "nonce workflow script code code_mode code_refused input tags memo headers reason by "
-    "started start_at attempt priority deadline on_deadline deadline_passed updated ended events "
+    "nonce workflow script code code_mode code_refused python packages packages_changed input tags memo "
+    "headers reason by started start_at attempt priority deadline on_deadline deadline_passed updated ended events "
     "status_text degraded undos result error blocked cancel moved steps_done done signals approvals"
 ).split()
 

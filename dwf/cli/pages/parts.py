@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Sequence
 
 from dwf.core.fanouts import FanOut
 from dwf.core.state import RunState
+from dwf.scripts.packages import changed_packages, changed_python
+
+_MOST_PACKAGES = 6
 
 
 def progress(fan_out: FanOut) -> str:
@@ -52,9 +54,16 @@ def stays(state: RunState) -> list[str]:
     return [f"stays on {state.code[:7]}: the new code ({refused.code[:7]}) diverges at {at}"]
 
 
-def other_python(state: RunState) -> list[str]:
-    """A line, if this Python is another one than that which an open run was started with; patch levels are not told."""
-    began, now = state.head.python, platform.python_version()
-    if state.ended is not None or not began or began.rpartition(".")[0] == now.rpartition(".")[0]:
+def others_here(state: RunState) -> list[str]:
+    """A line for Python, and for each package, that is another one here than an open run was started with."""
+    if state.ended is not None:
         return []
-    return [f"started with Python {began}; here it is driven by {now}"]
+    lines = [
+        f"started with Python {change.then}; here it is driven by {change.now}" for change in changed_python(state)
+    ]
+    began = "started" if state.code == state.head.code else "came onto this code"
+    for change in (found := changed_packages(state))[:_MOST_PACKAGES]:
+        here = f"here it is {change.now}" if change.now else "here it is no longer installed"
+        lines.append(f"{began} with {change.name} {change.then}, {here}")
+    more = len(found) - _MOST_PACKAGES
+    return [*lines, f"and {more} packages more: -o json shows all"] if more > 0 else lines

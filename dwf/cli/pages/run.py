@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dwf.cli.pages.advice import commands, sides
-from dwf.cli.pages.parts import named, other_python, progress, stays
+from dwf.cli.pages.parts import named, others_here, progress, stays
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.payloads import brief, call, spaced
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
@@ -125,7 +125,7 @@ class RunPage:
                 "priority", [f"{head.priority} ({'before' if head.priority > 0 else 'after'} others)"]
             )
         code = f"{script_name(state.script)} @ {state.code[:7]}, {_MODES.get(head.code_mode, head.code_mode)}"
-        yield from self._item("code", [code, *stays(state), *other_python(state)])
+        yield from self._item("code", [code, *stays(state), *others_here(state)])
         if state.tags:
             yield from self._item("tags", ["  ".join(f"{name}={words_of(tag)}" for name, tag in state.tags.items())])
         if state.memo:

@@ -69,6 +69,7 @@ def version_document(version: Version) -> dict[str, Any]:
         "droppable": version.is_done,
         "python": sorted(version.python - {""}),
         "dwf": sorted(version.dwf - {""}),
+        "packages": {name: sorted(found) for name, found in sorted(version.packages.items())},
     }
 
 

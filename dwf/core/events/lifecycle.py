@@ -70,6 +70,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     """signals of earlier instances whose keys still count"""
     python: str = ""
     dwf: str = ""
+    packages: dict[str, str] = {}
+    """the installed distributions that the script imports, with their versions"""
     follows: Follows | None = None
     """the run that this one goes back to"""
     carried: Payload = NOTHING

@@ -161,6 +161,8 @@ class CodeUpgraded(Progress, frozen=True, kw_only=True):
     script: str
     code_owner: int = -1
     code_permissions: str = ""
+    packages: dict[str, str] = {}
+    """what the new code imports, as in WorkflowStarted"""
     by: Identity | None = None
     reason: str = ""
 
