@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dwf.core.events import ActivityScheduled, Identity, WorkflowCompleted, WorkflowFailed
+from dwf.core.events import Identity, WorkflowCompleted, WorkflowFailed
 from dwf.engine.start import StartRequest, split_name, start
 from dwf.errors import DwfError
 from dwf.scripts.collect import collect
@@ -34,11 +34,17 @@ class Way:
 
 @dataclass
 class Proof:
-    """All plays. missed: lines and steps that none came to, `file.py:12` and what stands there."""
+    """All plays. missed: what none came to, `file.py:12` and what stands there.
+
+    lines: how many there are; branches: likewise, and how many were gone.
+    """
 
     ways: list[Way] = field(default_factory=list)
     lines: int = 0
+    branches: tuple[int, int] = 0, 0
     missed_lines: list[tuple[str, str]] = field(default_factory=list)
+    missed_branches: list[tuple[str, str]] = field(default_factory=list)
+    missed_undos: list[tuple[str, str]] = field(default_factory=list)
     missed_steps: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -47,7 +53,10 @@ class Proof:
 
     @property
     def missed(self) -> list[tuple[str, str]]:
-        return [*self.missed_lines, *self.missed_steps]
+        """In the order of their lines, the branch before the lines in it; then undos and steps."""
+        told = [*((*one, 0) for one in self.missed_branches), *((*one, 1) for one in self.missed_lines)]
+        told.sort(key=lambda one: (one[0].rpartition(":")[0], int(one[0].rpartition(":")[2]), one[2]))
+        return [*((at, what) for at, what, _ in told), *self.missed_undos, *self.missed_steps]
 
     def document(self) -> dict[str, Any]:
         """For programs."""
@@ -59,6 +68,10 @@ class Proof:
             ],
             "lines": self.lines,
             "missed_lines": [{"at": at, "source": source} for at, source in self.missed_lines],
+            "branches": self.branches[0],
+            "branches_taken": self.branches[1],
+            "missed_branches": [{"at": at, "branch": branch} for at, branch in self.missed_branches],
+            "missed_undos": [{"at": at, "undo": undo} for at, undo in self.missed_undos],
             "missed_steps": [{"at": at, "step": step} for at, step in self.missed_steps],
         }
 
@@ -74,7 +87,6 @@ def prove(
 ) -> Proof:
     """Play the script. place: an empty directory. harder: modes of Env. Raises what `start` raises."""
     proof = Proof()
-    begun: set[str] = set()
 
     def play(home: str, script: str, choice: Choice, mode: str = "normal", watch: Coverage | None = None) -> _Play:
         env = Env(place / home, mode, several=True)
@@ -85,7 +97,6 @@ def prove(
 
     for choice in Choice:
         usual = play(f"{choice}", script, choice)
-        begun |= {event.name for event in usual.played.events if isinstance(event, ActivityScheduled)}
         proof.ways.append(Way(choice.value, "normal", usual.came_to, usual.played.stopped))
         for mode in harder:
             try:
@@ -102,12 +113,19 @@ def prove(
         copy = f"{place / 'covered' / Path(path).name}" + (f":{workflow}" if workflow else "")
         for choice in Choice:
             play(f"{choice}-covered", copy, choice, watch=watch)
-        proof.lines = watch.lines
-        missed = [(name, line) for name, lines in watch.missed().items() for line in lines]
-        proof.missed_lines = [(f"{name}:{line}", watch.source(name, line)) for name, line in missed]
-        declared = steps_in(watch.files)
-        proof.missed_steps = [(at, f"step {step}") for step, at in declared.items() if step not in begun]
+        _tell_missed(proof, watch)
     return proof
+
+
+def _tell_missed(proof: Proof, watch: Coverage) -> None:
+    proof.lines, proof.branches = watch.lines, watch.branches
+    missed = [(name, line) for name, lines in watch.missed().items() for line in lines]
+    proof.missed_lines = [(f"{name}:{line}", watch.source(name, line)) for name, line in missed]
+    ways = [(name, branch) for name, branches in watch.missed_branches().items() for branch in branches]
+    proof.missed_branches = [(f"{name}:{way.line}", way.told) for name, way in ways]
+    proof.missed_undos = [(site.at, f"undo={site.source}: never ran") for site in watch.missed_undos()]
+    steps = steps_in(watch.files)
+    proof.missed_steps = [(at, f"step {step}") for step, at in steps.items() if step not in watch.begun]
 
 
 @dataclass(frozen=True)

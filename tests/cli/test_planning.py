@@ -164,7 +164,77 @@ def test_what_no_way_comes_to_is_told_by_line(book: Terminal) -> None:
     assert [step["step"] for step in said.json["missed_steps"]] == ["step page"]
     told = book("test", str(book.script), "host=web1", "--coverage").out
     assert "never   book.py:20  await page()" in told and "9 of 10 lines" in told
-    assert book("test", str(book.script), "host=web1", "--coverage", "--set", "drain=101").out.count("never") == 0
+    assert "never   book.py:19  if left > 100: never true" in told and "2 of 3 branches taken" in told
+    told = book("test", str(book.script), "host=web1", "--coverage", "--set", "drain=101").out
+    assert [line for line in told.splitlines() if "never" in line] == ["never   book.py:19  if left > 100: never false"]
+
+
+BRANCHES = """
+import dwf
+
+@dwf.activity
+def drain(host: str) -> int: ...
+
+@dwf.activity(name="put-back")
+def undrain(host: str) -> None: ...
+
+@dwf.workflow
+async def kid() -> int:
+    return await drain("kid")
+
+@dwf.workflow
+async def main():
+    left = await drain("web1")
+    if left == 1: print("one")
+    if left:
+        print("some")
+    elif await drain("other"):
+        print("none")
+    for n in range(left):
+        print(n)
+    for n in range(left - 1):
+        print(n)
+    while left > 1:  # never
+        left -= 1
+    match left:
+        case 1 if left:
+            print("one")
+        case _:
+            print("more")
+    if dwf.patched("new"):
+        pass
+    else:
+        await drain("old")
+    await kid()
+    try:
+        async with dwf.saga() as saga:
+            await saga.step(drain("a"), undo=undrain("a"))
+            await saga.step(drain("b"), undo=[dwf.sh("switch", "on", "b"), dwf.sh("echo", "b")])
+            await dwf.approve("Go on?", timeout="4h")
+            saga.keep()
+            await saga.step(drain("c"), undo=dwf.sh("switch", "on", "c"))
+    except dwf.ApprovalRejected:
+        return "no"
+    except (TimeoutError, ValueError):
+        return "time"
+"""
+
+
+def test_branches_that_no_way_takes_and_undos_that_none_runs_are_told(dwf: Terminal) -> None:
+    """Fails when a condition that was never false is told only where there is an else."""
+    dwf.script.write_text(BRANCHES)
+    found = dwf("test", f"{dwf.script}:main", "--coverage", "--json").json
+    assert [(one["at"].partition(":")[2], one["branch"]) for one in found["missed_branches"]] == [
+        ("17", "if left == 1: never false"),
+        ("18", "if left: never false"),
+        ("24", "for n in range(left - 1): never entered"),
+        ("26", "while left > 1: never entered"),
+        ("31", "case _: never matched"),
+        ("48", "except (TimeoutError, ValueError): never ran"),
+    ]
+    assert (found["branches"], found["branches_taken"]) == (13, 5)
+    assert [one["undo"] for one in found["missed_undos"]] == ["undo=dwf.sh('switch', 'on', 'c'): never ran"]
+    assert found["missed_steps"] == []
 
 
 def test_what_killed_processes_have_left_is_swept(book: Terminal) -> None:

@@ -138,8 +138,8 @@ def test(
     """Play a script through, as dwf plan does, on each way: all goes well, no, no answer, the first step fails.
 
     With --paranoid and --crash-everywhere each way is played once more so, and must come to the same. --coverage tells
-    the lines of workflow code and the steps (undos too) that none of these ways comes to. Exit 1 if a way blocks, or
-    comes to something else. For more than these ways write a test: dwf help testing.
+    the lines and branches of workflow code, the undos and the steps that none of these ways comes to. Exit 1 if
+    a way blocks, or comes to something else. For more than these ways write a test: dwf help testing.
     """
     from dwf.testing.proving import prove
 
@@ -162,7 +162,7 @@ def test(
     if coverage:
         for at, source in proof.missed:
             screen.line("never   ", at, "  ", (source, "cyan"))
-        screen.line(
-            f"{proof.lines - len(proof.missed_lines)} of {proof.lines} lines of workflow code were come through"
-        )
+        lines, (branches, taken) = proof.lines - len(proof.missed_lines), proof.branches
+        ways = f", {taken} of {branches} branches taken" if branches else ""
+        screen.line(f"{lines} of {proof.lines} lines of workflow code were come through{ways}")
     return Exit.OK if proof.holds else Exit.FAILED
