@@ -230,7 +230,7 @@ def test_branches_that_no_way_takes_and_undos_that_none_runs_are_told(dwf: Termi
         ("24", "for n in range(left - 1): never entered"),
         ("26", "while left > 1: never entered"),
         ("31", "case _: never matched"),
-        ("48", "except (TimeoutError, ValueError): never ran"),
+        ("47", "except (TimeoutError, ValueError): never ran"),
     ]
     assert (found["branches"], found["branches_taken"]) == (13, 5)
     assert [one["undo"] for one in found["missed_undos"]] == ["undo=dwf.sh('switch', 'on', 'c'): never ran"]
