@@ -85,7 +85,10 @@ def _is_idle(asked: str | None) -> bool:
     layout = open_home(disk, home)
     index = Index(disk, layout)
     now_us = time.time_ns() // 1000
-    if not os.path.lexists(layout.paused):  # then nothing is driven, whatever there is
+    if os.path.lexists(layout.paused):  # then nothing is driven, whatever there is
+        if os.isatty(2):
+            return False  # a person is told why
+    else:
         if Mailbox(disk, layout).names() or intents_waiting(layout):
             return False
         if any(not name.endswith(".failed") for name in listed(layout.untold)):

@@ -70,6 +70,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     evidence: Evidence | None = None
 
 
+def in_words(message: Message) -> str:
+    """What a message asks for, as the verb is typed that posts it: `cancel`, `step skip`, `pause`."""
+    return message.name if message.kind == HOLD else f"{message.kind} {message.name}".strip()
+
+
 def check_run_id(text: str) -> str:
     """A run id as given, or UsageError. Called before any path is built from it."""
     if _ID.fullmatch(text):

@@ -15,6 +15,7 @@ import msgspec
 from dwf.core import events as ev
 from dwf.core.duration import stamp, unstamp
 from dwf.core.events import Identity
+from dwf.core.messages import in_words
 from dwf.engine.arrivals import sender_of
 from dwf.engine.identity import login_of
 from dwf.engine.summary import who
@@ -305,8 +306,7 @@ def _mail(store: Store, run: str | None) -> Iterator[Act]:
 def _letters(letters: Iterable[Letter], outcome: str, why: str) -> Iterator[Act]:
     for letter in letters:
         message, by = letter.message, sender_of(letter)
-        what = f"{message.kind} {message.name}".strip()
-        yield Act(letter.posted_us, who(by), what, message.run, outcome, why, message.reason, by=by)
+        yield Act(letter.posted_us, who(by), in_words(message), message.run, outcome, why, message.reason, by=by)
 
 
 def _of_bad(bad: BadMail, run: str) -> Act:

@@ -298,7 +298,8 @@ def _step(events: Sequence[ev.Event], text: str, run: str) -> ev.ActivitySchedul
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        raise NotFound(what=f"{run} has no step {quoted(text)}", hint=f"dwf history {run} shows them")
+        hint = f"dwf history {run} shows them; from a wait or a question on: --line N"
+        raise NotFound(what=f"{run} has no step {quoted(text)}", hint=hint)
     known = "; ".join(f"{step.command} {quoted(step.title or step.name)}" for step in fitting[:10])
     raise UsageError(what=f"{quoted(text)} names {len(fitting)} steps of {run}", hint=f"say which: {known}")
 

@@ -24,12 +24,12 @@ def hold(store: Store, run: str, by: Identity, reason: str, *, pause: bool) -> P
     act = mail.PAUSE if pause else mail.RESUME
     view = open_run(store, run)
     assert view.state is not None
+    refuse_second(store, view.state, mail.HOLD)
     if (view.state.paused is not None) == pause:
         is_so = "paused already" if pause else "not paused"
         raise WrongState(what=f"run {run} is {is_so}", hint=f"see what it waits for: dwf show {run}")
-    refuse_second(store, view.state, mail.HOLD, act=act)
     message = Message(id="", run=view.run, kind=mail.HOLD, nonce=view.state.head.nonce, name=act, reason=reason, by=by)
-    return post(store, view, message, f"{run} is paused" if pause else f"{run} goes on")
+    return post(store, view, message, f"{run} is to be paused" if pause else f"{run} is to go on")
 
 
 def hold_everything(store: Store, by: Identity, reason: str, *, pause: bool, now_us: int) -> None:

@@ -18,22 +18,25 @@ from dwf.core.parts import Evidence
 from dwf.core.state import OpenStep, RunState
 from dwf.core.steps import OPTIONS
 from dwf.core.values import decode, encode
+from dwf.engine.arrivals import sender_of
 from dwf.engine.post import Posted, open_run, post
+from dwf.engine.summary import who
 from dwf.errors import UsageError, ValueRefused, WrongState
 from dwf.store.room import Store
 
 DECISIONS = mail.DECIDING
 MOST_EVIDENCE = 32 * 1024
 CONTROLS = (mail.PAUSE, mail.UNPAUSE, mail.RESET, mail.SET)
+# What is posted is not done before it is taken up, and is not said to be.
 _WORDS = {
-    mail.COMPLETE: "is done",
-    mail.SKIP: "is skipped",
+    mail.COMPLETE: "is to count as done",
+    mail.SKIP: "is to be skipped",
     mail.RETRY: "is to be tried again",
-    mail.FAIL: "has failed",
-    mail.PAUSE: "is paused: no attempt of it begins",
-    mail.UNPAUSE: "goes on",
-    mail.RESET: "begins to count its attempts anew",
-    mail.SET: "has other options",
+    mail.FAIL: "is to count as failed",
+    mail.PAUSE: "is to be paused: then no attempt of it begins",
+    mail.UNPAUSE: "is to go on",
+    mail.RESET: "is to count its attempts anew",
+    mail.SET: "is to have other options",
 }
 _NAMES = {"start_to_close": "timeout", "heartbeat_timeout": "heartbeat"}
 
@@ -166,8 +169,9 @@ def refuse_second(store: Store, state: RunState, kind: str, command: int = 0, ac
             continue
         if act and message.name not in mail.DECIDING and (act != message.name or act == mail.SET):
             continue
-        said = f"{kind} {message.name}".strip()
-        raise WrongState(what=f"that is decided already: {said}, not yet acted on", hint="dwf tick takes it up")
+        said = f"{mail.in_words(message)} by {who(sender_of(letter))}"
+        what = f"that is decided already: {said}, not yet acted on"
+        raise WrongState(what=what, hint="dwf tick takes it up")
 
 
 def _chosen(state: RunState, run: str, step: str | None, act: str) -> OpenStep:

@@ -17,6 +17,7 @@ from dwf.core.values import encode
 from dwf.engine.lists import Progress, scanned
 from dwf.engine.post import Posted, open_run, post
 from dwf.engine.runs import load
+from dwf.engine.stepping import refuse_second
 from dwf.errors import DwfError, UsageError, WrongState
 from dwf.store.choice import Choice
 from dwf.store.room import Store
@@ -81,16 +82,19 @@ def _timers_of(store: Store, run: str) -> Iterator[Pending]:
 
 def fire(store: Store, run: str, by: Identity, reason: str, timer: str | None = None) -> Posted:
     """Let a timer fire, whatever its time. Raises what `move` raises."""
-    return _post(store, run, mail.FIRE, by, reason, timer, "fires now")
+    return _post(store, run, mail.FIRE, by, reason, timer, "is to fire now")
 
 
-def move(store: Store, run: str, at_us: int, by: Identity, reason: str, timer: str | None = None) -> Posted:
-    """Let a timer fire at another time, earlier or later.
+def move(
+    store: Store, run: str, at_us: int, by: Identity, reason: str, timer: str | None = None, shown: str = ""
+) -> Posted:
+    """Let a timer fire at another time, earlier or later. shown: that time as the person reads it.
 
     timer: its number, or part of its purpose; None if the run has one. Raises UsageError (2) if that names none or
-    several, or the reason is missing; NotFound (4), WrongState (7) if the run has no timer.
+    several, or the reason is missing; NotFound (4), WrongState (7) if the run has no timer, or if somebody has had his
+    word on it and no tick has acted on that yet.
     """
-    return _post(store, run, mail.MOVE, by, reason, timer, f"fires at {stamp(at_us)}", stamp(at_us))
+    return _post(store, run, mail.MOVE, by, reason, timer, f"is to fire at {shown or stamp(at_us)}", stamp(at_us))
 
 
 def _post(
@@ -101,6 +105,7 @@ def _post(
     view = open_run(store, run)
     assert view.state is not None
     chosen = _chosen(view.state, view.run, timer)
+    refuse_second(store, view.state, mail.TIMER, chosen.started.command)
     message = Message(
         id="",
         run=view.run,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pexpect
 import pytest
 
 from dwf.cli.idle import nothing_to_do
@@ -11,8 +14,13 @@ from tests.cli.terminal import Terminal
 def test_a_run_is_paused_and_resumed_with_a_reason(dwf: Terminal) -> None:
     run = dwf.driven("waits")
     assert dwf("pause", run).code == 2, "it needs a reason"
-    said = dwf("pause", run, "-m", "change freeze", "--tick")
-    assert (said.code, said.out) == (0, f"{run} is paused\n")
+    said = dwf("pause", run, "-m", "change freeze")
+    assert (said.code, said.out) == (0, f"{run} is to be paused\n")
+    assert dwf("show", run, "--json").json["status"] == "waiting", "nobody has acted on it"
+    for again in ("pause", "resume"):
+        said = dwf(again, run, "-m", "two at once")
+        assert said.code == 7 and "decided already: pause by" in said.error and "dwf tick" in said.hint
+    dwf("tick")
     shown = dwf("show", run)
     assert "nothing of it begins" in shown.out and "change freeze" in shown.out and f"dwf resume {run}" in shown.out
     assert "change freeze" in dwf("list").out and "change freeze" in dwf("inbox").out
@@ -38,19 +46,30 @@ def test_all_runs_of_a_workflow_are_paused_after_a_question(dwf: Terminal) -> No
     assert dwf("list", "--status", "paused", "-o", "name").out == ""
 
 
-def test_everything_is_paused_and_every_screen_says_so(dwf: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_paused_and_every_screen_says_so(
+    dwf: Terminal, monkeypatch: pytest.MonkeyPatch, spawn: Any
+) -> None:
     """Fails when somebody looks for hours why nothing happens."""
     run = dwf.driven("asks")
     assert dwf("pause", "--everything").code == 2, "it needs a reason"
     said = dwf("pause", "--everything", "-m", "the SAN is moved")
     assert (said.code, said.out) == (0, "everything is paused\n")
     told = "everything is paused: by"
-    assert told in dwf("approve", run, "-m", "fine").err and told in dwf("inbox").err
-    assert told in dwf("list").err and told in dwf("show", run).err
+    said = dwf("approve", run, "-m", "fine").err
+    assert told in said and "acted on by the first tick after dwf resume --everything\n" in said
+    assert told in dwf("inbox").err and told in dwf("list").err
+    shown = dwf("show", run)
+    assert told in shown.err and "taken up when everything is resumed" in shown.out
+    assert 'next     dwf resume --everything -m "..."' in shown.out
     assert "everything is paused by" in dwf("doctor").out
     assert dwf("tick").out == "" and dwf("show", run, "--json").json["status"] == "waiting"
     monkeypatch.setenv("DWF_HOME", str(dwf.home))
+    monkeypatch.setattr("os.isatty", lambda _: False)
     assert nothing_to_do(["tick"]), "and its ticks cost nothing"
+    monkeypatch.undo()
+    child = spawn("tick")
+    child.expect("everything is paused: by")
+    child.expect(pexpect.EOF)
     assert dwf("pause", "--everything", "-m", "x").code == 7
     assert dwf("resume", "--everything", "-m", "it is back").out == "everything goes on\n"
     dwf("tick")

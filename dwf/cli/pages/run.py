@@ -52,7 +52,7 @@ class Facts:
 
     undriven: it looks as if it were running, and nobody drives it. stuck: why nothing can ever move it on. warnings:
     what the script, or dwf about it, has warned of in the log. month: in which it ended, if it is archived.
-    beats: the last heartbeats of steps that run, by command.
+    beats: the last heartbeats of steps that run, by command. held: everything is paused, so no tick drives anything.
     """
 
     run: str
@@ -73,6 +73,7 @@ class Facts:
     undo_run: str = ""
     month: str = ""
     beats: Mapping[int, Beat] = field(default_factory=dict)
+    held: bool = False
 
 
 class RunPage:
@@ -342,7 +343,8 @@ class RunPage:
     def _mail(self) -> Iterator[Line]:
         facts = self._facts
         if facts.mail:
-            yield from self._item("posted", [*self._letters(facts.mail), "taken up by the next tick"])
+            taken = "when everything is resumed" if facts.held else "by the next tick"
+            yield from self._item("posted", [*self._letters(facts.mail), f"taken up {taken}"])
         if facts.late:
             yield from self._item("late", [*self._letters(facts.late), "came too late, and did nothing"])
         if facts.refused:
@@ -361,7 +363,9 @@ class RunPage:
         if facts.undo_run:
             advice = [line for line in advice if not line[0].startswith("dwf undo ")]
         late = tick_is_late(facts.last_tick_us, self._clock) and not facts.driving
-        if facts.mail and facts.state is not None and facts.state.blocked is None:
+        if facts.held and not facts.status.closed and facts.problem is None:
+            advice = [('dwf resume --everything -m "..."', "lets ticks drive again"), *advice]
+        elif facts.mail and facts.state is not None and facts.state.blocked is None:
             advice = [("dwf tick", "takes up what was posted"), advice[-1]]
         elif facts.undriven and not late:
             advice = [("dwf tick", "goes on with it"), *advice]

@@ -88,7 +88,7 @@ def update(
 
         drive_once(session, store, posted.run)
     elif not posted.duplicate:
-        say_tick(session, store, f"{posted.what} is posted; a tick takes it up")
+        say_tick(session, store, f"{posted.what} is posted; the next tick takes it up")
     try:
         found = wait(store, posted, until, limit_us)
     except TimedOut as error:

@@ -8,7 +8,7 @@ from typer import Argument, Context, Option
 
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
 from dwf.cli.verbs.answering import tell_posted
-from dwf.cli.verbs.shared import file_bytes, given_json, pairs, pick, reason_for
+from dwf.cli.verbs.shared import file_bytes, given_json, pairs, pick, reason_for, say_tick
 
 ResultOption = Annotated[
     str | None, Option("--result", metavar="JSON|@FILE|-", help="what the step gives back; with complete, skip")
@@ -137,5 +137,5 @@ def repair(
     if truncate_at is None:
         session.screen.say(("next: ", "cyan"), f"put back a backup (dwf help stuck), or: {command}")
         return Exit.OK
-    session.screen.say(f"{run} goes on from line {truncate_at - 1}; the next tick drives it")
+    say_tick(session, store, f"{run} goes on from line {truncate_at - 1}; the next tick drives it")
     return Exit.OK

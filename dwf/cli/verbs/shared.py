@@ -160,12 +160,15 @@ def file_bytes(path: str, what: str, limit: int) -> bytes:
 
 
 def say_tick(session: Session, store: Store, lead: str) -> None:
-    """`...; last tick 8s ago`; a warning instead if nobody ticks: the commonest cause of "nothing happens"."""
+    """`...; last tick 8s ago`; a warning instead if nobody ticks: the commonest cause of "nothing happens".
+
+    lead: what the next tick does. With everything paused that tick does nothing, and the words say which one will.
+    """
     from dwf.engine.runs import someone_drives
 
     last = store.index.last_tick_us()
     if warn_of_pause(session, store):
-        session.screen.say(lead)
+        session.screen.say(lead.replace("the next tick", "the first tick after dwf resume --everything"))
     elif not tick_is_late(last, session.clock):
         session.screen.say(f"{lead}; {tick_words(last, session.clock)}")
     elif someone_drives(store):

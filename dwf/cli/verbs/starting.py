@@ -13,7 +13,7 @@ from dwf.cli.exits import Exit, of_run
 from dwf.cli.explaining import explain
 from dwf.cli.options import QueueOption, ReasonOption, TickOption, session_of
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import json_object, noted, pairs, refuse_both, say_tick
+from dwf.cli.verbs.shared import json_object, noted, pairs, refuse_both, say_tick, warn_of_pause
 from dwf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ def tick(
     store = session.store()
     from dwf.cli.driving import Stopper, drive
 
+    if session.screen.err_is_terminal:  # cron would mail it every minute
+        warn_of_pause(session, store)
     with Stopper() as stopper:
         report = drive(store, stopper, jobs=jobs, max_seconds=max_seconds, tell=_teller(session), queues=queue or ())
     return _tell_report(session, report, stopper.exit_code)

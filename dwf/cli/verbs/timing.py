@@ -86,7 +86,7 @@ def timer(
     if at_us is None:
         posted = fire(store, run, session.me, reason, which)
     else:
-        posted = move(store, run, at_us, session.me, reason, which)
+        posted = move(store, run, at_us, session.me, reason, which, session.clock.point(at_us))
     return tell_posted(session, store, posted, tick)
 
 

@@ -70,6 +70,7 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
     from dwf.engine.runs import is_undriven, late_mail, pending_mail, refused_mail, someone_drives, standing
     from dwf.engine.stuck import stuck_at
     from dwf.engine.summary import waits
+    from dwf.store.held import held
 
     view = standing(store, run)
     is_open = view.state is not None and view.state.ended is None and view.problem is None
@@ -94,6 +95,7 @@ def look(store: Store, run: str) -> tuple[RunView, Facts]:
         month=view.month,
         undo_run=_undo_run(store, view),
         beats=beats(store, view.state, view.link) if is_open and view.state is not None else {},
+        held=held(store.layout) is not None,
     )
     return view, facts
 
@@ -141,10 +143,11 @@ def _refused(bad: BadMail) -> str:
 
 def _posted(letter: Letter) -> Posted:
     from dwf.cli.pages.run import Posted
+    from dwf.core.messages import in_words
     from dwf.engine.identity import login_of
 
     message = letter.message
-    what = f"{message.kind} {message.name}".strip() + (f' "{message.reason}"' if message.reason else "")
+    what = in_words(message) + (f' "{message.reason}"' if message.reason else "")
     return Posted(what, login_of(letter.uid) or f"uid {letter.uid}", letter.posted_us)
 
 
