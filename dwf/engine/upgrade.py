@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dwf.activities.prints import PRINTED
 from dwf.core import guard
-from dwf.core.events import CodeUpgraded, Event, Identity, Opening
+from dwf.core.events import CodeUpgraded, Decision, Event, Identity, Opening, RunUnblocked
 from dwf.core.messages import check_run_id
 from dwf.core.replay import Fetch, Program, Replay
 from dwf.core.state import RunState
@@ -18,7 +18,7 @@ from dwf.engine.owners import require_own
 from dwf.engine.runs import folded
 from dwf.engine.start import split_name
 from dwf.engine.watchdog import OutOfTime, Watchdog
-from dwf.errors import Busy, CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused, WrongState
+from dwf.errors import Busy, CannotReplay, InternalError, NotFound, Poison, ScriptError, ScriptRefused, WrongState
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
 from dwf.scripts.packages import versions
@@ -32,7 +32,7 @@ from dwf.store.room import Store
 class Upgraded:
     """A run on its new code. `unblocked`: it was blocked before, and goes on with the next tick.
 
-    `changed`: it was not on that code already; else nothing was recorded.
+    `changed`: it was not on that code already; else it is recorded at most that it is not blocked any more.
     """
 
     run: str
@@ -44,7 +44,7 @@ class Upgraded:
 def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "") -> Upgraded:
     """Check that `script` replays the run's history, store it, and record that the run is on it now.
 
-    A run that is on this very code stays as it is; if it is blocked, it is tried again.
+    A run that is on this very code stays as it is; if it is blocked, that is lifted, and it is tried again.
     Raises NondeterminismError or another ScriptError (65) when it does not fit or cannot be loaded, Busy (75),
     WrongState (7), NotFound (4) and NotPermitted (77) for the script's file. Nothing is changed then.
     """
@@ -74,10 +74,16 @@ def upgrade(store: Store, run: str, script: str, by: Identity, reason: str = "")
                 by=by,
                 reason=reason,
             )
+            said: list[Event] = [moved] if changed else []
+            if state.blocked is not None and (not changed or state.blocked.code == Poison.code):
+                # That other code was brought is no word on what is not of the code: it is lifted here.
+                said.append(RunUnblocked(decided=Decision(by=by, reason=reason)))
             store.index.mark_due(run)
-            if changed:
-                history.stage(moved, wall_clock_us())
+            if said:
+                for event in said:
+                    history.stage(event, wall_clock_us())
                 history.commit()
+                lock.forgive()  # of what the old code died, the new one need not
         finally:
             history.close()
     store.index.wake(run)

@@ -12,6 +12,7 @@ from dwf.core import events as ev
 from dwf.core.state import Status
 from dwf.engine import stepping
 from dwf.engine.tick import Rounds
+from dwf.engine.upgrade import upgrade
 from tests.engine.house import ME, House, in_thread, until
 from tests.engine.processes import begin_tick
 
@@ -176,3 +177,12 @@ def test_dying_again_and_again_but_further_on_each_time_is_no_poison(house: Hous
         assert dying_tick(house) == 137
     house.tick()
     assert house.result() == "through"
+
+
+def test_mended_code_lets_it_go_on_without_another_word(house: House) -> None:
+    """Fails when the upgrade says that it goes on, and it is set aside again for what the old code did."""
+    poisoned(house)
+    house.tick()
+    assert upgrade(house.store, "r1", house.script(GOOD.replace("good", "main"), "mended.py"), ME).unblocked
+    assert house.tick().news == []
+    assert house.result() == 1
