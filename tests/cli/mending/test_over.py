@@ -1,16 +1,32 @@
-"""Every way to mend a run, from the shell, on a broken one: it comes right, and its history tells how."""
+"""Mending a run that is over: it goes on, another goes on in its place, or what it did is taken back."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.terminal import Said, outside
+from tests.cli.mending.shell import Shell, Stories, Story
 
-BOOK = """
+stories = Stories()
+SAGA = """
+import dwf
+
+@dwf.activity(retry=dwf.Retry(max_attempts=1))
+def step(name: str) -> str:
+    with open({here!r} + "/did", "a") as file:
+        file.write(name + "\\n")
+    return name.upper()
+
+@dwf.workflow
+async def book() -> str:
+    async with dwf.saga() as saga:
+        await saga.step(step.options(title="attach")("attach"), undo=step("detach"))
+        await dwf.approve("Go on?")
+    {bug}
+    return "attached"
+"""
+MAP = """
 import dwf, pathlib
 
 @dwf.activity(retry=dwf.Retry(max_attempts=1))
@@ -23,147 +39,149 @@ def step(name: str) -> str:
 
 @dwf.workflow
 async def book() -> list[str]:
-    first = await step("one")
-    await dwf.approve("Go on?")
-    {bug}
-    return [first, await step("two")]
+    return (await dwf.map(step, ["one", "two"], max_concurrent=1)).values
 """
 
 
-class Shell:
-    """A person at a shell, with a runbook that is broken in some way."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.script = place / "book.py"
-        self.write()
-
-    def write(self, bug: str = "pass", name: str = "book.py") -> Path:
-        path = self.place / name
-        path.write_text(BOOK.format(here=str(self.place), bug=bug))
-        return path
-
-    def __call__(self, *words: str, code: int = 0) -> Said:
-        said = outside(*words, environ={"DWF_HOME": str(self.place / "home")})
-        assert said.code == code, (words, said)
-        return said
-
-    def breaks(self, name: str) -> Path:
-        path = self.place / f"{name}.broken"
-        path.touch()
-        return path
-
-    def runs(self, tick: int = 0) -> None:
-        """Start it, say yes, let it go as far as it comes."""
-        self("start", str(self.script), "--id", "r", "--tick")
-        self("approve", "r", "-m", "looked at it")
-        self("tick", code=tick)
-
-    @property
-    def did(self) -> list[str]:
-        return (self.place / "did").read_text().split()
-
-    def comes_right(self, run: str, why: str, result: list[str]) -> None:
-        """It has ended well, every history verifies, and this one says why it was mended."""
-        assert json.loads(self("result", run).out) == result
-        self("verify")
-        assert why in self("history", run).out + self("audit", run).out
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
-
-
+@stories.mends("retry")
 def retry(shell: Shell) -> list[str]:
     shell.breaks("two")
     shell.runs(tick=1)
-    (shell.place / "two.broken").unlink()
-    assert shell("retry", "r", "-m", "the disk is back", "--tick").out == "r\n"
+    shell.mends("two")
+    assert shell.types('retry r -m "the disk is back" --tick').out == "r\n"
     shell.comes_right("r", "the disk is back", ["ONE", "TWO"])
     return ["one", "two", "two"]
 
 
+@stories.mends("retry")
+def retry_that_fails_again(shell: Shell) -> list[str]:
+    shell.breaks("two")
+    shell.runs(tick=1)
+    shell("retry", "r", "-m", "it may be back", "--tick")
+    shell.mends("two")
+    shell.types('retry r -m "now it is back" --tick')
+    shell.comes_right("r", "now it is back", ["ONE", "TWO"])
+    assert "it may be back" in shell("audit", "r").out
+    return ["one", "two", "two", "two"]
+
+
+@stories.mends("retry")
 def retry_with_mended_code(shell: Shell) -> list[str]:
     shell.breaks("two")
     shell.runs(tick=1)
-    text = shell.script.read_text().replace('step("two")', 'step("three")')
-    (shell.place / "mended.py").write_text(text)
-    shell("retry", "r", "--script", str(shell.place / "mended.py"), "-m", "bug 4711", "--tick")
+    (shell.place / "mended.py").write_text(shell.script.read_text().replace('step("two")', 'step("three")'))
+    shell.types('retry r --script mended.py -m "bug 4711" --tick')
     shell.comes_right("r", "bug 4711", ["ONE", "THREE"])
     return ["one", "two", "three"]
 
 
-def reset(shell: Shell) -> list[str]:
+@stories.mends("retry")
+def retry_of_failed_items(shell: Shell) -> list[str]:
+    shell.write(text=MAP)
+    shell.breaks("two")
+    shell("start", str(shell.script), "--id", "r", "--tick")
+    shell.mends("two")
+    assert shell.types('retry r --failed-items -m "the disk is back" --tick').out == "r.retry\n"
+    shell.comes_right("r.retry", "the disk is back", ["ONE", "TWO"])
+    return ["one", "two", "two"]
+
+
+@stories.mends("reset")
+def reset_of_what_was_said_yes_to(shell: Shell) -> list[str]:
     shell.breaks("two")
     shell.runs(tick=1)
-    (shell.place / "two.broken").unlink()
-    shell("reset", "r", "--from", "first", "-m", "one was wrong, too", "--tick")
+    shell.mends("two")
+    shell.types('reset r --from first -m "one was wrong, too" --tick')
     shell("approve", "r", "-m", "again", "--tick")
     shell.comes_right("r", "one was wrong, too", ["ONE", "TWO"])
     return ["one", "two", "one", "two"]
 
 
-def fork(shell: Shell) -> list[str]:
+@stories.mends("reset")
+def reset_that_keeps_a_yes(shell: Shell) -> list[str]:
     shell.breaks("two")
     shell.runs(tick=1)
-    shell("fork", "r", "--id", "r-b", "--set", '3="by hand"', "-m", "done by hand", "--tick")
+    shell.mends("two")
+    assert "1 answer kept" in shell.types('reset r --from last-ok -m "only two was wrong" --tick').err
+    shell.comes_right("r", "only two was wrong", ["ONE", "TWO"])
+    return ["one", "two", "two"]
+
+
+@stories.mends("reset")
+def reset_that_asks_again(shell: Shell) -> list[str]:
+    shell.breaks("two")
+    shell.runs(tick=1)
+    shell.mends("two")
+    shell.types('reset r --from last-ok --ask-again -m "he had not looked" --tick')
+    assert shell.status() == "waiting"
+    shell("approve", "r", "-m", "now he has", "--tick")
+    shell.comes_right("r", "he had not looked", ["ONE", "TWO"])
+    return ["one", "two", "two"]
+
+
+@stories.mends("fork")
+def fork_with_the_result_of_a_failed_step(shell: Shell) -> list[str]:
+    shell.breaks("two")
+    shell.runs(tick=1)
+    shell.types("""fork r --id r-b --set '3="by hand"' -m "done by hand" --tick""")
     shell.comes_right("r-b", "done by hand", ["ONE", "by hand"])
-    assert json.loads(shell("show", "r", "--json", code=0).out)["status"] == "failed"
+    assert shell.status("r") == "failed"
     return ["one", "two"]
 
 
-def upgrade(shell: Shell) -> list[str]:
-    shell.write(bug="{}['typo']")
-    shell.runs(tick=1)
-    mended = shell.write(name="mended.py")
-    shell("upgrade", "r", "--to", str(mended), "-m", "a typo")
-    shell("tick")
-    shell.comes_right("r", "a typo", ["ONE", "TWO"])
-    return ["one", "two"]
-
-
-def pause(shell: Shell) -> list[str]:
-    shell("start", str(shell.script), "--id", "r", "--tick")
-    shell("pause", "r", "-m", "change freeze", "--tick")
-    shell("approve", "r", "-m", "looked at it")
-    shell("tick")
-    assert json.loads(shell("show", "r", "--json").out)["status"] == "paused"
-    assert shell.did == ["one"]
-    shell("resume", "r", "-m", "freeze is over", "--tick")
-    shell.comes_right("r", "change freeze", ["ONE", "TWO"])
-    return ["one", "two"]
-
-
-def step_complete(shell: Shell) -> list[str]:
-    text = shell.script.read_text().replace("max_attempts=1", "max_attempts=9, initial='1h'")
-    shell.script.write_text(text)
-    shell.breaks("two")
+@stories.mends("fork")
+def fork_with_another_result_from_a_file(shell: Shell) -> list[str]:
     shell.runs()
-    (shell.place / "switch.log").write_text("switched at 03:12\n")
-    words = ["--result", '"by hand"', "-m", "done by hand", "--evidence", str(shell.place / "switch.log")]
-    shell("step", "complete", "r", *words, "--tick")
-    shell.comes_right("r", "done by hand", ["ONE", "by hand"])
-    assert "evidence switch.log (18 bytes)" in shell("history", "r").out
-    assert "switched at 03:12" in shell("history", "r", "-o", "jsonl").out
-    return ["one", "two"]
+    (shell.place / "serial.json").write_text('"3A:91"\n')
+    shell.types('fork r --id r-b --set 1=@serial.json -m "it had said the old serial" --tick')
+    shell("approve", "r-b", "-m", "with the new one", "--tick")
+    shell.comes_right("r-b", "it had said the old serial", ["3A:91", "TWO"])
+    assert shell("result", "r").json == ["ONE", "TWO"]
+    return ["one", "two", "two"]
 
 
-WAYS = [retry, retry_with_mended_code, reset, fork, upgrade, pause, step_complete]
+@stories.mends("fork")
+def fork_with_mended_code(shell: Shell) -> list[str]:
+    shell.breaks("two")
+    shell.runs(tick=1)
+    (shell.place / "mended.py").write_text(shell.script.read_text().replace('step("two")', 'step("three")'))
+    shell.types('fork r --id r-b --from last-ok --script mended.py -m "bug 4711" --tick')
+    shell.comes_right("r-b", "bug 4711", ["ONE", "THREE"])
+    return ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("mend", WAYS, ids=lambda way: way.__name__)
-def test_a_broken_run_is_mended_and_its_history_tells_how(shell: Shell, mend: Callable[[Shell], list[str]]) -> None:
-    """Fails when a way to mend does something again that was done, or leaves a history that does not verify."""
-    assert mend(shell) == shell.did
+@stories.mends("undo")
+def undo_of_a_run_that_has_failed(shell: Shell) -> list[str]:
+    shell.write(text=SAGA, bug='raise dwf.Failure("not reached from outside")')
+    shell.runs(tick=1)
+    assert shell.types('undo r -y -m "take it off again" --tick').out == "r.undo\n"
+    shell.comes_right("r.undo", "take it off again", ["attach"])
+    assert "undone already" in shell("undo", "r", "-y", "-m", "and again", code=7).err
+    return ["attach", "detach"]
 
 
-def test_what_is_to_be_typed_when_no_step_has_failed_can_be_typed(shell: Shell) -> None:
+@stories.mends("undo")
+def undo_of_a_run_that_was_terminated(shell: Shell) -> list[str]:
+    shell.write(text=SAGA)
+    shell("start", str(shell.script), "--id", "r", "--tick")
+    assert "not taken back: attach" in shell("terminate", "r", "-y", "-m", "the host is gone", "--tick").err
+    shell.types('undo r -y -m "the host is back" --tick')
+    shell.comes_right("r.undo", "the host is back", ["attach"])
+    return ["attach", "detach"]
+
+
+@pytest.mark.parametrize("story", stories.all, ids=lambda story: story.__name__)
+def test_a_run_that_is_over_is_mended_and_it_is_told_how(tmp_path: Path, story: Story) -> None:
+    stories.play(story, tmp_path)
+
+
+def test_what_is_to_be_typed_when_no_step_has_failed_can_be_typed(tmp_path: Path) -> None:
     """Fails when `dwf retry` tells a person an option that it does not have."""
+    shell = Shell(tmp_path)
     shell("start", str(shell.script), "--id", "r", "--tick")
     shell("reject", "r", "-m", "not today")
     shell("tick", code=1)
     refused = shell("retry", "r", "-m", "another day", code=7)
     assert "no step of r has failed" in refused.err
     assert "dwf reset r --from STEP" in refused.err
-    shell("reset", "r", "--from", "step", "-m", "another day")
+    shell.types('reset r --from step -m "another day"')
