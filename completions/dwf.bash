@@ -81,7 +81,7 @@ _dwf_verb() {
     plan) options='--set --assume'; first=-; rest=- ;;
     test) options='--set --paranoid --crash-everywhere --coverage'; first=files; rest=- ;;
     patches) options=''; first=files; rest=- ;;
-    replay) options='--against --stop-at --pdb -l --last'; first=runs; rest=- ;;
+    replay) options='--all --against --stop-at --pdb -l --last'; first=runs; rest=- ;;
     stack) options='-l --last'; first=runs; rest=- ;;
     check) options='--runs --history --format --explain'; first=-; rest=- ;;
     verify) options='--witness -l --last'; first=runs; rest=- ;;

@@ -325,6 +325,7 @@ complete -c dwf -n '__dwf_verb test' -l crash-everywhere -d 'let the process die
 complete -c dwf -n '__dwf_verb test' -l coverage -d 'tell what no way of it comes through, by line'
 complete -c dwf -n '__dwf_verb patches' -F
 complete -c dwf -n '__dwf_verb replay' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
+complete -c dwf -n '__dwf_verb replay' -l all -d 'every run, open or over; with --against those that belong to FILE'
 complete -c dwf -n '__dwf_verb replay' -l against -r -d 'this script, instead of the code that the run is on'
 complete -c dwf -n '__dwf_verb replay' -l stop-at -x -d 'stop when that line of the history has been delivered'
 complete -c dwf -n '__dwf_verb replay' -l pdb -d 'look around there with Pythons debugger; needs a terminal'

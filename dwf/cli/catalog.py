@@ -238,7 +238,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "replay", "Author", "replaying", "replay the history of a run, and say where its script stands",
         (("dwf replay rotate-web1 --stop-at 12", "each task's line and variables when line 12 had been told"),
-         ("dwf replay rotate-web1 --against rotate.py --pdb", "on edited code, and look around with the debugger")),
+         ("dwf replay --all --against rotate.py", "which runs would part from an edited script, for CI; 65 if one")),
     ),
     Verb(
         "stack", "Author", "watching", "where in the script each task of a run waits",

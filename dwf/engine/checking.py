@@ -1,7 +1,8 @@
 """Checking: would the runs that there are still fit a script that has been edited? Nothing is recorded, nothing moved.
 
-Each run's history is replayed over the file that is given; what it then asks for that it did not ask for is told with
-both sides, and with what would cure it (cures.py). One script is loaded once, for all runs.
+Each run's history is replayed over the file that is given, or over the code that it is on; what it then asks for that
+it did not ask for is told with both sides, and with what would cure it (cures.py). One script is loaded once, for all
+runs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
-from dwf.core.events import Event
+from dwf.core.events import (
+    Event,
+    Opening,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowContinuedAsNew,
+    WorkflowFailed,
+)
 from dwf.core.replay import Fetch
 from dwf.core.state import RunState
 from dwf.engine.context import Loaded
@@ -20,12 +28,13 @@ from dwf.engine.cures import candidates
 from dwf.engine.lists import refined
 from dwf.engine.owners import require_mine
 from dwf.engine.runs import folded, load
-from dwf.engine.upgrade import fresh_of
+from dwf.engine.upgrade import come_to
 from dwf.errors import CannotReplay, DwfError, NotFound, ScriptError
 from dwf.scripts.collect import Sources
 from dwf.scripts.load import Script
 from dwf.scripts.load import load as load_script
 from dwf.scripts.undoing import UNDO, program_of
+from dwf.store.blobs import same_payload
 from dwf.store.choice import EVERY, Choice
 from dwf.store.code import bundle_hash
 from dwf.store.recorded import Recorded, histories_in, recorded
@@ -34,6 +43,7 @@ from dwf.store.room import Store
 Progress = Callable[[int, int], None]
 Weigh = Callable[[int], int]
 _MOST_SEARCHES = 3
+_ENDS_OF_SCRIPT = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowContinuedAsNew)
 _BY_PATH, _BY_NAME_OF_FILE, _BY_WORKFLOW, _OTHER = range(4)
 
 
@@ -154,11 +164,11 @@ def _value(store: Store | None, found: Recorded, sha256: str) -> bytes:
     return store.blobs.fetch(sha256)
 
 
-def check(files: list[Checked], found: Iterable[Subject | Verdict]) -> tuple[list[Verdict], int]:
+def check(files: list[Checked], found: Iterable[Subject | Verdict], ends: bool = False) -> tuple[list[Verdict], int]:
     """Hold each history against the file that it belongs to; and how many belong to none of them.
 
     That is the file at the path of the run's script; else one of the same name that has its workflow; else, for a
-    workflow that no other file has had runs of, any that has it.
+    workflow that no other file has had runs of, any that has it. ends: what is over must come to the same end, too.
     """
     cures = Cures()
     told: list[tuple[int, Verdict]] = []
@@ -171,10 +181,30 @@ def check(files: list[Checked], found: Iterable[Subject | Verdict]) -> tuple[lis
         best = min((level for level, _ in near), default=_OTHER)
         if best == _OTHER:
             passed_over += 1
-        told += [(best, _verdict(one, file, cures)) for level, file in near if level == best < _OTHER]
+        told += [(best, _verdict(one, file, cures, ends)) for level, file in near if level == best < _OTHER]
     sure = {(verdict.file, verdict.workflow) for level, verdict in told if level < _BY_WORKFLOW}
     kept = [v for level, v in told if level < _BY_WORKFLOW or (v.file, v.workflow) not in sure]
     return kept, passed_over + len(told) - len(kept)
+
+
+def check_own(found: Iterable[Subject | Verdict], code: Callable[[RunState], Loaded]) -> Iterator[Verdict]:
+    """Hold each history against the code that its run is on: it must ask for the same, and come to the same end.
+
+    code: finds it; a DwfError that it raises is told of that run.
+    """
+    cures = Cures()
+    for one in found:
+        if isinstance(one, Verdict):
+            yield one
+            continue
+        state = one.state
+        try:
+            loaded = code(state)
+        except DwfError as error:
+            why, hint = error.message, error.hint or ""
+            yield Verdict(one.known_as, state.head.workflow, "", Fit.UNREADABLE, why, hint=hint, error=error)
+        else:
+            yield _verdict(one, Checked(state.script, loaded.sources, loaded), cures, ends=True)
 
 
 def _nearness(state: RunState, file: Checked) -> int:
@@ -189,10 +219,12 @@ def _nearness(state: RunState, file: Checked) -> int:
 # -- one run ----------------------------------------------------------------------------------------------------
 
 
-def _verdict(one: Subject, file: Checked, cures: Cures) -> Verdict:
+def _verdict(one: Subject, file: Checked, cures: Cures, ends: bool) -> Verdict:
     safe = Verdict(one.known_as, one.state.head.workflow, file.path, Fit.SAFE)
     try:
-        fresh = replayed(one, file.loaded.script)
+        fresh, outcome = replayed(one, file.loaded.script)
+        if ends and (why := other_end(one.state, outcome)):
+            return replace(safe, fit=Fit.DIVERGES, why=why)
         # One that has not begun asks for everything: that is no news.
         return replace(safe, adds=len(fresh) if one.state.begun else 0)
     except ScriptError as error:
@@ -201,13 +233,29 @@ def _verdict(one: Subject, file: Checked, cures: Cures) -> Verdict:
         return replace(safe, fit=Fit.UNREADABLE, why=error.message, hint=error.hint or "", error=error)
 
 
-def replayed(one: Subject, script: Script) -> list[object]:
-    """Replay a history over a script; what it asks for at its end. Raises ScriptError."""
+def replayed(one: Subject, script: Script) -> tuple[list[Opening], Event | None]:
+    """Replay a history over a script; what it asks for at its end, and its own end. Raises ScriptError."""
     try:
         program = program_of(script, one.state.head)
     except NotFound as error:
         raise ScriptError(what=error.message, hint=error.hint) from None
-    return list(fresh_of(program, one.state, one.events, one.fetch, one.weigh))
+    return come_to(program, one.state, one.events, one.fetch, one.weigh)
+
+
+def other_end(state: RunState, outcome: Event | None) -> str:
+    """How the end of a script differs from that of its history, in words; "" if it does not, or the run is not over."""
+    ended = state.ended
+    if not isinstance(ended, _ENDS_OF_SCRIPT):
+        return ""
+    if isinstance(ended, WorkflowCompleted) and isinstance(outcome, WorkflowCompleted):
+        if same_payload(ended.result, outcome.result):
+            return ""
+        now = "returns something else"
+    elif type(ended) is type(outcome):
+        return ""
+    else:
+        now = f"comes to {type(outcome).__name__}" if outcome is not None else "goes on"
+    return f"line {ended.id} recorded {type(ended).__name__}, and the script {now}"
 
 
 def _refused(safe: Verdict, error: ScriptError, one: Subject, file: Checked, cures: Cures) -> Verdict:

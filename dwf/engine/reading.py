@@ -53,17 +53,21 @@ def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Lo
         watchdog.close()
 
 
-def code_of(store: Store, state: RunState, uid: int) -> tuple[Loaded, Program]:
-    """The code of a run, for one who reads. Raises NotPermitted for that of strangers, CannotReplay."""
+def code_of(store: Store, state: RunState, uid: int, codes: Codes | None = None) -> tuple[Loaded, Program]:
+    """The code of a run, for one who reads. Raises NotPermitted for that of strangers, CannotReplay.
+
+    codes: what was loaded for others before.
+    """
     require_readers(store, state, uid)
+    codes = codes or Codes(store)
     try:
-        loaded = _in_catalogue(store, state) if store.is_operator else Codes(store).of(state)
+        loaded = _in_catalogue(store, state, codes) if store.is_operator else codes.of(state)
         return loaded, program_of(loaded.script, state.head)
     except (ScriptRefused, NotFound) as error:
         raise CannotReplay(run=state.head.run, why=error.message, hint=error.hint) from error
 
 
-def _in_catalogue(store: Store, state: RunState) -> Loaded:
+def _in_catalogue(store: Store, state: RunState, codes: Codes) -> Loaded:
     """Members cannot read the stored code of a shared directory; the catalogue they can, if it is still the same."""
     sources = collect(state.script)
     if bundle_hash(sources.files, sources.main) != state.code:
@@ -71,4 +75,4 @@ def _in_catalogue(store: Store, state: RunState) -> Loaded:
             what=f"the code of {state.head.run} is not for members to read, and {state.script} is another one now",
             hint="the user who drives the runs can ask; what needs no code: dwf show, dwf history",
         )
-    return Codes(store).load(sources, state.code)
+    return codes.load(sources, state.code)

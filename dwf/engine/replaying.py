@@ -13,12 +13,13 @@ from types import FrameType
 from typing import Any
 
 from dwf.activities.prints import PRINTED
-from dwf.core.events import Event, Opening, WorkflowCancelled, WorkflowCompleted, WorkflowContinuedAsNew, WorkflowFailed
+from dwf.core.events import Event, Opening
 from dwf.core.matching import frames_of
 from dwf.core.outcome import place
 from dwf.core.replay import Replay
 from dwf.core.state import RunState
 from dwf.core.tasks import WorkflowTask
+from dwf.engine.checking import other_end
 from dwf.engine.context import Codes, Loaded
 from dwf.engine.journal import Voice
 from dwf.engine.owners import require_mine
@@ -34,7 +35,6 @@ from dwf.store.room import Store
 
 _MOST_VARIABLES = 40
 _LONGEST = 200
-_ENDS_OF_SCRIPT = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowContinuedAsNew)
 
 
 @dataclass(frozen=True)
@@ -144,18 +144,9 @@ def _stand(view: RunView, state: RunState, loaded: Loaded, replay: Replay, fresh
         lines=len(view.events),
         adds=[type(opening).__name__ for opening in fresh],
         ended=type(outcome).__name__ if outcome is not None else "",
-        why=_difference(state, replay, line == len(view.events)),
+        why=other_end(state, outcome) if line == len(view.events) else "",
         tasks=[_stopped(task, replay, dict(loaded.sources.files)) for task in replay.stack()],
     )
-
-
-def _difference(state: RunState, replay: Replay, whole: bool) -> str:
-    """How the end of the script differs from the end of the history."""
-    ended, outcome = state.ended, replay.outcome
-    if not whole or not isinstance(ended, _ENDS_OF_SCRIPT) or type(ended) is type(outcome):
-        return ""
-    now = f"comes to {type(outcome).__name__}" if outcome is not None else "goes on"
-    return f"line {ended.id} recorded {type(ended).__name__}, and the script {now}"
 
 
 def _stopped(task: WorkflowTask, replay: Replay, files: dict[str, bytes]) -> Stopped:

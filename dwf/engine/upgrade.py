@@ -138,15 +138,16 @@ def replaying(
         yield replay
 
 
-def fresh_of(
+def come_to(
     program: Program, state: RunState, events: list[Event], fetch: Fetch, weigh: Callable[[int], int] | None = None
-) -> list[Opening]:
-    """Replay a history that lies anywhere; what is asked for at its end, and was not before. Raises a ScriptError.
+) -> tuple[list[Opening], Event | None]:
+    """Replay a history that lies anywhere. Raises the ScriptError it meets.
 
-    fetch: the bytes of a large value by their hash. weigh: as `weight` above, 0 if None.
+    What is asked for at its end, and was not before; and the script's own end, as the event that would say so, None if
+    it waits. fetch: the bytes of a large value by their hash. weigh: as `weight` above, 0 if None.
     """
     with _watched(program, state, events, fetch, weigh) as replay:
-        return replay.apply(events)
+        return replay.apply(events), replay.outcome
 
 
 @contextmanager

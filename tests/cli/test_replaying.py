@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Terminal, outside
 
 BOOK = """
 import asyncio
@@ -110,3 +111,84 @@ def test_the_debugger_looks_around_where_the_script_stands(dwf: Terminal, run: s
     child.expect_exact(__import__("pexpect").EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+# -- all of them ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(dwf: Terminal, run: str) -> Terminal:
+    """r1 waits, r2 is over, and q is of another script."""
+    dwf("start", str(dwf.script), "hosts=[]", "--id", "r2", "--tick")
+    other = dwf.directory / "other.py"
+    other.write_text("import dwf\n\n@dwf.workflow\nasync def other():\n    return 'x' * 100_000\n")
+    dwf("start", str(other), "--id", "q", "--tick")
+    return dwf
+
+
+def test_all_runs_are_replayed_on_their_code_without_a_trace(several: Terminal) -> None:
+    """Fails when a run is left out because it is over, or a large result is taken for another one."""
+    before = {path: path.read_bytes() for path in several.home.rglob("*.jsonl")}
+    said = several("replay", "--all")
+    assert (said.code, said.out, said.err) == (0, "", "3 runs replayed: 3 fit their code, 0 do not\n")
+    assert {path: path.read_bytes() for path in several.home.rglob("*.jsonl")} == before
+    assert several("replay", "--all", "-o", "name").out == ""
+    found = [json.loads(line) for line in several("replay", "--all", "-o", "jsonl").out.splitlines()]
+    assert [(one["run"], one["fit"]) for one in found] == [("q", "safe"), ("r2", "safe"), ("r1", "safe")]
+
+
+def test_each_that_would_part_from_a_file_is_a_line_and_it_ends_with_65(several: Terminal) -> None:
+    several.script.write_text(BOOK.replace("return total", "return total + 1"))
+    said = several("replay", "--all", "--against", str(several.script))
+    assert said.code == 65, said
+    assert said.out == "r2  diverges: line 8 recorded WorkflowCompleted, and the script returns something else\n"
+    assert "2 runs replayed: 1 fit" in said.err and "1 does not; 1 of other scripts" in said.err
+    assert several("replay", "r2", "--against", str(several.script)).code == 65, "as one alone is told"
+    several.script.write_text(BOOK.replace("(1, 2)", "(1, 3)"))
+    said = several("replay", "--all", "--against", str(several.script))
+    assert said.code == 65
+    for run, line in zip(("r2", "r1"), said.out.splitlines(), strict=True):
+        assert line.startswith(f"{run}  diverges at book.py:21: history line 5 recorded ActivityScheduled double")
+        assert "[2]" in line and "now it asks ActivityScheduled double" in line and "[3]" in line
+    assert several("replay", "--all", "--against", str(several.script), "-o", "name").out == "r2\nr1\n"
+
+
+def test_what_cannot_be_replayed_is_told_and_holds_up_no_other(several: Terminal) -> None:
+    code = several("show", "q", "--json").json["code"]
+    (several.home / "code" / code).unlink()
+    several.damage("r2")
+    said = several("replay", "--all", "--json")
+    assert said.code == 65
+    assert (said.json["schema"], said.json["fit"]) == ("dwf.fits/1", 1)
+    fits = {one["run"]: one["fit"] for one in said.json["runs"]}
+    assert fits == {"r1": "safe", "r2": "unreadable", "q": "unreadable"}
+    assert "its hash" in several("replay", "--all").out
+
+
+def test_a_script_that_is_not_deterministic_is_found(dwf: Terminal) -> None:
+    """Fails when only edited code can be found to differ."""
+    dwf.script.write_text("import dwf, os\n\nPID = os.getpid()\n\n@dwf.workflow\nasync def main():\n    return PID\n")
+    assert outside("start", str(dwf.script), "--id", "r1", "--tick", environ=dwf.environ).code == 0
+    said = dwf("replay", "--all")
+    assert said.code == 65 and said.out.endswith("the script returns something else\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "what"),
+    [
+        ((), 2, "nothing to replay"),
+        (("r1", "--all"), 2, "RUN and --all exclude each other"),
+        (("-l", "--all"), 2, "RUN and --all exclude each other"),
+        (("--all", "--pdb"), 2, "for one run"),
+        (("--all", "--stop-at", "3"), 2, "for one run"),
+        (("--all", "--against", "nowhere.py"), 4, "no script nowhere.py"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(dwf: Terminal, run: str, words: list[str], code: int, what: str) -> None:
+    said = dwf("replay", *words)
+    assert said.code == code and what in said.error
+
+
+def test_where_nothing_was_started_there_is_nothing_to_replay(dwf: Terminal) -> None:
+    said = dwf("replay", "--all")
+    assert (said.code, said.out, said.err) == (0, "", "no runs to replay\n")

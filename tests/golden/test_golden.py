@@ -12,7 +12,7 @@ from dwf.core.duration import unstamp
 from dwf.core.events import EVENT_TYPES, FORMAT, Event
 from dwf.core.state import RunState
 from dwf.engine.runs import folded
-from dwf.engine.upgrade import fresh_of
+from dwf.engine.upgrade import come_to
 from dwf.scripts.load import load
 from dwf.scripts.undoing import program_of
 from dwf.store import record
@@ -63,7 +63,7 @@ def test_a_golden_history_replays_with_its_script(path: Path) -> None:
     state = folded(events, str(path))
     files = {"book.py": (path.parent / SCRIPT).read_bytes()}
     program = program_of(load(files, "book.py", path.parent.name, "/srv/runbooks"), state.head)
-    fresh_of(program, state, events, no_blob)  # raises where it parts from it
+    come_to(program, state, events, no_blob)  # raises where it parts from it
 
 
 def test_every_event_of_today_is_in_a_golden_history() -> None:

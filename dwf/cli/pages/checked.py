@@ -58,7 +58,7 @@ def tell(screen: Screen, kind: str, found: Found) -> None:
                 "schema": "dwf.check/1",
                 "files": [read.path for read in found.read],
                 "findings": [{**dataclasses.asdict(one), "file": path} for path, one in found.findings],
-                "runs": [_as_json(verdict) for verdict in found.verdicts],
+                "runs": [as_json(verdict) for verdict in found.verdicts],
                 "others": found.others,
             }
         )
@@ -80,7 +80,8 @@ def explained(code: str, rule: Rule) -> str:
     return f"{code}: {rule.title}\n\n{why}\n\nInstead of\n\n{wrong}\n\nwrite\n\n{right}\n"
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """A run and how it fits, for programs."""
     told = {field.name: getattr(verdict, field.name) for field in dataclasses.fields(verdict) if field.name != "error"}
     return {**told, "fit": verdict.fit.value}
 
