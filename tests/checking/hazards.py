@@ -43,6 +43,21 @@ class Hazard:
 
 CHECK, GUARD, BOTH = Seen
 
+_CLASS = """class Fleet:
+    def __init__(self, host: str):
+        self.host = host
+    async def all(self):
+        return await drain(self.host)
+    async def twice(self):
+        {twice}
+    @staticmethod
+    @dwf.activity
+    def check(host: str) -> bool:
+        return True
+"""
+FLEET, CALM = _CLASS.format(twice="self.all()"), _CLASS.format(twice="await self.all()")
+OTHER = "@dwf.workflow\nasync def other():\n    await dwf.wait_signal('go', timeout=1, default=0)\n"
+
 HAZARDS = [
     Hazard("the time", "return time.time()", BOTH, "DWF101"),
     Hazard("a clock that counts", "return time.monotonic()", BOTH, "DWF101"),
@@ -128,6 +143,63 @@ HAZARDS = [
         1,
         "async def both(host):\n    await drain(host)\n",
     ),
+    Hazard("a method that is not awaited", "await Fleet(host).twice()", CHECK, "DWF301", -7, FLEET),
+    Hazard(
+        "a method of what a name holds", "fleet = Fleet(host)\nfleet.all()\nawait fleet.all()", CHECK, "DWF301", 2, CALM
+    ),
+    Hazard(
+        "a method of a base",
+        "big = Big(host)\nawait big.some()",
+        CHECK,
+        "DWF301",
+        -3,
+        f"{CALM}class Big(Fleet):\n    async def some(self):\n        self.all()\n",
+    ),
+    Hazard("a step that is a method", "Fleet.check(host)", CHECK, "DWF301", 1, CALM),
+    Hazard(
+        "a step that is a method of an object",
+        "fleet = Fleet(host)\nleft = fleet.check(host)",
+        CHECK,
+        "DWF301",
+        2,
+        CALM,
+    ),
+    Hazard(
+        "a step of a saga",
+        "async with dwf.saga() as saga:\n    saga.step(drain(host), undo=drain('back'))",
+        CHECK,
+        "DWF301",
+        2,
+    ),
+    Hazard(
+        "a message to a child", "kid = dwf.start_child(other)\nkid.signal('go')\nawait kid", CHECK, "DWF301", 2, OTHER
+    ),
+    Hazard("options that are kept", "quick = drain.options(title='soon')\nquick(host)", CHECK, "DWF301", 2),
+    Hazard("options at the top", "quick(host)", CHECK, "DWF301", 1, "quick = drain.options(title='soon')\n"),
+    Hazard("another name of a step", "step = drain\nstep(host)", CHECK, "DWF301", 2),
+    Hazard("a step that is asked in a condition", "if drain(host):\n    return 1", CHECK, "DWF301"),
+    Hazard("a step whose result is negated", "ready = not drain(host)", CHECK, "DWF301"),
+    Hazard("a step whose result is compared", "return drain(host) == 3", CHECK, "DWF301"),
+    Hazard("a step whose result is taken apart", "return dwf.sh('true').out", BOTH, "DWF301"),
+    Hazard("a step that is told", "print('left:', drain(host))", CHECK, "DWF301"),
+    Hazard("a step in a text", "return f'left: {drain(host)}'", CHECK, "DWF301"),
+    Hazard("a step that is looped over", "for one in drain(host):\n    pass", BOTH, "DWF301"),
+    Hazard("a step that is added", "left = 0\nleft += drain(host)", BOTH, "DWF301", 2),
+    Hazard("a step that is returned", "return drain(host)", BOTH, "DWF301"),
+    Hazard("a step that is kept and compared", "left = drain(host)\nif left > 2:\n    return 1", BOTH, "DWF301"),
+    Hazard(
+        "a step that is kept and told",
+        "left = drain(host)\ndwf.log.info('left %s', left)\nreturn f'{left}'",
+        CHECK,
+        "DWF301",
+    ),
+    Hazard(
+        "a command that is kept and taken apart",
+        "found: object = dwf.sh('true')\nreturn found.out.strip()",
+        BOTH,
+        "DWF301",
+    ),
+    Hazard("a lock that is not entered", "dwf.lock('db')\nawait drain(host)", CHECK, "DWF301"),
     Hazard("everything is caught", "try:\n    await drain(host)\nexcept:\n    pass", CHECK, "DWF302", 3),
     Hazard(
         "a cancellation is caught",

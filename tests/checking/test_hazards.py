@@ -26,6 +26,7 @@ def ran(text: str, path: Path) -> Run:
     return Env(path / "home").run(f"{path / 'book.py'}:main", "r1", host="web1")
 
 
+@pytest.mark.filterwarnings("ignore:.*was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("hazard", HAZARDS, ids=lambda hazard: hazard.name)
 def test_a_hazard_is_seen_by_whom_the_table_says(
     hazard: Hazard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -124,6 +125,77 @@ class Plan:
 """
     found = read(text, parts=parts, deep="import time\ndef late():\n    return time.time_ns()\n")
     assert [(one.file, one.line) for one in found] == [("deep.py", 4 - 1), ("parts.py", 6), ("parts.py", 12)]
+
+
+OPS = """
+import dwf
+
+@dwf.activity
+def drain(host: str) -> int:
+    return 3
+
+class Fleet:
+    async def __aenter__(self) -> "Fleet":
+        return self
+    async def __aexit__(self, *_): ...
+    async def all(self): ...
+    def size(self): ...
+
+class Quiet(Fleet):
+    def all(self): ...
+
+async def made() -> Fleet:
+    return Fleet()
+
+async def helper(host): ...
+
+quick = drain.options(title="soon")
+fleet = Fleet()
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "is_found"),
+    [
+        ("ops.drain(host)", True),
+        ("ops.helper(host)", True),
+        ("ops.quick(host)", True),
+        ("ops.fleet.all()", True),
+        ("ops.fleet.size()", False),
+        ("ops.Fleet().all()", True),
+        ("ops.Quiet().all()", False),
+        ("given.all()", True),
+        ("given.size()", False),
+        ("unknown.all()", False),
+        ("(await ops.made()).all()", True),
+        ("f = await ops.made()\n    f.all()", True),
+        ("async with ops.Fleet() as f:\n        f.all()", True),
+        ("f = ops.Fleet()\n    f = ops.Quiet()\n    f.all()", False),
+        ("for f in [ops.Fleet()]:\n        f.all()", False),
+        ("f = ops.Quiet() if host else ops.Fleet()\n    f.all()", False),
+        ("left = ops.drain(host)\n    later = left\n    await later", False),
+        ("left = ops.drain(host)\n    return {'left': left + 1}", True),
+        ("left = ops.drain(host)\n    def look():\n        return left > 1\n    return look", True),
+        ("with ops.helper(host):\n        pass", True),
+        ("return [one for one in ops.drain(host)]", True),
+        ("return sorted(ops.drain(host))", True),
+        ("return unknown(ops.drain(host))", False),
+    ],
+)
+def test_what_is_reached_through_modules_and_objects_has_to_be_awaited(line: str, is_found: bool) -> None:
+    """Fails when a step is looked for by its bare name only, or when what is not known is taken for a step."""
+    text = f"""
+import dwf, ops
+from elsewhere import unknown
+
+async def helped(host: str, given: ops.Fleet):
+    {line}
+
+@dwf.workflow
+async def main(host: str):
+    await helped(host, ops.Fleet())
+"""
+    assert [one.code for one in read(text, ops=OPS)] == (["DWF301"] if is_found else [])
 
 
 def test_a_method_of_what_only_steps_use_is_no_workflow_code() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dwf.scripts.collect import Sources
 
@@ -25,6 +26,17 @@ class Module:
     names: dict[str, str] = field(default_factory=dict)
     assigned: set[str] = field(default_factory=set)
     """Names that its top gives values to."""
+
+    @cached_property
+    def shared(self) -> set[str]:
+        """Names of its top that functions give values to."""
+        return {name for node in ast.walk(self.tree) if isinstance(node, ast.Global) for name in node.names}
+
+    @cached_property
+    def top(self) -> Function:
+        """What stands at its top, as if it were the body of a function without a name."""
+        empty = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+        return Function(ast.FunctionDef("", empty, self.tree.body, []), self, self.dotted)
 
 
 @dataclass(eq=False)
@@ -55,6 +67,51 @@ class Function:
         if node.id in self.locals:
             return ""
         return self.module.names.get(node.id, "" if node.id in self.module.assigned else f"builtins.{node.id}")
+
+    @cached_property
+    def uses(self) -> dict[str, list[ast.Name]]:
+        """Every place of every name in it, the functions in it included; of a module's top, without these."""
+        found: dict[str, list[ast.Name]] = {}
+        for node in self._parts:
+            if isinstance(node, ast.Name):
+                found.setdefault(node.id, []).append(node)
+        return found
+
+    @cached_property
+    def given(self) -> dict[ast.Name, tuple[ast.expr, bool]]:
+        """What a place of a name is given there, and whether it is `with ... as name`."""
+        found: dict[ast.Name, tuple[ast.expr, bool]] = {}
+        for node in self._parts:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and len(node.targets) == 1:
+                found[node.targets[0]] = node.value, False
+            elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and isinstance(node.target, ast.Name) and node.value:
+                found[node.target] = node.value, False
+            elif isinstance(node, ast.withitem) and isinstance(node.optional_vars, ast.Name):
+                found[node.optional_vars] = node.context_expr, True
+        return found
+
+    @cached_property
+    def inner(self) -> dict[str, list[AnyFunction]]:
+        """The functions in it, by name."""
+        found: dict[str, list[AnyFunction]] = {}
+        for node in self._parts:
+            if isinstance(node, AnyFunction):
+                found.setdefault(node.name, []).append(node)
+        return found
+
+    @cached_property
+    def _parts(self) -> list[ast.AST]:
+        return list(ast.walk(self.node) if self.node.name else own(self.node))
+
+
+def own(node: ast.AST) -> Iterator[ast.AST]:
+    """What is inside of it, without the functions in it."""
+    todo = list(ast.iter_child_nodes(node))
+    while todo:
+        inner = todo.pop()
+        if not isinstance(inner, AnyFunction | ast.Lambda):
+            yield inner
+            todo += ast.iter_child_nodes(inner)
 
 
 class Book:

@@ -95,7 +95,8 @@ RULES: dict[str, Rule] = {
     ),
     "DWF301": Rule(
         "never awaited",
-        "Calling it makes something that can be awaited, and does nothing else: the step is not made.",
+        "Calling it makes something that can be awaited, and does nothing else: the step is not made. It may be kept"
+        " in a name and awaited later, or be handed to asyncio.gather(); it has no result before it is awaited.",
         "drain(host)",
         "await drain(host)",
     ),

@@ -1,70 +1,25 @@
-"""Awaiting: what is never awaited, what swallows that which ends a wait, and loops that never come to one."""
+"""Awaiting: what swallows that which ends a wait, and loops that never come to one."""
 
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Iterator
-from functools import cache
 
-import dwf
-from dwf.scripts.lint.book import AnyFunction, Book, Function
+from dwf.scripts.lint.book import Book, Function
 from dwf.scripts.lint.rules import Finding
 
 _EVERYTHING = {"builtins.BaseException"}
 _CANCELLED = {"asyncio.CancelledError", "asyncio.exceptions.CancelledError"}
-_ANEW = "dwf.continue_as_new"
 _WAITS = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield)
 
 
 def waits(function: Function, book: Book) -> Iterator[Finding]:
     """What is wrong about the awaits of a function."""
     for node in function.nodes:
-        if isinstance(node, ast.Expr | ast.Assign):
-            yield from _never_awaited(node, function, book)
-        elif isinstance(node, ast.Try):
+        if isinstance(node, ast.Try):
             yield from _swallowed(node, function)
         elif isinstance(node, ast.While):
             yield from _busy(node, function)
-
-
-# -- never awaited ----------------------------------------------------------------------------------------------
-
-
-@cache
-def _awaitables() -> frozenset[str]:
-    """The functions of dwf and of asyncio that do nothing before they are awaited."""
-    ours = [f"dwf.{name}" for name in dwf.__all__ if inspect.iscoroutinefunction(getattr(dwf, name))]
-    return frozenset([*ours, *(f"asyncio.{name}" for name in ("sleep", "wait", "wait_for"))])
-
-
-def _never_awaited(node: ast.Expr | ast.Assign, function: Function, book: Book) -> Iterator[Finding]:
-    call = node.value
-    if isinstance(call, ast.Call) and isinstance(node, ast.Expr) and function.name_of(call.func) == _ANEW:
-        yield _found("DWF301", function, call, f"{_ANEW}() is not returned: it does nothing", f"return {_ANEW}(...)")
-    if not isinstance(call, ast.Call) or not _makes_coroutine(call, function, book):
-        return
-    if isinstance(node, ast.Assign):
-        names = {target.id for target in node.targets if isinstance(target, ast.Name)}
-        used = {n.id for n in ast.walk(function.node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-        if len(names) != len(node.targets) or names & used:
-            return
-    said = ast.unparse(call.func)
-    yield _found("DWF301", function, call, f"{said}() is never awaited: it does nothing", f"write: await {said}(...)")
-
-
-def _makes_coroutine(call: ast.Call, function: Function, book: Book) -> bool:
-    target = call.func
-    if isinstance(target, ast.Call) and isinstance(target.func, ast.Attribute) and target.func.attr == "options":
-        target = target.func.value
-    name = function.name_of(target)
-    if not name and isinstance(target, ast.Name):
-        inner = [n for n in ast.walk(function.node) if isinstance(n, AnyFunction) and n.name == target.id]
-        return any(isinstance(n, ast.AsyncFunctionDef) for n in inner)
-    known = book.functions.get(name)
-    if known is not None:
-        return known.kind in ("activity", "workflow") or isinstance(known.node, ast.AsyncFunctionDef)
-    return name in _awaitables()
 
 
 # -- swallowed --------------------------------------------------------------------------------------------------
