@@ -5,7 +5,7 @@ It is what `dwf plan` and `dwf test` are made of. What is assumed is told: a pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -44,9 +44,18 @@ class Choice(StrEnum):
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Where a play could have gone another way, behind its first choice. what: the question, or the signal's name."""
+
+    what: str
+    options: tuple[Choice, ...]
+    chosen: Choice
+
+
+@dataclass(frozen=True)
 class Played:
     """What became of it. events: those of the run itself, the new ones from `first` on. stopped: why the play ended
-    before the run did, "" if it is over."""
+    before the run did, "" if it is over. turns: where else it could have gone, in order."""
 
     run: str
     began_us: int
@@ -56,13 +65,21 @@ class Played:
     stopped: str
     assumed: dict[int, str]
     """by the line of what was waited for: what was assumed"""
+    turns: list[Turn]
 
 
 class Player:
-    """One play in an environment of its own. given: results by step, payloads by signal, as JSON values."""
+    """One play in an environment of its own. given: results by step, payloads by signal, as JSON values.
 
-    def __init__(self, env: Env, given: Mapping[str, Any], choice: Choice = Choice.YES) -> None:
-        self._env, self._given, self._choice = env, dict(given), choice
+    later: what the questions behind the first choice come to, one after the other; yes, where nothing is said.
+    """
+
+    def __init__(
+        self, env: Env, given: Mapping[str, Any], choice: Choice = Choice.YES, later: Sequence[Choice] = ()
+    ) -> None:
+        self._env, self._given, self._choice, self._later = env, dict(given), choice, later
+        self._turns: list[Turn] = []
+        self._left: set[tuple[str, int]] = set()
         self._chosen = choice is Choice.YES
         self._failing: int | None = None
         self._assumed: dict[int, str] = {}
@@ -88,7 +105,7 @@ class Player:
                 break
         view = load(self._env.store, run.id)
         state = folded(view.events, view.path)
-        return Played(run.id, began_us, view.events, first, state, stopped, self._assumed)
+        return Played(run.id, began_us, view.events, first, state, stopped, self._assumed, self._turns)
 
     def _open_states(self) -> Iterator[tuple[str, RunState]]:
         for run in all_ids(self._env.store):
@@ -114,30 +131,46 @@ class Player:
     def _answer(self, run: str, state: RunState) -> bool:
         """Answer one thing that is waited for; False if there is none, or it is left to time."""
         for command, approval in state.approvals.items():
-            if self._leaves(bool(approval.requested.deadline), approval.requested):
-                return False
-            yes = self._chosen or self._choice is not Choice.NO
-            self._chosen = self._chosen or self._choice is not Choice.FAILURE
-            self._assumed[approval.requested.id] = "yes" if yes else "no"
-            self._record(run, [self._word(command, yes, n) for n in range(approval.requested.need)])
+            asked = approval.requested
+            options = (Choice.YES, Choice.NO, *([Choice.TIMEOUT] if asked.deadline else []))
+            choice = self._choose(run, asked, f'"{asked.prompt}"', options)
+            if choice is Choice.TIMEOUT:
+                continue
+            self._assumed[asked.id] = choice.value
+            self._record(run, [self._word(command, choice is Choice.YES, n) for n in range(asked.need)])
             return True
         for wait in state.signal_waits.values():
-            if self._leaves(bool(state.timers), wait.opened):
-                return False
             name = wait.opened.name
+            options = (Choice.YES, Choice.TIMEOUT) if state.timers else (Choice.YES,)
+            if self._choose(run, wait.opened, name, options) is Choice.TIMEOUT:
+                continue
             payload = self._given.get(name)
             self._assumed[wait.opened.id] = f"it comes, with {encode(payload, 'a payload').decode()}"
             self._env.signal(run, name, payload)
             return True
         return False
 
-    def _leaves(self, can_pass: bool, opened: Event) -> bool:
-        if self._choice is not Choice.TIMEOUT or self._chosen or not can_pass:
-            return False
-        self._assumed[opened.id] = "nobody answers"
-        self._env.leap()
-        self._chosen = True
-        return True
+    def _choose(self, run: str, opened: Event, what: str, options: tuple[Choice, ...]) -> Choice:
+        if (run, opened.id) in self._left and Choice.TIMEOUT in options:
+            return Choice.TIMEOUT
+        choice = self._first_choice(options) if not self._chosen else self._later_choice(what, options)
+        if choice is Choice.TIMEOUT:
+            self._left.add((run, opened.id))
+            self._assumed[opened.id] = "nobody answers"
+        return choice
+
+    def _first_choice(self, options: tuple[Choice, ...]) -> Choice:
+        choice = self._choice if self._choice in options else Choice.YES
+        # A question is answered one way or the other; only a step can fail.
+        self._chosen = choice is not Choice.YES or (Choice.NO in options and self._choice is not Choice.FAILURE)
+        return choice
+
+    def _later_choice(self, what: str, options: tuple[Choice, ...]) -> Choice:
+        if len(options) == 1:
+            return options[0]
+        wanted = self._later[len(self._turns)] if len(self._turns) < len(self._later) else Choice.YES
+        self._turns.append(Turn(what, options, wanted if wanted in options else Choice.YES))
+        return self._turns[-1].chosen
 
     def _word(self, command: int, yes: bool, number: int) -> ev.ApprovalAnswered:
         by = Identity(uid=-1 - number, login="assumed")

@@ -101,6 +101,66 @@ def test_of_an_open_run_it_says_what_comes_next_and_leaves_it_as_it_is(book: Ter
     assert book("plan", "r1").code == 7
 
 
+ASKS = """
+import dwf
+
+@dwf.activity
+def drain(host: str) -> int: ...
+
+@dwf.workflow
+async def main(host: str = "web1"):
+    await dwf.approve("Begin?")
+    await drain(host)
+    try:
+        await dwf.approve("Switch?", timeout="4h")
+    except dwf.ApprovalRejected:
+        await dwf.approve("Go back?", timeout="1h")
+        return "back"
+    await dwf.wait_signal("checked", timeout="2h", default=None)
+    return "done"
+"""
+
+
+def test_a_plan_goes_on_to_the_questions_behind_the_first(dwf: Terminal) -> None:
+    """Fails when only the first question of a run comes to more than yes."""
+    dwf.script.write_text(ASKS)
+    dwf("start", str(dwf.script), "--id", "r1", "--tick")
+    said = dwf("plan", "r1", "--json").json
+    ways = [
+        (plan["assume"], *(f"{then['assume']} {then['what']}" for then in plan["then"]), plan["status"])
+        for plan in said["plans"]
+    ]
+    assert ways == [
+        ("yes", "completed"),
+        ("no", "failed"),
+        ("failure", "failed"),
+        ("yes", 'no "Switch?"', "completed"),
+        ("yes", 'timeout "Switch?"', "completed"),
+        ("yes", "timeout checked", "completed"),
+        ("yes", 'no "Switch?"', 'no "Go back?"', "failed"),
+        ("yes", 'no "Switch?"', 'timeout "Go back?"', "failed"),
+        ("yes", 'timeout "Switch?"', 'no "Go back?"', "failed"),
+        ("yes", 'timeout "Switch?"', 'timeout "Go back?"', "failed"),
+    ]
+    assert not said["more"]
+    last = said["plans"][-1]["steps"]
+    assert [row["what"] for row in last[:4]] == ['"Begin?"', 'drain("web1")', '"Switch?"', '"Go back?"']
+    assert last[-1]["after_us"] >= 5 * 3_600_000_000
+    told = dwf("plan", "r1").out
+    assert 'on yes, then no to "Switch?", then nobody answers "Go back?"  -> failed' in told
+    assert 'as "on yes, then no to "Switch?"" so far' in told
+    assert len(dwf("plan", "r1", "--assume", "no", "--json").json["plans"]) == 1
+
+
+def test_a_plan_of_many_questions_ends_and_says_so(dwf: Terminal) -> None:
+    many = "".join(f'    await dwf.wait_signal("s{n}", timeout="1h", default=None)\n' for n in range(9))
+    dwf.script.write_text(f"import dwf\n@dwf.workflow\nasync def main():\n{many}")
+    dwf("start", str(dwf.script), "--id", "r1", "--tick")
+    said = dwf("plan", "r1", "--json").json
+    assert len(said["plans"]) == 16 and said["more"]
+    assert dwf("plan", "r1").out.splitlines()[-1].startswith("these are 16 ways, and there are more")
+
+
 def test_the_next_step_of_an_open_run_may_fail(book: Terminal) -> None:
     text = BOOK.format(mark=str(book.directory / "mark")).replace('dwf.sleep("10m", "soak")', 'dwf.wait_signal("go")')
     book.script.write_text(text.replace("    try:", "    await drain(host)\n    try:"))

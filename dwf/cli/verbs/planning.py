@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,48 +44,48 @@ def plan(
 
     The script runs with its real branches, under a clock that leaps; every step is stubbed with the plainest value
     that fits its annotation (True, 1, "text", one item), or with what --set says. Questions are answered with yes, and
-    signals come. Of an open run: what happens next on yes, no, timeout, and if the next step fails. Steps that run
-    just now begin anew in it, and so do child runs. Exit 1 if the script blocks on the way.
+    signals come. Of an open run: what happens next on yes, no, timeout, and if the next step fails; then what follows
+    if a later question comes to something else, up to 16 ways. Steps that run just now begin anew in it, and so do
+    child runs. Exit 1 if the script blocks on the way.
     """
-    from dwf.cli.pages.plan import plan_document, plan_lines, rows_of
+    from dwf.cli.pages.plan import Told, lead, plan_document, plan_lines, rows_of
     from dwf.testing.playing import Choice
+    from dwf.testing.ways import ways
 
     session = session_of(context)
     given = given_of(set_)
     is_script = Path(what.rpartition(":")[0] or what).suffix == ".py" or Path(what).is_file()
     if values and not is_script:
         raise UsageError(what="parameters are for a script, not for a run", hint=f"dwf plan {what}")
-    choices = [Choice(assume)] if assume else [Choice.YES] if is_script else list(Choice)
-    told: list[tuple[Choice, Played, list[Any]]] = []
+    goes_on = not is_script and assume is None
     with scratch(session.environ) as place:
-        for choice in choices:
-            home = place / choice.value
-            played = (
-                play_script(session, home, what, values or [], given, choice)
-                if is_script
-                else _play_run(session, home, what, given, choice)
-            )
-            rows = rows_of(played, session.clock)
-            # What cannot come to that goes as it goes anyway.
-            if not any([row[1:] for row in rows] == [row[1:] for row in before] for _, _, before in told):
-                told.append((choice, played, rows))
+
+        def play(first: Choice, later: Sequence[Choice]) -> Played:
+            home = place / "-".join([first, *later])
+            if is_script:
+                return play_script(session, home, what, values or [], given, first)
+            return _play_run(session, home, what, given, first, later)
+
+        def told_of(played: Played) -> Hashable:
+            return tuple(row.told for row in rows_of(played, session.clock))
+
+        found = ways(play, list(Choice) if goes_on else [Choice(assume)] if assume else [Choice.YES], told_of)
+        told = [Told(way, rows_of(way.played, session.clock)) for way in islice(found, _MOST_WAYS if goes_on else 1)]
+        more = goes_on and next(found, None) is not None
     screen = session.screen
     if session.is_json:
-        plans = [plan_document(choice.value, played, rows) for choice, played, rows in told]
-        screen.document({"schema": "dwf.plan/1", "plans": plans}, one_line=session.output == "jsonl")
+        document = {"schema": "dwf.plan/1", "plans": [plan_document(one) for one in told], "more": more}
+        screen.document(document, one_line=session.output == "jsonl")
     else:
-        for choice, played, rows in told:
-            screen.line((_LEADS[choice.value], "bold"), f"  -> {played.state.status.value}")
-            screen.lines(plan_lines(played, rows))
-    return Exit.FAILED if any(played.state.blocked for _, played, _ in told[:1]) else Exit.OK
+        for one in told:
+            screen.line((lead(one.way), "bold"), f"  -> {one.way.played.state.status.value}")
+            screen.lines(plan_lines(one, told))
+        if more:
+            screen.line(f"these are {_MOST_WAYS} ways, and there are more, of what later questions come to")
+    return Exit.FAILED if any(one.way.played.state.blocked for one in told[:1]) else Exit.OK
 
 
-_LEADS = {
-    "yes": "if all goes well",
-    "no": "on no",
-    "timeout": "if nobody answers",
-    "failure": "if the next step fails",
-}
+_MOST_WAYS = 16
 
 
 def given_of(words: list[str] | None) -> dict[str, Any]:
@@ -111,7 +113,9 @@ def play_script(
     return Player(env, given, choice).play(Run(env, start(env.store, asked, env.clock).run))
 
 
-def _play_run(session: Session, home: Path, run: str, given: dict[str, Any], choice: Choice) -> Played:
+def _play_run(
+    session: Session, home: Path, run: str, given: dict[str, Any], choice: Choice, later: Sequence[Choice]
+) -> Played:
     from dwf.engine.owners import require_readers
     from dwf.engine.runs import load
     from dwf.testing import Env
@@ -123,7 +127,7 @@ def _play_run(session: Session, home: Path, run: str, given: dict[str, Any], cho
     if view.state is not None:
         require_readers(store, view.state, session.me.uid or 0)
     env = Env(home, several=True)
-    return Player(env, given, choice).play(copied(env, store, run, session.clock.now))
+    return Player(env, given, choice, later).play(copied(env, store, run, session.clock.now))
 
 
 def test(
@@ -141,6 +145,7 @@ def test(
     the lines and branches of workflow code, the undos and the steps that none of these ways comes to. Exit 1 if
     a way blocks, or comes to something else. For more than these ways write a test: dwf help testing.
     """
+    from dwf.cli.pages.plan import LEADS
     from dwf.testing.proving import prove
 
     session = session_of(context)
@@ -156,7 +161,7 @@ def test(
         deaths = f", the process died {way.deaths} times" if way.deaths else ""
         mode = f" ({way.mode}{deaths})" if way.mode != "normal" else ""
         word, style = ("ok    ", "green") if way.holds else ("FAILED", "red")
-        screen.line((word, style), f"  {_LEADS[way.choice]}{mode}: {way.came_to}")
+        screen.line((word, style), f"  {LEADS[way.choice]}{mode}: {way.came_to}")
         if way.why:
             screen.line(f"          {way.why}")
     if coverage:
