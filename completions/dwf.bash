@@ -30,7 +30,7 @@ _dwf() {
   fi
   case $kind in
     -) ;;
-    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree plan test patches replay stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
+    verbs) COMPREPLY=($(compgen -W 'start run tick worker list ls count show status history logs query wait timers locks limits versions routes result inbox approve reject signal update complete cancel terminate retry undo step timer reset fork pause resume unblock repair upgrade export import tree plan test patches replay stack check verify init archive adopt audit doctor hooks whoami completion help version' -- "$cur")) ;;
     runs) COMPREPLY=($(compgen -W "$(dwf __complete runs "$cur" 2>/dev/null)" -- "$cur")) ;;
     topics) COMPREPLY=($(compgen -W "$(dwf __complete topics "$cur" 2>/dev/null)" -- "$cur")) ;;
     shells) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -55,6 +55,7 @@ _dwf_verb() {
     locks) options=''; first=-; rest=- ;;
     limits) options='-m --reason'; first=-; rest=- ;;
     versions) options='--open'; first=files; rest=- ;;
+    routes) options='--code --ramp -m --reason'; first=-; rest=- ;;
     result) options='-l --last'; first=runs; rest=- ;;
     inbox) options=''; first=-; rest=- ;;
     approve) options='-m --reason --if-hash --tick -l --last'; first=runs; rest=- ;;
@@ -104,7 +105,6 @@ _dwf_value() {
     --color) kind='auto always never' ;;
     --input) kind=files ;;
     --if-exists) kind='fail use new terminate' ;;
-    --code) kind='pinned live' ;;
     --status) kind='running waiting blocked completed failed cancelled terminated moved imported corrupt newer' ;;
     --start) kind=files ;;
     --result) kind=files ;;
@@ -115,7 +115,7 @@ _dwf_value() {
     --against) kind=files ;;
     --history) kind=files ;;
     --catalogue) kind=files ;;
-    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--if-hash|--key|--arg|--fail|--from|--line|--set|--truncate-at|--stop-at|--runs|--format|--explain|--group|--older-than|--since|--try) kind=- ;;
+    --id|--tag|--memo|--header|--at|--in|--deadline|--priority|--code|-m|--reason|--each|--timeout|--jobs|--max-seconds|--witness|--queue|--workflow|--where|-n|--limit|--by|--type|--instance|--attempt|--tail|--until|--due-before|--ramp|--if-hash|--key|--arg|--fail|--from|--line|--set|--truncate-at|--stop-at|--runs|--format|--explain|--group|--older-than|--since|--try) kind=- ;;
   esac
 }
 complete -F _dwf dwf

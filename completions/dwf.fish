@@ -29,6 +29,7 @@ complete -c dwf -n __dwf_no_verb -f -a timers -d 'what waits for its time: the t
 complete -c dwf -n __dwf_no_verb -f -a locks -d 'who holds which lock between runs, and who waits for it'
 complete -c dwf -n __dwf_no_verb -f -a limits -d 'limits that steps share: what runs under them, what waits; set or unset one'
 complete -c dwf -n __dwf_no_verb -f -a versions -d 'which code runs are on, and what of it nobody needs any more'
+complete -c dwf -n __dwf_no_verb -f -a routes -d 'which code new starts of a script take; keep some for them'
 complete -c dwf -n __dwf_no_verb -f -a result -d 'print what a run returned, as JSON'
 complete -c dwf -n __dwf_no_verb -f -a inbox -d 'everything that needs a person'
 complete -c dwf -n __dwf_no_verb -f -a approve -d 'say yes to a question of a run'
@@ -92,7 +93,7 @@ complete -c dwf -n '__dwf_verb start' -l deadline -x -d 'it has to be over after
 complete -c dwf -n '__dwf_verb start' -l priority -x -d '-100 to 100: who is higher goes first; an incident before a batch'
 complete -c dwf -n '__dwf_verb start' -l step -d 'each step waits until it is let begin: dwf step unpause'
 complete -c dwf -n '__dwf_verb start' -l if-exists -x -a 'fail use new terminate' -d 'if the id is in use: fail, use that run, new after it ended, terminate it'
-complete -c dwf -n '__dwf_verb start' -l code -x -a 'pinned live' -d 'pinned (the default): the script as it is now; live: as it is at each tick'
+complete -c dwf -n '__dwf_verb start' -l code -x -d 'of dwf versions; pinned: as the file is now; live: as it is at each tick'
 complete -c dwf -n '__dwf_verb start' -l live -d 'the same as --code live'
 complete -c dwf -n '__dwf_verb start' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb start' -l each -x -d 'a run for each line, a JSON object; --id may hold {name}'
@@ -108,7 +109,7 @@ complete -c dwf -n '__dwf_verb run' -l header -x -d 'goes along to steps and chi
 complete -c dwf -n '__dwf_verb run' -l deadline -x -d 'it has to be over after so long, else it is timed-out'
 complete -c dwf -n '__dwf_verb run' -l priority -x -d '-100 to 100: who is higher goes first; an incident before a batch'
 complete -c dwf -n '__dwf_verb run' -l if-exists -x -a 'fail use new terminate' -d 'if the id is in use: fail, use that run, new after it ended, terminate it'
-complete -c dwf -n '__dwf_verb run' -l code -x -a 'pinned live' -d 'pinned (the default): the script as it is now; live: as it is at each tick'
+complete -c dwf -n '__dwf_verb run' -l code -x -d 'of dwf versions; pinned: as the file is now; live: as it is at each tick'
 complete -c dwf -n '__dwf_verb run' -l live -d 'the same as --code live'
 complete -c dwf -n '__dwf_verb run' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb tick' -f
@@ -165,6 +166,10 @@ complete -c dwf -n '__dwf_verb limits' -f
 complete -c dwf -n '__dwf_verb limits' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb versions' -F
 complete -c dwf -n '__dwf_verb versions' -l open -d 'count open runs only: reads no closed history'
+complete -c dwf -n '__dwf_verb routes' -f
+complete -c dwf -n '__dwf_verb routes' -l code -x -d 'of dwf versions; pinned: what the file holds now'
+complete -c dwf -n '__dwf_verb routes' -l ramp -x -d 'of 100 starts so many take the file; the others what is kept'
+complete -c dwf -n '__dwf_verb routes' -s m -l reason -x -d 'why (or DWF_REASON); recorded with your name'
 complete -c dwf -n '__dwf_verb result' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb result' -s l -l last -d 'instead of RUN: the run that you started last'
 complete -c dwf -n '__dwf_verb inbox' -f

@@ -44,8 +44,8 @@ class Workflow:
         for what, policy in (("step_retry", step_retry), ("retry", retry)):
             if policy is not None and not isinstance(policy, Retry):
                 raise ScriptRefused(path=name, why=f"{what} is not a dwf.Retry")
-        if upgrade not in ("pinned", "auto"):
-            raise ScriptRefused(path=name, why=f"upgrade={upgrade!r} is not pinned or auto")
+        if upgrade not in ("pinned", "next", "auto"):
+            raise ScriptRefused(path=name, why=f"upgrade={upgrade!r} is not pinned, next or auto")
         self._step_retry, self._retry = step_retry, retry
         self.upgrade = upgrade
         self.limits = limits
@@ -186,7 +186,7 @@ def workflow(
     deadline: Duration | None = None,
     run_timeout: Duration | None = None,
     on_deadline: OnDeadline | None = None,
-    upgrade: Literal["pinned", "auto"] = "pinned",
+    upgrade: Literal["pinned", "next", "auto"] = "pinned",
 ) -> Callable[[Callable[..., Any]], Workflow]: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -200,7 +200,7 @@ def workflow(
     deadline: Duration | None = None,
     run_timeout: Duration | None = None,
     on_deadline: OnDeadline | None = None,
-    upgrade: Literal["pinned", "auto"] = "pinned",
+    upgrade: Literal["pinned", "next", "auto"] = "pinned",
 ) -> Any:
     """Declare a workflow: `@dwf.workflow` above an `async def` with typed parameters.
 
@@ -209,7 +209,8 @@ def workflow(
     failed begins again, as another instance with the same input; a child too. deadline: how long a run may take
     from its start, a duration ("2h"), however often it goes on in a new instance; run_timeout: how long one instance.
     on_deadline: "cancel" (it cleans up, and is then `timed-out`) or "terminate" (it ends at once). upgrade: "pinned"
-    (a run stays on its code) or "auto" (it goes over to what its file holds, if its history fits that). Raises
+    (a run stays on its code), "next" (it does so until it continues as new: its next instance takes what a new start
+    takes), or "auto" (it goes over to what a new start takes, if its history fits that). Raises
     ScriptRefused for anything but a plain `async def` with named parameters, ValueRefused for a duration that is none.
     """
     if function is not None:

@@ -106,6 +106,11 @@ VERBS: tuple[Verb, ...] = (
          ("dwf versions rotate.py -o name", "open runs that are not on the code of today")),
     ),
     Verb(
+        "routes", "Watch", "routing", "which code new starts of a script take; keep some for them",
+        (("dwf routes set rotate.py --code pinned -m 'deploy 4711'", "new starts stay on what the file holds now"),
+         ("dwf routes set rotate.py --ramp 10", "of 100 new starts 10 take the file as it is by then")),
+    ),
+    Verb(
         "result", "Watch", "waiting", "print what a run returned, as JSON",
         (("dwf result rotate-web1", "3 if it is not finished, 1 if it failed"),
          ("dwf result rotate-web1 | jq -r .serial", "one field of it")),

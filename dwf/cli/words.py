@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from dwf.cli.payloads import arguments, brief, call, came, options, result
+from dwf.cli.phrases import code_from, failure, person, place, script_name
 from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
@@ -90,23 +91,6 @@ def _title(opening: ev.Opening) -> tuple[str, str]:
     return "", ""
 
 
-def person(by: ev.Identity | None, uid: bool = False) -> str:
-    """`anna via ssh 10.0.0.7`; with the uid, which alone is not a claim, if it is asked for."""
-    if by is None:
-        return ""
-    name = by.login or f"uid {by.uid}"
-    if uid and by.login:
-        name += f" (uid {by.uid})"
-    if by.sudo_user:
-        name += f", sudo by {by.sudo_user}"
-    return f"{name} via ssh {by.ssh_client}" if by.ssh_client else name
-
-
-def failure(error: ev.ErrorInfo) -> str:
-    """`ExitCode: exit code 3`, on one line."""
-    return f"{error.type}: {' '.join(error.message.split())}"
-
-
 # -- how each kind is told, where a line is not enough ----------------------------------------------------------
 
 
@@ -116,6 +100,7 @@ def _started(e: ev.WorkflowStarted, thread: Thread) -> Told:
         words += f"  starts {thread.point(e.start_at)}"
     if end := earliest(e):
         words += f"  until {thread.point(end)}"
+    words += code_from(e.code_from, "  ")
     if e.parent is not None:
         words += f"  child of {e.parent.run}"
     if e.attempt > 1:
@@ -268,13 +253,6 @@ def _moving(e: Any, thread: Thread) -> Told:
     return Told(f"{place(e)}{_why(e.reason)}", person(e.by))
 
 
-def place(e: ev.RunMoved | ev.RunAdopted | ev.RunImported) -> str:
-    """Where a run went, or where it was taken up: the file or the host, and the mark of the machine."""
-    host = e.by.host if e.by is not None else ""
-    machine = f"{host or 'a host'} (machine {e.machine[:8] or 'unknown'})"
-    return f"into {e.to}, from {machine}" if isinstance(e, ev.RunMoved) else f"on {machine}"
-
-
 def _repaired(e: ev.HistoryRepaired, thread: Thread) -> Told:
     if e.decided is not None:
         return _decided(f"{e.dropped_bytes} bytes were given up", "", e.decided)
@@ -390,8 +368,3 @@ _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
 
 def _noted(changes: Mapping[str, ev.Payload], said: Callable[[ev.Payload], str]) -> list[str]:
     return [f"{name} taken away" if to == ev.NOTHING else f"{name}={said(to)}" for name, to in changes.items()]
-
-
-def script_name(path: str) -> str:
-    """A script's file name, without its directory."""
-    return path.rpartition("/")[2] or path

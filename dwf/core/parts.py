@@ -5,6 +5,8 @@ Persisted like the events themselves (events.py): names and fields are added to,
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 Payload = msgspec.Raw
@@ -13,6 +15,19 @@ NOTHING = msgspec.Raw(b"null")
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all persisted records share: immutable, named fields, defaults left out."""
+
+
+class CodeFrom(StrEnum):
+    """Why a run was started on the code that it began on."""
+
+    FILE = "file"
+    """that is what its file held"""
+    KEPT = "kept"
+    """a route keeps it for new starts"""
+    RAMP = "ramp"
+    """that is what its file held, of which a route lets some take it"""
+    NAMED = "named"
+    """it was asked for by its hash"""
 
 
 class Flow(Part, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from typing import Any
 
 from dwf.core.messages import check_run_id
 from dwf.engine.context import wall_clock_us
-from dwf.engine.start import Prepared, Started, StartRequest, first_line, opening, prepare, row_of_new
+from dwf.engine.routing import Offer
+from dwf.engine.start import Prepared, Started, StartRequest, first_line, opening, prepare, row_of_new, started
 from dwf.errors import Conflict, UsageError
 from dwf.store.creation import create_runs
 from dwf.store.room import Store
@@ -19,13 +20,15 @@ _BATCH = 100
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def prepare_each(request: StartRequest, inputs: Iterable[dict[str, Any]], limit: int = 1_000_000) -> Iterator[Prepared]:
+def prepare_each(
+    request: StartRequest, inputs: Iterable[dict[str, Any]], store: Store | None, limit: int = 1_000_000
+) -> Iterator[Prepared]:
     """A start for each of the inputs, everything checked but whether its id is free.
 
     `request.run` may hold {name}, which stands for that input. Raises UsageError (2) with the number of the first input
     that does not fit, and what `prepare` raises.
     """
-    first: Prepared | None = None
+    offer = Offer(store, request.script, request.code)
     ids: set[str] = set()
     for number, values in enumerate(inputs, 1):
         if number > limit:
@@ -37,9 +40,7 @@ def prepare_each(request: StartRequest, inputs: Iterable[dict[str, Any]], limit:
             if run in ids:
                 raise UsageError(what=f"the id {run} was given to another one before", hint="nothing was started")
             ids.update([run] if run else [])
-            if first is None:
-                first = prepare(one)
-            yield replace(first, request=one, given=first.workflow.bind(one.values, given))
+            yield prepare(one, offer=offer)
         except UsageError as error:
             raise UsageError(what=f"input {number}: {error.message}", hint=error.hint) from None
 
@@ -63,8 +64,7 @@ def start_each(
         wanted = [(row_of_new(event, 1, now_us), first_line(store, event, now_us)) for event in events]
         answers = create_runs(store.disk, store.layout, store.index, wanted)
         for prepared, event, answer in zip(batch, events, answers, strict=True):
-            begins = prepared.request.start_at_us
-            yield answer or Started(event.run, event.nonce, event.workflow, event.script, event.code, True, begins)
+            yield answer or started(event, prepared.request)
 
 
 def _filled(template: str, values: dict[str, Any]) -> str:

@@ -1,30 +1,34 @@
-"""Runs that follow their file (`@dwf.workflow(upgrade="auto")`): onto what it holds now, if their history fits that.
+"""Runs that follow (`@dwf.workflow(upgrade="auto")`): onto what a new start of their id would take, if they fit that.
 
-The file is looked at when such a run is driven anyway, and only then. What does not fit is told once, in the history,
-and the run stays on its code; nothing that is wrong with a file on disk ever blocks it.
+That is what their file holds, unless an operator keeps other code for new starts (routing.py). With upgrade="next" it
+is done at the beginning of each next instance only. It is looked for when such a run is driven anyway. What does not
+fit is told once, in the history, and the run stays on its code; nothing that is wrong with a file ever blocks it.
 """
 
 from __future__ import annotations
 
 from dwf.core.events import CodeRefused, CodeUpgraded
+from dwf.core.state import RunState
 from dwf.engine.context import Engine, Loaded
 from dwf.engine.journal import Journal
 from dwf.engine.owners import require_own
+from dwf.engine.routing import kept_sources, takes_file
 from dwf.engine.upgrade import check_fits
 from dwf.errors import DiskError, DwfError, NotFound
 from dwf.scripts.ondisk import OnDisk
 from dwf.scripts.packages import versions
 from dwf.scripts.undoing import program_of
 
-AUTO = "auto"
+AUTO, NEXT = "auto", "next"
 
 
 def code_for(engine: Engine, journal: Journal) -> Loaded:
-    """The code that a run goes on with; onto which it is moved first, if it follows its file and that has changed.
+    """The code that a run goes on with; onto which it is moved first, if it follows and there is other code.
 
     What is recorded of it is staged. Raises DiskError, and what `Codes.of` raises.
     """
-    if journal.state.head.code_mode == AUTO:
+    head = journal.state.head
+    if head.code_mode == AUTO or (head.code_mode == NEXT and head.continues and len(journal.history.events) == 1):
         _follow(engine, journal)
     return engine.codes.of(journal.state)
 
@@ -33,10 +37,10 @@ def _follow(engine: Engine, journal: Journal) -> None:
     state = journal.state
     found = None
     try:
-        found = engine.codes.on_disk(state.script)
+        found, is_kept = _offered(engine, state)
         if found.content == state.code or (state.refused is not None and state.refused.code == found.content):
             return
-        journal.record(_moved(engine, journal, found))
+        journal.record(_moved(engine, journal, found, is_kept))
     except DiskError:
         raise
     except DwfError as error:
@@ -47,11 +51,20 @@ def _follow(engine: Engine, journal: Journal) -> None:
             journal.record(refusal)
 
 
-def _moved(engine: Engine, journal: Journal, found: OnDisk) -> CodeUpgraded:
+def _offered(engine: Engine, state: RunState) -> tuple[OnDisk, bool]:
+    """And whether it is kept by a route. Raises NotFound without a file, and what else keeps it from being read."""
+    route = engine.store.routes.of(state.script)
+    if route is None or takes_file(route, state.head.run):
+        return engine.codes.on_disk(state.script), False
+    return OnDisk(kept_sources(engine.store, route), route.code), True
+
+
+def _moved(engine: Engine, journal: Journal, found: OnDisk, is_kept: bool) -> CodeUpgraded:
     """Raises the DwfError that says why the run cannot go on with it."""
     store, state, sources = engine.store, journal.state, found.sources
     sharing = store.layout.sharing
-    require_own(sources, {0, sharing.engine} if sharing is not None else None)
+    if not is_kept:
+        require_own(sources, {0, sharing.engine} if sharing is not None else None)
     loaded = engine.codes.load(sources, found.content)
     check_fits(store, program_of(loaded.script, state.head), state, journal.history.events)
     store.code.save(dict(sources.files), sources.main)

@@ -40,6 +40,15 @@ def require_roots(state: RunState) -> None:
         )
 
 
+def require_owner(owner: int, what: str) -> None:
+    """Before root takes stored code for a new run: raise NotPermitted if that was not root's."""
+    if os.geteuid() == 0 and owner not in (0, _UNKNOWN):
+        raise NotPermitted(
+            what=f"root does not run {what}: it belonged to uid {owner}",
+            hint="if it is in order: chown root the file, and start from that (--code pinned)",
+        )
+
+
 def require_readers(store: Store, state: RunState, uid: int) -> None:
     """Before a reader replays a run, as himself: raise NotPermitted for the code of strangers.
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from dwf.core.events import Event, VersionMarkerRecorded
 from dwf.core.state import RunState
 from dwf.engine.owners import require_own
+from dwf.engine.routing import split_name
 from dwf.engine.runs import RunView, load
-from dwf.engine.start import split_name
 from dwf.engine.upgrade import replaying
 from dwf.engine.versions import Progress, open_ids
 from dwf.errors import DwfError

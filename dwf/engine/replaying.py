@@ -24,8 +24,8 @@ from dwf.engine.context import Codes, Loaded
 from dwf.engine.journal import Voice
 from dwf.engine.owners import require_mine
 from dwf.engine.reading import code_of
+from dwf.engine.routing import split_name
 from dwf.engine.runs import RunView, load
-from dwf.engine.start import split_name
 from dwf.engine.watchdog import OutOfTime, Watchdog
 from dwf.errors import CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused, UsageError
 from dwf.scripts.collect import collect

@@ -23,8 +23,9 @@ from dwf.core.values import decode, encode
 from dwf.engine.arrivals import sender_of, signal_of
 from dwf.engine.context import wall_clock_us
 from dwf.engine.rights import forbidden
+from dwf.engine.routing import PINNED, made_up_id
 from dwf.engine.runs import load
-from dwf.engine.start import StartRequest, made_up_id, make, prepare
+from dwf.engine.start import StartRequest, make, prepare
 from dwf.engine.wishes import wish_of
 from dwf.errors import (
     BadConfiguration,
@@ -62,8 +63,8 @@ def request(store: Store, asked: StartRequest, patience: float = 2.0) -> Request
     WrongState (7) if the engine refuses it.
     """
     name = catalogued(store, asked.script)
-    if asked.live or asked.if_exists == "terminate":
-        which = "--live" if asked.live else "--if-exists terminate"
+    if asked.code not in ("", PINNED) or asked.if_exists == "terminate":
+        which = f"--code {asked.code}" if asked.code else "--if-exists terminate"
         raise UsageError(what=f"{which} is not for a shared directory", hint="leave it out")
     if asked.step_by_step:
         raise UsageError(
@@ -229,5 +230,5 @@ def _make(store: Store, letter: Letter) -> None:
         if_exists=wish.if_exists,
         signal=signal_of(wish, letter),
     )
-    prepared = prepare(asked, {0, sharing.engine})
+    prepared = prepare(asked, {0, sharing.engine}, store=store)
     make(store, prepared, wall_clock_us, nonce=nonce_of(letter.name), locked=True)

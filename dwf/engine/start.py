@@ -17,18 +17,17 @@ from msgspec.structs import replace
 from dwf import __version__
 from dwf.authoring.workflow import Workflow
 from dwf.core.duration import stamp
-from dwf.core.events import TERMINAL, Identity, Payload, SignalReceived, WorkflowStarted
+from dwf.core.events import TERMINAL, CodeFrom, Identity, Payload, SignalReceived, WorkflowStarted
 from dwf.core.flow import check_priority
 from dwf.core.headers import check_headers
 from dwf.core.messages import check_run_id
 from dwf.core.tags import check_noted, packed
 from dwf.engine.context import wall_clock_us
-from dwf.engine.owners import require_own
+from dwf.engine.routing import LIVE, PINNED, Offer, made_up_id, split_name
 from dwf.engine.runs import folded
 from dwf.engine.summary import who
 from dwf.errors import Busy, Conflict
-from dwf.scripts.collect import Sources, collect
-from dwf.scripts.load import Script, load
+from dwf.scripts.collect import Sources
 from dwf.scripts.packages import versions
 from dwf.store.blobs import same_payload
 from dwf.store.code import bundle_hash
@@ -40,8 +39,6 @@ from dwf.store.room import Store
 from dwf.store.row import DUE_NOW, Row
 
 IfExists = Literal["fail", "use", "new", "terminate"]
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-_SUFFIX = 5
 _LOCK_SECONDS = 5.0
 
 
@@ -51,7 +48,8 @@ class StartRequest:
 
     script: a path, or path:workflow. values: words K=V; json_input: JSON values by name. run: the id, made up if None.
     start_at_us: not before then. deadline_us: how long it may take, instead of what the workflow says.
-    live: run the file as it is at each tick, instead of a stored copy. signal: comes before it begins.
+    code: "" for what routes say; pinned for the file as it is now, live for it as it is at each tick; else the
+    beginning of the hash of stored code. signal: comes before it begins.
     """
 
     script: str
@@ -67,14 +65,14 @@ class StartRequest:
     deadline_us: int | None = None
     priority: int = 0
     step_by_step: bool = False
-    live: bool = False
+    code: str = ""
     if_exists: IfExists = "fail"
     signal: SignalReceived | None = None
 
 
 @dataclass(frozen=True)
 class Started:
-    """A run that is there for good. `created` is False if `--if-exists use` found it."""
+    """A run that is there for good. `created` is False if `--if-exists use` found it; `origin`: why on that code."""
 
     run: str
     nonce: str
@@ -83,6 +81,7 @@ class Started:
     code: str
     created: bool = True
     start_at_us: int | None = None
+    origin: CodeFrom = CodeFrom.FILE
 
 
 @dataclass(frozen=True)
@@ -93,39 +92,45 @@ class Prepared:
     sources: Sources
     workflow: Workflow
     given: bytes
+    origin: CodeFrom = CodeFrom.FILE
 
 
-def describe(script: str) -> list[Workflow]:
-    """The workflows of a script, loaded without a state directory. Raises what `collect` and `load` raise."""
-    path, name = split_name(script)
-    sources = collect(path)
-    require_own(sources)
-    loaded = _loaded(sources)
+def describe(script: str, store: Store | None = None) -> list[Workflow]:
+    """The workflows that a start of a script would take. Raises what `Offer` and `collect` and `load` raise."""
+    _, name = split_name(script)
+    loaded = Offer(store, script).usual
     return [loaded.workflow(name)] if name else list(loaded.workflows.values())
 
 
 def start(store: Store, request: StartRequest, clock: Callable[[], int] = wall_clock_us) -> Started:
     """Make a run; when this returns it is there for good. Raises what `prepare` and `make` raise."""
-    return make(store, prepare(request), clock)
+    return make(store, prepare(request, store=store), clock)
 
 
-def prepare(request: StartRequest, trusted: Collection[int] | None = None) -> Prepared:
-    """Whatever can be checked without a state directory, so that a mistake does not leave an empty one behind.
+def prepare(
+    request: StartRequest,
+    trusted: Collection[int] | None = None,
+    *,
+    store: Store | None = None,
+    offer: Offer | None = None,
+) -> Prepared:
+    """Whatever can be checked before there is a state directory, so that a mistake does not leave an empty one behind.
 
     trusted: the users that may be able to write the script; None is anybody, but for root, who trusts root only.
-    Raises NotPermitted (77) if others can, UsageError (2) for words that do not fit, and what `collect` and `load`
-    raise for a script they cannot use.
+    store: whose routes say which code is taken, if it is there. offer: what this script offers, for who starts many.
+    Raises NotPermitted (77) if others can, UsageError (2) for words that do not fit, and what `Offer`, `collect` and
+    `load` raise for a script they cannot use.
     """
-    path, name = split_name(request.script)
     if request.run is not None:
         check_run_id(request.run)
     check_headers(request.headers)
     check_noted(request.tags, request.memo)
     check_priority(request.priority)
-    sources = collect(path)
-    require_own(sources, trusted)
-    workflow = _loaded(sources).workflow(name)
-    return Prepared(request, sources, workflow, workflow.bind(request.values, request.json_input))
+    taken = (offer or Offer(store, request.script, request.code, trusted)).to(request.run)
+    given = taken.workflow.bind(request.values, request.json_input)
+    return Prepared(
+        dataclasses.replace(request, run=taken.run or request.run), taken.sources, taken.workflow, given, taken.origin
+    )
 
 
 def make(
@@ -157,9 +162,10 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
         workflow=prepared.workflow.name,
         script=f"{sources.origin}/{sources.main}",
         code=bundle_hash(dict(sources.files), sources.main),
-        code_mode="live" if request.live else prepared.workflow.upgrade,
+        code_mode=_mode(prepared),
         code_owner=sources.owner,
         code_permissions=sources.permissions,
+        code_from=prepared.origin,
         input=Payload(prepared.given),
         by=request.by,
         reason=request.reason,
@@ -177,23 +183,11 @@ def opening(prepared: Prepared, now_us: int, nonce: str = "") -> WorkflowStarted
     )
 
 
-def split_name(script: str) -> tuple[str, str | None]:
-    """`path.py:name` as its two parts; a path may hold a colon itself."""
-    path, colon, name = script.rpartition(":")
-    if colon and name.isidentifier() and not os.path.exists(script):  # noqa: PTH110
-        return path, name
-    return script, None
-
-
-def _loaded(sources: Sources) -> Script:
-    return load(sources.files, sources.main, bundle_hash(dict(sources.files), sources.main), sources.origin)
-
-
-def made_up_id(workflow: str) -> str:
-    """A run id for a start that names none: the workflow's name and a few random letters."""
-    suffix = "".join(secrets.choice(_LETTERS) for _ in range(_SUFFIX))
-    stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in workflow).strip("-")[:100]
-    return f"{stem or 'run'}-{suffix}"
+def _mode(prepared: Prepared) -> str:
+    if prepared.request.code == LIVE:
+        return LIVE
+    # Who asks for one version means that one.
+    return PINNED if prepared.origin is CodeFrom.NAMED else prepared.workflow.upgrade
 
 
 def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: int, locked: bool) -> Started:
@@ -216,7 +210,13 @@ def _create(store: Store, event: WorkflowStarted, prepared: Prepared, now_us: in
             # After the instance that was judged, and not after the newest: that may have been made since, and be open.
             link = found + 1
             continue
-        return Started(event.run, event.nonce, event.workflow, event.script, event.code, True, request.start_at_us)
+        return started(event, request)
+
+
+def started(event: WorkflowStarted, request: StartRequest) -> Started:
+    """A run that was just made, for whoever asked for it."""
+    told = (event.run, event.nonce, event.workflow, event.script, event.code)
+    return Started(*told, True, request.start_at_us, event.code_from)
 
 
 def lock_on(store: Store, run: str) -> RunLock:

@@ -15,8 +15,8 @@ from dwf.core.state import RunState
 from dwf.engine.context import wall_clock_us
 from dwf.engine.journal import Voice
 from dwf.engine.owners import require_own
+from dwf.engine.routing import split_name
 from dwf.engine.runs import folded
-from dwf.engine.start import split_name
 from dwf.engine.watchdog import OutOfTime, Watchdog
 from dwf.errors import Busy, CannotReplay, InternalError, NotFound, Poison, ScriptError, ScriptRefused, WrongState
 from dwf.scripts.collect import Sources, collect

@@ -18,8 +18,10 @@ from dwf.scripts.collect import collect
 from dwf.store.choice import Choice
 from dwf.store.code import bundle_hash
 from dwf.store.room import Store
+from dwf.store.routes import Route
 
 Progress = Callable[[int, int], None]
+ALL = 100
 LIVE = "live"
 """In place of a hash: runs that load the file anew each time are on no version."""
 
@@ -28,8 +30,9 @@ LIVE = "live"
 class Version:
     """One content of one script. first_us, last_us: when the first and the last of its runs was started.
 
-    current: the file has this content now; None if that cannot be told. open: run ids. python, dwf: with which its
-    runs were started; packages: of each, the versions with which they came onto it.
+    current: the file has this content now; None if that cannot be told. starts: so many of 100 new starts take it.
+    open: run ids. python, dwf: with which its runs were started; packages: of each, the versions with which they came
+    onto it.
     """
 
     script: str
@@ -37,6 +40,7 @@ class Version:
     first_us: int
     last_us: int
     current: bool | None = None
+    starts: int = 0
     open: list[str] = field(default_factory=list)
     closed: int = 0
     python: set[str] = field(default_factory=set)
@@ -46,7 +50,7 @@ class Version:
     @property
     def is_done(self) -> bool:
         """Whether nothing goes on with it: no open run is on it, and a new start would take another."""
-        return not self.open and self.current is False
+        return not self.open and not self.starts and self.current is False
 
     def count(self, run: str, state: RunState) -> None:
         """One run more."""
@@ -83,11 +87,20 @@ def versions(
         found.setdefault((state.script, code), Version(state.script, code, at_us, at_us)).count(run, state)
     if progress is not None:
         progress(len(runs), len(runs))
-    now = {path: content_of(path) for path, _ in found}
+    now = {path: (content_of(path), _route(store, path)) for path, _ in found}
     for version in found.values():
-        there = now[version.script]
+        there, route = now[version.script]
         version.current = True if version.code == LIVE else None if there is None else version.code == there
+        of_file = ALL if route is None else route.ramp
+        version.starts = of_file if version.current and version.code != LIVE else 0
+        version.starts += ALL - of_file if route is not None and route.code == version.code else 0
     return sorted(found.values(), key=lambda version: (version.script, -version.last_us, version.code))
+
+
+def _route(store: Store, script: str) -> Route | None:
+    with suppress(DwfError):  # a member of a shared directory may not see it
+        return store.routes.of(script)
+    return None
 
 
 def is_of(path: str, script: str) -> bool:

@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,19 @@ def collect(path: str) -> Sources:
                 files[found], _ = _read(script.parent / found, found)
                 todo.append((found, files[found]))
     permissions = f"{stat.S_IMODE(about.st_mode):04o}"
+    return Sources(script.name, files, str(script.parent), about.st_uid, permissions, _foreign(imported, files))
+
+
+def stored(main: str, files: dict[str, bytes], origin: str, owner: int, permissions: str = "") -> Sources:
+    """The same of a script that is stored, as if its files lay at `origin`. Raises ScriptRefused (2)."""
+    trees = (_parse(text, Path(origin, name)) for name, text in files.items())
+    imported = set[str]().union(*map(_imported, trees))
+    return Sources(main, files, origin, owner, permissions, _foreign(imported, files))
+
+
+def _foreign(imported: set[str], files: Collection[str]) -> tuple[str, ...]:
     local = {name.partition("/")[0].removesuffix(".py") for name in files}
-    foreign = tuple(sorted(imported - local - sys.stdlib_module_names - set(_NEVER_LOCAL)))
-    return Sources(script.name, files, str(script.parent), about.st_uid, permissions, foreign)
+    return tuple(sorted(imported - local - sys.stdlib_module_names - set(_NEVER_LOCAL)))
 
 
 def _read(path: Path, shown: str) -> tuple[bytes, os.stat_result]:

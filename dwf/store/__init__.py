@@ -42,6 +42,7 @@ Floors inside, from the ground; each imports only what stands before it:
     auditlog   commands that were refused
     heads      lines that a witness keeps
     held       whether everything is held, and by whom
+    routes     which stored code new starts of a script take
     hooks      programs that are told what becomes of runs, and notes of what they were not told yet
     survey     who owns what in a state directory, and how much room is left
     room       all of these as one object, for the rooms above

@@ -64,6 +64,18 @@ class CodeStore:
             raise _gone(run, hash, f"{hash[:12]} names no bundle") from None
         return Bundle(manifest.main, files)
 
+    def beginning_with(self, prefix: str) -> dict[str, str]:
+        """The bundles whose hash begins so: the name of the script of each. Raises NotPermitted, DiskError."""
+        found: dict[str, str] = {}
+        for name in self._content.names():
+            if name.startswith(prefix):
+                try:
+                    manifest = msgspec.json.decode(self._content.fetch(name), type=_Manifest)
+                except (Missing, *UNREADABLE):
+                    continue  # a file of a bundle, or damaged
+                found[name] = manifest.main
+        return found
+
 
 def bundled(content: dict[str, bytes], name: str) -> dict[str, bytes]:
     """The files of a bundle whose parts are in memory, by hash. Raises KeyError for what is not there."""

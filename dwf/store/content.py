@@ -11,7 +11,7 @@ import os
 import re
 from hashlib import sha256
 
-from dwf.store.files import Disk, read_all, read_regular
+from dwf.store.files import Disk, listed, read_all, read_regular
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -37,6 +37,10 @@ class Content:
         names = [self._put(piece) for piece in pieces]
         self._disk.fsync_dir(self._directory)
         return names
+
+    def names(self) -> list[str]:
+        """The names of all that is there. Raises NotPermitted, DiskError."""
+        return [name for name in listed(self._directory) if _NAME.fullmatch(name)]
 
     def fetch(self, name: str) -> bytes:
         """What `put` was given, every byte checked. Raises Missing, NotPermitted, DiskError."""

@@ -1,7 +1,6 @@
 """Where things lie in the state directory, where that directory is, and whether it may be used.
 
-Every path of the store is built here, and only from run ids that were checked before (core's `check_run_id`). Nothing
-in here knows what is in the files.
+Every path of the store is built here, and only from run ids that were checked before. Nothing in here knows a content.
 
     runs/<id>.jsonl, runs/<id>~2.jsonl ...   the truth: a file per instance of a workflow id
     runs/.tmp/                               intents of creation
@@ -15,7 +14,7 @@ in here knows what is in the files.
     shared                                   there if other users may post and look; see sharing.py
     callback.key                             what the tokens of callbacks are made from; see tokens.py
     hooks.d/  untold/                        programs that are told what becomes of runs, and what they were not told
-    paused                                   there while no tick drives anything; see held.py
+    routes/  paused                          see routes.py; there while no tick drives anything, see held.py
     policy.toml                              then: who of them may do what
     machine                                  the machine this directory is bound to; written last when it is made
 """
@@ -79,6 +78,7 @@ class Layout:
         self.callback_key: str = f"{self.home}/callback.key"
         self.hooks: str = f"{self.home}/hooks.d"
         self.untold: str = f"{self.home}/untold"
+        self.routes: str = f"{self.home}/routes"
         self.paused: str = f"{self.home}/paused"
         # Known once the directory was opened; None: it is its owner's alone.
         self.sharing: Sharing | None = None

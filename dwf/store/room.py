@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dwf.store.lines import Lines
+    from dwf.store.routes import Routes
     from dwf.store.slots import Slots
     from dwf.store.tokens import Tokens
 
@@ -88,6 +89,13 @@ class Store:
         from dwf.store.lines import Lines
 
         return Lines(self.disk, self.layout.claims, durable=True)
+
+    @property
+    def routes(self) -> Routes:
+        """Which stored code new starts of a script take."""
+        from dwf.store.routes import Routes
+
+        return Routes(self.disk, self.layout)
 
     def adopt(self) -> None:
         """Bind the state directory to this machine. Right only if nothing uses it elsewhere. Raises NotPermitted."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dwf.core.events import Identity, WorkflowCompleted, WorkflowFailed
-from dwf.engine.start import StartRequest, split_name, start
+from dwf.engine.routing import split_name
+from dwf.engine.start import StartRequest, start
 from dwf.errors import DwfError
 from dwf.scripts.collect import collect
 from dwf.testing.coverage import Coverage, steps_in

@@ -32,7 +32,11 @@ def _each(place: Place, workflow: str, number: int, prefix: str) -> list[str]:
     """That many new runs, made in bulk; their ids."""
     request = StartRequest(f"{place.script}:{workflow}", _ME, run=prefix + "-{n}")
     inputs = ({"n": n} for n in range(number))
-    return [answer.run for answer in start_each(place.store, prepare_each(request, inputs)) if not _is_error(answer)]
+    return [
+        answer.run
+        for answer in start_each(place.store, prepare_each(request, inputs, place.store))
+        if not _is_error(answer)
+    ]
 
 
 def _is_error(answer: object) -> bool:

@@ -243,7 +243,8 @@ def test_what_strangers_wrote_cannot_reach_the_terminal() -> None:
 KEYS = {
     "schema", "run", "instance", "status", "problem", "torn_bytes", "last_tick", "stuck", "undriven",
     "nonce", "workflow", "script", "code", "code_refused", "python", "packages", "packages_changed",
-    "code_mode", "input", "tags", "memo", "headers", "reason", "by", "started", "start_at", "attempt", "priority",
+    "code_mode", "code_from",
+    "input", "tags", "memo", "headers", "reason", "by", "started", "start_at", "attempt", "priority",
     "deadline",
     "on_deadline", "deadline_passed",
     "updated", "ended", "events", "status_text", "degraded", "undos",

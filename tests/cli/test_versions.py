@@ -85,7 +85,7 @@ def test_show_tells_what_a_run_follows_and_why_it_stays_where_it_is(dwf: Termina
     book = BOOK.replace("@dwf.workflow", "@dwf.workflow(upgrade='auto')")
     dwf.script.write_text(book)
     dwf("start", str(dwf.script), "--id", "r1", "--tick")
-    assert "goes over to what the file holds" in dwf("show", "r1").out
+    assert "goes over to what a new start takes" in dwf("show", "r1").out
     before = dwf("show", "r1", "--json").json
     assert (before["code_mode"], before["code_refused"]) == ("auto", None)
 

@@ -76,7 +76,7 @@ def test_two_versions_of_one_script_and_its_helper_run_side_by_side(house: House
 
 
 def test_a_live_run_follows_its_file(house: House) -> None:
-    house.start(write(house, "drain", 1), live=True)
+    house.start(write(house, "drain", 1), code="live")
     house.tick()
     write(house, "drain", 2)
     house.signal("go")
@@ -85,7 +85,7 @@ def test_a_live_run_follows_its_file(house: House) -> None:
 
 
 def test_a_live_script_that_no_longer_fits_blocks_with_both_sides_and_goes_on_when_it_is_back(house: House) -> None:
-    house.start(write(house, "drain", 1), live=True)
+    house.start(write(house, "drain", 1), code="live")
     house.tick()
     write(house, "cordon", 1)
     house.signal("go")
@@ -104,7 +104,7 @@ def test_a_live_script_that_no_longer_fits_blocks_with_both_sides_and_goes_on_wh
 
 def test_a_run_blocked_on_its_live_file_does_not_keep_the_tick_busy(house: House) -> None:
     path = write(house, "drain", 1)
-    house.start(path, live=True)
+    house.start(path, code="live")
     house.tick()
     Path(path).write_text("syntax error here")
     house.signal("go")
@@ -149,7 +149,7 @@ def test_a_hundred_runs_of_one_script_load_it_once(house: House, mode: str, monk
     monkeypatch.setattr(context, "load", lambda *args: (loads.append(args[1]), load(*args))[1])
     path = house.script("@dwf.workflow\nasync def main():\n    return 1\n")
     for n in range(100):
-        house.start(path, f"r{n}", live=mode == "live")
+        house.start(path, f"r{n}", code="live" if mode == "live" else "")
     house.tick()
     assert all(house.status(f"r{n}") is Status.COMPLETED for n in range(100))
     assert len(loads) == 1
@@ -161,7 +161,7 @@ def test_a_script_that_does_not_load_any_more_is_tried_once_a_tick_and_holds_up_
     monkeypatch.setattr("dwf.scripts.load.IMPORT_LIMIT_SECONDS", 0.3)
     endless = house.script("@dwf.workflow\nasync def main():\n    return 1\n", "endless.py")
     for n in range(10):
-        house.start(endless, f"e{n}", live=True)
+        house.start(endless, f"e{n}", code="live")
     house.start(house.script("@dwf.workflow\nasync def main():\n    return 1\n", "good.py"), "good")
     house.script("@dwf.workflow\nasync def main():\n    return 1\nwhile True: pass\n", "endless.py")
     report = house.tick(max_seconds=20)

@@ -547,7 +547,7 @@ def test_code_that_is_gone_is_bad(waiting: House) -> None:
 
 
 def test_a_live_script_that_is_gone_is_bad(house: House) -> None:
-    house.start(house.script(WAITS), live=True)
+    house.start(house.script(WAITS), code="live")
     house.tick()
     assert told(house, "code") == []
     (house.path / "book.py").unlink()

@@ -33,7 +33,9 @@ def test_signals_to_many_runs_under_four_ticks(
 ) -> None:
     request = StartRequest(house.script(SCRIPT), ME, run="{run}")
     inputs = ({"run": f"r{n}", "wanted": each} for n in range(runs))
-    assert all(isinstance(answer, Started) for answer in start_each(house.store, prepare_each(request, inputs)))
+    assert all(
+        isinstance(answer, Started) for answer in start_each(house.store, prepare_each(request, inputs, house.store))
+    )
     house.tick()
 
     ticks = [begin_tick(house.store.layout.home, wait=True) for _ in range(4)]

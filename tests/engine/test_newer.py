@@ -108,7 +108,7 @@ def test_a_pinned_run_never_looks_at_its_file(house: House, monkeypatch: pytest.
     looked: list[str] = []
     monkeypatch.setattr(Codes, "on_disk", lambda self, script: looked.append(script))
     waiting(house, "pinned")
-    house.start(write(house), "live", live=True)
+    house.start(write(house), "live", code="live")
     house.tick()
     write(house, then="reload", mode="pinned")
     house.signal("go")

@@ -98,7 +98,7 @@ def test_a_script_that_is_run_as_it_is_now_is_asked_about_at_every_tick(
     house: House, spoil: Callable[[Path], None]
 ) -> None:
     script = house.script(SCRIPT)
-    house.start(script, live=True)
+    house.start(script, code="live")
     spoil(Path(script))
     house.tick()
     blocked = house.state().blocked

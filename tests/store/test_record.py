@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -49,6 +50,8 @@ def of_type(kind: Any) -> st.SearchStrategy[Any]:
         return payloads
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return of_struct(kind)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return st.sampled_from(kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         return st.one_of(*map(of_type, arguments))

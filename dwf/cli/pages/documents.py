@@ -62,6 +62,7 @@ def _state(state: RunState) -> dict[str, Any]:
         "script": state.script,
         "code": state.code,
         "code_mode": head.code_mode,
+        "code_from": head.code_from,
         "code_refused": fields_of(state.refused) if state.refused is not None else None,
         "python": head.python or None,
         "packages": dict(state.packages),
@@ -110,7 +111,7 @@ def _changed_packages(state: RunState) -> dict[str, Any]:
 
 
 _EMPTY = (
-    "nonce workflow script code code_mode code_refused python packages packages_changed input tags memo "
+    "nonce workflow script code code_mode code_from code_refused python packages packages_changed input tags memo "
     "headers reason by started start_at attempt priority deadline on_deadline deadline_passed updated ended events "
     "status_text degraded undos result error blocked cancel moved steps_done done signals approvals"
 ).split()

@@ -10,10 +10,10 @@ from dwf.cli.pages.advice import commands, sides
 from dwf.cli.pages.parts import named, others_here, progress, stays
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.payloads import brief, call, spaced
+from dwf.cli.phrases import code_from, failure, person, place, script_name
 from dwf.cli.screen import STATUS_STYLES, Line, Marks, Piece
 from dwf.cli.table import cells_of, fitting, wrapped
 from dwf.cli.times import Clock
-from dwf.cli.words import failure, person, place, script_name
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
 from dwf.core.duration import spoken, unstamp
@@ -33,7 +33,11 @@ _MOST_WAITS = 12
 _MOST_MAIL = 8
 _MOST_LEFT = 20
 _MOST_MAPS = 5
-_MODES = {"live": "live: the file as it is at each tick", "auto": "goes over to what the file holds, if that fits"}
+_MODES = {
+    "live": "live: the file as it is at each tick",
+    "auto": "goes over to what a new start takes, if that fits",
+    "next": "its next instance takes what a new start takes",
+}
 _MOVED: dict[type[ev.Event], str] = {ev.RunMoved: "moved", ev.RunAdopted: "taken up", ev.RunImported: "imported"}
 
 
@@ -125,7 +129,8 @@ class RunPage:
             yield from self._item(
                 "priority", [f"{head.priority} ({'before' if head.priority > 0 else 'after'} others)"]
             )
-        code = f"{script_name(state.script)} @ {state.code[:7]}, {_MODES.get(head.code_mode, head.code_mode)}"
+        began = code_from(head.code_from, "; began on ") if state.code == head.code else ""
+        code = f"{script_name(state.script)} @ {state.code[:7]}, {_MODES.get(head.code_mode, head.code_mode)}{began}"
         yield from self._item("code", [code, *stays(state), *others_here(state)])
         if state.tags:
             yield from self._item("tags", ["  ".join(f"{name}={words_of(tag)}" for name, tag in state.tags.items())])

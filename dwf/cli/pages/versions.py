@@ -1,19 +1,23 @@
-"""`dwf versions` and `dwf patches`: a line for each code that runs are on, or each patch, and whether it may go."""
+"""`dwf versions`, `routes` and `patches`: a line for each code that runs are on, that starts take, for each patch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
+from dwf.cli.phrases import person, script_name
 from dwf.cli.screen import Piece
 from dwf.cli.table import Column, table
 from dwf.cli.times import Clock, iso
-from dwf.cli.words import script_name
-from dwf.engine.versions import LIVE
+from dwf.core.duration import unstamp
+from dwf.engine.versions import ALL, LIVE
 
 if TYPE_CHECKING:
     from dwf.engine.patches import Needed
     from dwf.engine.versions import Version
+    from dwf.store.routes import Route
 
 _COLUMNS = (
     Column("SCRIPT", 8),
@@ -49,8 +53,10 @@ def state_of(version: Version) -> str:
     """What that code is needed for, in words."""
     if version.code == LIVE:
         return "the file as it is"
+    if version.starts:
+        return "current" if version.current and version.starts == ALL else f"{version.starts} % of new starts"
     if version.current:
-        return "current"
+        return "in the file only"
     if version.open:
         return "in use"
     return "can be dropped" if version.is_done else "no open run"
@@ -66,10 +72,45 @@ def version_document(version: Version) -> dict[str, Any]:
         "open": version.open,
         "closed": version.closed,
         "current": version.current,
+        "starts": version.starts,
         "droppable": version.is_done,
         "python": sorted(version.python - {""}),
         "dwf": sorted(version.dwf - {""}),
         "packages": {name: sorted(found) for name, found in sorted(version.packages.items())},
+    }
+
+
+_ROUTES = (
+    Column("SCRIPT", 8),
+    Column("KEPT"),
+    Column("STARTS", right=True),
+    Column("FILE", right=True),
+    Column("SINCE"),
+    Column("BY"),
+    Column("REASON", 8),
+)
+
+
+def route_lines(found: Sequence[Route], clock: Clock, width: int, cut: str) -> list[list[Piece]]:
+    """The table of routes, in the order given."""
+    return table(_ROUTES, [_route_row(route, clock) for route in found], width, cut) if found else []
+
+
+def _route_row(route: Route, clock: Clock) -> list[Piece]:
+    share = [f"{100 - route.ramp} %", f"{route.ramp} %"]
+    since = clock.ago(unstamp(route.at))
+    return [route.script, route.code[:7], *share, since, person(route.by), route.reason]
+
+
+def route_document(route: Route) -> dict[str, Any]:
+    """One of them for programs."""
+    return {
+        "script": route.script,
+        "kept": route.code,
+        "ramp": route.ramp,
+        "at": route.at,
+        "by": to_builtins(route.by),
+        "reason": route.reason,
     }
 
 

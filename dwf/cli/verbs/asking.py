@@ -99,8 +99,8 @@ def update(
 
 
 def _tell_answer(session: Session, store: Store, posted: Posted, found: Answer) -> int:
+    from dwf.cli.phrases import failure
     from dwf.cli.verbs.waiting import print_result, whole_value
-    from dwf.cli.words import failure
 
     if session.is_json:
         session.screen.document(

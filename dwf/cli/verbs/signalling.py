@@ -119,7 +119,7 @@ def _signal_or_start(session: Session, request: StartRequest, name: str, data: b
         return requesting.signal_or_start(session, request, name, data, key, tick=tick)
     # First what needs no state directory: a mistake must not leave an empty one behind.
     check_signal_name(name)
-    prepared = prepare(request)
+    prepared = prepare(request, store=session.store_if_any())
     store = session.store(create=True)
     return tell_posted(session, store, signal_or_start(store, prepared, name, data, key), tick)
 

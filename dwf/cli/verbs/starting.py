@@ -50,8 +50,8 @@ IfExistsOption = Annotated[
     Option("--if-exists", help="if the id is in use: fail, use that run, new after it ended, terminate it"),
 ]
 CodeOption = Annotated[
-    Literal["pinned", "live"] | None,
-    Option("--code", help="pinned (the default): the script as it is now; live: as it is at each tick"),
+    str | None,
+    Option("--code", metavar="CODE", help="of dwf versions; pinned: as the file is now; live: as it is at each tick"),
 ]
 LiveOption = Annotated[bool, Option("--live", help="the same as --code live")]
 EachOption = Annotated[
@@ -97,7 +97,7 @@ def start(
     if timeout is not None and not wait:
         raise UsageError(what="--timeout is for --wait", hint="give --wait too")
     request = _request(
-        session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _is_live(code, live), reason
+        session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _code(code, live), reason
     )
     request = dataclasses.replace(request, start_at_us=_when(session, at, in_), priority=priority, step_by_step=step)
     if each is not None:
@@ -152,7 +152,7 @@ def run(
     if help_:
         return explain(context, session, script)
     request = _request(
-        session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _is_live(code, live), reason
+        session, script, values, id_, input_, tag, memo, header, deadline, if_exists, _code(code, live), reason
     )
     request = dataclasses.replace(request, priority=priority)
     if session.is_operator:
@@ -233,7 +233,7 @@ def _request(
     header: list[str] | None,
     deadline: str | None,
     if_exists: Any,
-    live: bool,
+    code: str,
     reason: str,
 ) -> StartRequest:
     from dwf.engine.start import StartRequest
@@ -254,7 +254,7 @@ def _request(
         headers=pairs(header or [], "a header"),
         reason=reason,
         deadline_us=None if deadline is None else _length(deadline),
-        live=live,
+        code=code,
         if_exists=if_exists,
     )
 
@@ -268,9 +268,11 @@ def _length(deadline: str) -> int:
     return length
 
 
-def _is_live(code: str | None, live: bool) -> bool:
-    refuse_both(live, code == "pinned", "--live and --code pinned")
-    return live or code == "live"
+def _code(code: str | None, live: bool) -> str:
+    refuse_both(live, code not in (None, "live"), f"--live and --code {code}")
+    if code == "":
+        raise UsageError(what="--code is empty", hint="leave it out, or: dwf versions SCRIPT lists what there is")
+    return "live" if live else code or ""
 
 
 def _when(session: Session, at: str | None, in_: str | None) -> int | None:
@@ -294,14 +296,14 @@ def _begin(session: Session, request: StartRequest) -> tuple[Store, Started]:
     from dwf.engine import start as engine
 
     # First what needs no state directory: a mistake must not leave an empty one behind.
-    prepared = engine.prepare(request)
+    prepared = engine.prepare(request, store=session.store_if_any())
     store = session.store(create=True)
     return store, engine.make(store, prepared)
 
 
 def _tell_started(session: Session, store: Store, started: Started, *, here: bool) -> None:
+    from dwf.cli.phrases import code_from, script_name
     from dwf.cli.times import iso
-    from dwf.cli.words import script_name
 
     screen = session.screen
     if session.is_json:
@@ -313,6 +315,7 @@ def _tell_started(session: Session, store: Store, started: Started, *, here: boo
                 "workflow": started.workflow,
                 "script": started.script,
                 "code": started.code,
+                "code_from": started.origin,
                 "created": started.created,
                 "start_at": iso(started.start_at_us),
             }
@@ -322,7 +325,7 @@ def _tell_started(session: Session, store: Store, started: Started, *, here: boo
     screen.flush()  # acknowledged now, whatever --wait or --tick bring
     if not started.created:
         screen.say(f"{started.run} is there already, with the same input")
-    code = f"{script_name(started.script)} @ {started.code[:7]}"
+    code = f"{script_name(started.script)} @ {started.code[:7]}{code_from(started.origin)}"
     if here:
         screen.say(f"{code}; driven here")
     elif started.start_at_us is not None:

@@ -92,7 +92,7 @@ def _believed(store: Store, run: str) -> RunView:
 
 
 def _no_result(view: RunView) -> NoResult:
-    from dwf.cli.words import failure
+    from dwf.cli.phrases import failure
 
     ended = view.state.ended if view.state is not None else None
     code = of_run(view.status, view.state)

@@ -314,7 +314,7 @@ def logs(
 def _tell_failure(session: Session, view: RunView, command: int, attempt: int | None) -> None:
     """How a step failed, with the lines that it came through. On stderr: the step did not print it."""
     from dwf.cli.pages.logs import error_of
-    from dwf.cli.words import failure
+    from dwf.cli.phrases import failure
 
     error = error_of(view.events, command, attempt)
     if error is not None:

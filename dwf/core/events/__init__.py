@@ -102,6 +102,7 @@ from dwf.core.events.scopes import ItemCarried as ItemCarried
 from dwf.core.events.scopes import UndoRecorded as UndoRecorded
 from dwf.core.events.scopes import UndoSettled as UndoSettled
 from dwf.core.parts import NOTHING as NOTHING
+from dwf.core.parts import CodeFrom as CodeFrom
 from dwf.core.parts import Decision as Decision
 from dwf.core.parts import ErrorInfo as ErrorInfo
 from dwf.core.parts import Flow as Flow

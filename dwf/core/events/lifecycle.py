@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dwf.core.events.base import FORMAT, Event, Role
 from dwf.core.events.inputs import SignalReceived
-from dwf.core.parts import NOTHING, ErrorInfo, Follows, Identity, Origin, Payload, RetryPolicy
+from dwf.core.parts import NOTHING, CodeFrom, ErrorInfo, Follows, Identity, Origin, Payload, RetryPolicy
 
 
 class Lifecycle(Event, frozen=True, kw_only=True):
@@ -18,8 +18,8 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
 
     `start_at` (a timestamp) delays the first activation. `code` is the content hash of the stored script; with
     `code_mode` "live" the file at `script` is loaded anew on each tick instead; with "auto" the run is moved to what
-    that file holds, if it fits. `code_owner` (uid) and `code_permissions` (mode bits, octal) are those of the file at
-    the start: the stored copy says nothing of them.
+    that file holds, if it fits; with "next" that is done between two instances. `code_owner` (uid) and
+    `code_permissions` (mode bits, octal) are those of the file at the start: the stored copy says nothing of them.
     """
 
     format: int = FORMAT
@@ -31,6 +31,7 @@ class WorkflowStarted(Lifecycle, frozen=True, kw_only=True):
     code_mode: str = "pinned"
     code_owner: int = -1
     code_permissions: str = ""
+    code_from: CodeFrom = CodeFrom.FILE
     input: Payload = NOTHING
     by: Identity | None = None
     reason: str = ""

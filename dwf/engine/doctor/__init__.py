@@ -33,7 +33,7 @@ CHECKS: tuple[Check, ...] = (
     Check("histories", files.histories, "every history can be read to its end"),
     Check("index", files.index, "the index says what the histories say"),
     Check("steps", open_runs.steps, "no step was left behind"),
-    Check("code", open_runs.code, "the script of every open run is there"),
+    Check("code", open_runs.code, "the script of every open run and every route is there"),
     Check("stuck", open_runs.stuck, "every open run has a way to go on"),
     Check("blocked", open_runs.blocked, "no run is blocked"),
     Check("leftovers", files.leftovers, "nothing was left behind"),

@@ -6,7 +6,7 @@ import os
 import shlex
 
 from dwf import host
-from dwf.core.state import OpenStep, RunState
+from dwf.core.state import OpenStep
 from dwf.engine.doctor.finding import Finding, bad, several, warn
 from dwf.engine.doctor.patient import Patient, Seen
 from dwf.engine.stuck import stuck_at
@@ -50,23 +50,28 @@ def _orphan(seen: Seen, step: OpenStep) -> Finding:
 
 
 def code(patient: Patient) -> list[Finding]:
-    """Whether the script of every open run can be loaded as it was stored."""
+    """Whether the script of every open run, and of every route, can be loaded as it was stored."""
     told, known = [], dict[str, str]()
+    for route in patient.store.routes.all():
+        known[route.code] = _why_missing(patient, route.code)
+        if known[route.code]:
+            what = f"new starts of {route.script}: {known[route.code]}"
+            told.append(bad("code", what, f"dwf routes unset {shlex.quote(route.script)}"))
     for seen, state in patient.open_runs:
         if state.head.code_mode == "live":
             why = "" if os.path.exists(state.script) else f"its script {state.script} is gone"  # noqa: PTH110
         else:
             if state.code not in known:
-                known[state.code] = _why_missing(patient, state)
+                known[state.code] = _why_missing(patient, state.code)
             why = known[state.code]
         if why:
             told.append(bad("code", f"{seen.name}: {why}", f"dwf upgrade {seen.run} --to {shlex.quote(state.script)}"))
     return told
 
 
-def _why_missing(patient: Patient, state: RunState) -> str:
+def _why_missing(patient: Patient, code: str) -> str:
     try:
-        patient.store.code.load(state.code, state.head.run)
+        patient.store.code.load(code)
     except CodeMissing as error:
         return f"its code is not there: {error.facts['why']}"
     except DwfError as error:
