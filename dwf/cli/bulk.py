@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from typer import Option
 
@@ -63,18 +63,41 @@ def bulk_of(
     return Bulk(choice_of(session, workflow=workflow, status=status, tag=tag, where=where), dry_run, yes)
 
 
-def for_all(session: Session, store: Store, bulk: Bulk, doing: str, act: Callable[[str], Posted]) -> int:
-    """Do it to each open run that is selected. doing: in words, with {} for the runs.
+class First(NamedTuple):
+    """What is done before anything is done to the runs, also if there are none: in words, and in deed."""
+
+    words: str
+    do: Callable[[], None]
+
+
+def for_all(
+    session: Session,
+    store: Store,
+    bulk: Bulk,
+    doing: str,
+    act: Callable[[str], Posted],
+    *,
+    fits: Callable[[Summary], bool] = lambda _: True,
+    first: First | None = None,
+) -> int:
+    """Do it to each open run that is selected and fits. doing: in words, with {} for the runs.
 
     1 if it was refused for some, which are told; those that have accepted it are a line each.
     """
-    runs = _selected(session, store, bulk.choice)
+    runs = [run for run in _selected(session, store, bulk.choice) if fits(run)]
     if bulk.dry_run:
-        return _tell_selected(session, runs)
-    if not runs:
+        return _tell_selected(session, runs, first)
+    if not runs and first is None:
         session.screen.say("no such runs; nothing was changed")
         return Exit.OK
-    _make_sure(session, runs, bulk, doing.replace("{}", _several(len(runs))))
+    words = doing.replace("{}", _several(len(runs)))
+    _make_sure(session, runs, bulk, words if first is None else f"{words}, and {first.words}")
+    if first is not None:
+        first.do()
+    return _do_each(session, store, runs, act) if runs else Exit.OK
+
+
+def _do_each(session: Session, store: Store, runs: list[Summary], act: Callable[[str], Posted]) -> int:
     failed = []
     # Each looks how much waits for its run: names in memory, and not a listing of all that was posted so far.
     store.mailbox.follow()
@@ -102,13 +125,14 @@ def _selected(session: Session, store: Store, choice: Choice) -> list[Summary]:
     return chosen(store, choice, Counting(session, "histories read:"))
 
 
-def _tell_selected(session: Session, runs: list[Summary]) -> int:
+def _tell_selected(session: Session, runs: list[Summary], first: First | None) -> int:
     if session.is_json:
         ids = [run.run for run in runs]
         session.screen.document({"schema": "dwf.selected/1", "total": len(ids), "runs": ids})
     else:
         session.screen.lines([run.run] for run in runs)
-        session.screen.say(f"{_several(len(runs))}; nothing was changed")
+        also = "" if first is None else f", and {first.words}"
+        session.screen.say(f"{_several(len(runs))}{also}; nothing was changed")
     return Exit.OK
 
 

@@ -21,9 +21,9 @@ from dwf.engine.context import Engine
 from dwf.engine.ending import (
     Driven,
     Rest,
+    at_the_beginning,
     close_with,
     closed,
-    ended_unbegun,
     forced,
     missing,
     news_of,
@@ -126,7 +126,7 @@ class _Drive:
             return not_begun(self._store, self.journal, self._wakes)
         if (
             self.journal.history.length == 1
-            and (ended := ended_unbegun(self._store, self.journal, self._wakes)) is not None
+            and (ended := at_the_beginning(self._store, self.journal, self._wakes)) is not None
         ):
             return ended
         self._replay()

@@ -30,6 +30,7 @@ from dwf.engine.summary import row_of
 from dwf.errors import ActivityError, DiskError, DwfError, Expected, HistoryCorrupt, InternalError, NewerFormat, Poison
 from dwf.store.archive import archived
 from dwf.store.files import disk_error
+from dwf.store.held import held_workflow
 from dwf.store.letters import Letter
 from dwf.store.room import Store
 from dwf.store.row import Row
@@ -160,7 +161,16 @@ def _expected(error: ev.ErrorInfo) -> bool:
     return Expected.__name__ in (error.type, details.get("type") if isinstance(details, dict) else "")
 
 
-def ended_unbegun(store: Store, journal: Journal, wakes: int) -> Rest | None:
+def at_the_beginning(store: Store, journal: Journal, wakes: int) -> Rest | None:
+    """Before the first line of its script: an end that its mail asks for; or it is held back, and rests."""
+    ended = _ended_unbegun(store, journal, wakes)
+    head = journal.state.head
+    if ended is None and not head.continues and (held := held_workflow(store.held, head.workflow)) is not None:
+        journal.record(ev.RunPaused(decided=ev.Decision(by=held.by, reason=held.reason, posted=held.at)))
+    return ended
+
+
+def _ended_unbegun(store: Store, journal: Journal, wakes: int) -> Rest | None:
     """End a run of which nothing has happened yet, if its mail asks for that: its script never begins."""
     letters = store.mailbox.pending(journal.run)
     if store.shared:
@@ -174,7 +184,7 @@ def not_begun(store: Store, journal: Journal, wakes: int) -> Rest:
     """Leave a run whose start lies ahead: mail is kept for the script; only an end is taken up now."""
     journal.commit()
     while True:
-        ended = ended_unbegun(store, journal, wakes)
+        ended = _ended_unbegun(store, journal, wakes)
         if ended is not None:
             return ended
         if store.index.settle(journal.run, wakes, row_of(journal.state, journal.link)):

@@ -195,7 +195,7 @@ def keep(store: Store, script: str, code: str, ramp: int, by: Identity, reason: 
     load(bundle.files, bundle.main, route.code, bundle.origin)
     route = replace(route, ramp=ramp, at=stamp(now_us), by=by, reason=reason)
     _note(store, route.script, f"{route.code[:12]}, {ramp} of 100 take the file" if ramp else route.code[:12], route)
-    store.routes.set(route)
+    store.routes.put(route)
     return route
 
 
@@ -207,7 +207,7 @@ def unset(store: Store, script: str, by: Identity, reason: str, now_us: int) -> 
         raise none
     _note(store, path, "the file", Route(script=path, code="", at=stamp(now_us), by=by, reason=reason))
     try:
-        store.routes.unset(path)
+        store.routes.drop(path)
     except FileNotFoundError:
         raise none from None
     return path

@@ -41,8 +41,8 @@ Floors inside, from the ground; each imports only what stands before it:
     longer     a moved run comes back, longer than it went
     auditlog   commands that were refused
     heads      lines that a witness keeps
-    held       whether everything is held, and by whom
-    routes     which stored code new starts of a script take
+    shelf      small things that operators set, by name: routes (which code starts take) and what is held
+    routes held
     hooks      programs that are told what becomes of runs, and notes of what they were not told yet
     survey     who owns what in a state directory, and how much room is left
     room       all of these as one object, for the rooms above

@@ -1,4 +1,7 @@
-"""Everything held: a file whose being there keeps ticks and workers from driving anything, and says who wants that."""
+"""What is held: everything, or all runs of a workflow that begin; and who wants that.
+
+Everything is held by a file whose being there keeps ticks and workers from driving anything.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,23 @@ from dwf.errors import DwfError
 from dwf.store.files import Disk, read_regular
 from dwf.store.layout import Layout
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dwf.store.shelf import Shelf
+
 _LARGEST = 16 * 1024
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds everything, since when (RFC 3339), and why."""
+    """Who holds everything, or one workflow, since when (RFC 3339), and why."""
 
     at: str
     by: Identity
     reason: str = ""
+    workflow: str = ""
+
+
+_UNREADABLE = Held(at="", by=Identity(uid=-1, login="somebody"), reason="its file cannot be read")
 
 
 def held(layout: Layout) -> Held | None:
@@ -27,7 +38,15 @@ def held(layout: Layout) -> Held | None:
     except FileNotFoundError:
         return None
     except (msgspec.MsgspecError, DwfError):
-        return Held(at="", by=Identity(uid=-1, login="somebody"), reason="its file cannot be read")
+        return _UNREADABLE
+
+
+def held_workflow(shelf: Shelf[Held], workflow: str) -> Held | None:
+    """The same for one workflow."""
+    try:
+        return shelf.of(workflow)
+    except DwfError:
+        return _UNREADABLE
 
 
 def hold(disk: Disk, layout: Layout, wish: Held) -> None:

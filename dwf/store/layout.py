@@ -12,9 +12,8 @@ Every path of the store is built here, and only from run ids that were checked b
     index.sqlite                             derived; may be deleted at any time
     audit.jsonl, audit.<time>.jsonl          commands that were refused
     shared                                   there if other users may post and look; see sharing.py
-    callback.key                             what the tokens of callbacks are made from; see tokens.py
-    hooks.d/  untold/                        programs that are told what becomes of runs, and what they were not told
-    routes/  paused                          see routes.py; there while no tick drives anything, see held.py
+    callback.key  hooks.d/  untold/          see tokens.py, hooks.py
+    routes/  held/  paused                   what operators have set: see routes.py, held.py
     policy.toml                              then: who of them may do what
     machine                                  the machine this directory is bound to; written last when it is made
 """
@@ -79,8 +78,9 @@ class Layout:
         self.hooks: str = f"{self.home}/hooks.d"
         self.untold: str = f"{self.home}/untold"
         self.routes: str = f"{self.home}/routes"
+        self.held: str = f"{self.home}/held"
         self.paused: str = f"{self.home}/paused"
-        # Known once the directory was opened; None: it is its owner's alone.
+        # None: it is its owner's alone. Known once it was opened.
         self.sharing: Sharing | None = None
 
     def __repr__(self) -> str:

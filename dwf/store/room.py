@@ -18,8 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dwf.store.held import Held
     from dwf.store.lines import Lines
-    from dwf.store.routes import Routes
+    from dwf.store.routes import Route
+    from dwf.store.shelf import Shelf
     from dwf.store.slots import Slots
     from dwf.store.tokens import Tokens
 
@@ -91,11 +93,20 @@ class Store:
         return Lines(self.disk, self.layout.claims, durable=True)
 
     @property
-    def routes(self) -> Routes:
-        """Which stored code new starts of a script take."""
-        from dwf.store.routes import Routes
+    def routes(self) -> Shelf[Route]:
+        """Which stored code new starts of a script take, by its absolute path."""
+        from dwf.store.routes import Route
+        from dwf.store.shelf import Shelf
 
-        return Routes(self.disk, self.layout)
+        return Shelf(self.disk, self.layout.routes, Route, lambda route: route.script)
+
+    @property
+    def held(self) -> Shelf[Held]:
+        """Workflows whose runs do not begin, by name."""
+        from dwf.store.held import Held
+        from dwf.store.shelf import Shelf
+
+        return Shelf(self.disk, self.layout.held, Held, lambda held: held.workflow)
 
     def adopt(self) -> None:
         """Bind the state directory to this machine. Right only if nothing uses it elsewhere. Raises NotPermitted."""

@@ -75,3 +75,36 @@ def test_everything_is_paused_and_every_screen_says_so(
     dwf("tick")
     assert dwf("show", run, "--json").json["status"] == "completed"
     assert dwf("resume", "--everything", "-m", "x").code == 7
+
+
+def test_a_workflow_is_paused_with_what_is_started_of_it_later(dwf: Terminal) -> None:
+    run = dwf.driven("waits")
+    other = dwf.driven("asks")
+    told = dwf("pause", "--workflow", "waits", "--dry-run")
+    assert told.out == f"{run}\n" and "every run of waits that is started later; nothing was changed" in told.err
+    said = dwf("pause", "--workflow", "waits", "-m", "freeze", "-y")
+    assert said.code == 0 and "workflow waits is paused" in said.out and "dwf resume --workflow waits" in said.err
+    late = dwf.driven("waits")
+    assert "workflow waits is paused: by" in dwf("list").err and "freeze" in dwf("show", other).err
+    assert "workflow waits is paused" in dwf("doctor").out
+    dwf("tick")
+    assert set(dwf("list", "--status", "paused", "-o", "name").out.split()) == {run, late}
+    assert dwf("pause", "--workflow", "waits", "-m", "again", "-y").err == "no such runs; nothing was changed\n"
+    said = dwf("resume", "--workflow", "waits", "-m", "over", "-y")
+    assert said.code == 0 and "workflow waits goes on" in said.out and f"{late} is to go on" in said.out
+    dwf("tick")
+    dwf.driven("waits")
+    assert dwf("list", "--status", "paused", "-o", "name").out == ""
+    audit = dwf("audit").out
+    assert "pause workflow waits" in audit and "resume workflow waits" in audit
+    assert "paused" not in dwf("list").err
+
+
+def test_a_workflow_without_runs_can_be_paused_and_with_other_filters_it_is_for_open_runs_only(dwf: Terminal) -> None:
+    dwf.driven("asks")
+    assert dwf("pause", "--workflow", "waits", "-m", "freeze", "-y").code == 0
+    assert "workflow waits is paused" in dwf("doctor").out
+    assert dwf("resume", "--workflow", "waits", "-m", "over", "-y").code == 0
+    dwf.driven("waits")
+    assert "workflow" not in dwf("pause", "--workflow", "waits", "--status", "waiting", "-m", "x", "-y").out
+    assert "no workflow is paused" in dwf("doctor", "-v").out

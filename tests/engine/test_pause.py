@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dwf.core import events as ev
@@ -10,6 +12,7 @@ from dwf.engine import lists, pausing
 from dwf.engine.audit import acts
 from dwf.engine.post import Posted
 from dwf.errors import WrongState
+from tests.engine.dying import each_death
 from tests.engine.house import ME, House, until
 from tests.engine.processes import begin_tick, finish, kill
 
@@ -202,3 +205,82 @@ def test_that_everything_is_paused_is_there_for_good_and_refused_twice(house: Ho
         hold_everything(house)
     found = [(act.what, act.reason) for act in acts(house.store)]
     assert found == [("pause everything", "the SAN is moved")]
+
+
+# -- a workflow -------------------------------------------------------------------------------------------------
+
+FAMILY = """
+    @dwf.workflow
+    async def kid():
+        await dwf.step("kid", note, "kid")
+        return 1
+    @dwf.workflow
+    async def w(rounds: int = 0):
+        if rounds:
+            return dwf.continue_as_new(rounds=rounds - 1)
+        await dwf.step("w", note, "w")
+        return await kid()
+"""
+
+
+def hold_workflow(house: House, workflow: str, *, pause: bool = True) -> bool:
+    return pausing.hold_workflow(house.store, workflow, ME, "freeze", pause=pause, now_us=house.clock())
+
+
+def test_a_run_that_begins_while_its_workflow_is_paused_is_paused_before_its_script_is_asked(house: House) -> None:
+    assert hold_workflow(house, "w") and not hold_workflow(house, "w")
+    house.start(house.script(FAMILY) + ":w")
+    house.tick()
+    assert house.status() is Status.PAUSED and house.notes() == []
+    assert [type(event) for event in house.events()] == [ev.WorkflowStarted, ev.RunPaused]
+    assert house.the(ev.RunPaused).decided.reason == "freeze"
+    assert ("pause", "freeze") in [(act.what, act.reason) for act in acts(house.store, "r1")]
+    house.reopen()
+    house.tick()
+    assert len(house.events()) == 2
+    resume(house)
+    house.tick()
+    assert house.notes() == ["w", "kid"] and house.result() == 1
+    house.check()
+
+
+def test_children_of_a_paused_workflow_wait_and_those_of_others_do_not(house: House) -> None:
+    hold_workflow(house, "kid")
+    house.start(house.script(FAMILY) + ":w")
+    house.tick()
+    assert house.notes() == ["w"]
+    (child,) = [run for run in lists.summaries(house.store) if run.run != "r1"]
+    assert child.status is Status.PAUSED
+    assert hold_workflow(house, "kid", pause=False) and not hold_workflow(house, "kid", pause=False)
+    pausing.hold(house.store, child.run, ME, "over", pause=False)
+    house.tick()
+    assert house.notes() == ["w", "kid"] and house.result() == 1
+
+
+def test_a_run_that_was_resumed_by_itself_is_not_paused_again_by_its_next_instance(house: House) -> None:
+    hold_workflow(house, "w")
+    house.start(house.script(FAMILY) + ":w", json_input={"rounds": 2})
+    house.tick()
+    resume(house)
+    house.tick()
+    assert house.notes() == ["w", "kid"] and house.view().link == 3
+
+
+def test_what_cannot_be_read_holds_all_the_same(house: House) -> None:
+    hold_workflow(house, "w")
+    (file,) = Path(house.store.layout.held).iterdir()
+    file.write_text("{")
+    house.start(house.script(FAMILY) + ":w")
+    house.tick()
+    assert house.status() is Status.PAUSED and "cannot be read" in house.the(ev.RunPaused).decided.reason
+
+
+def test_killed_at_any_call_while_it_is_held_back_it_is_paused_once(ram: Path) -> None:
+    def begin(house: House) -> None:
+        hold_workflow(house, "w")
+        house.start(house.script(FAMILY) + ":w")
+
+    def check(house: House) -> None:
+        assert house.status() is Status.PAUSED and len(house.all(ev.RunPaused)) == 1 and house.notes() == []
+
+    assert each_death(ram, begin, check) > 5

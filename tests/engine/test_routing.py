@@ -239,7 +239,7 @@ def test_a_ramp_of_nothing_that_is_kept_is_refused(house: House) -> None:
 def test_root_takes_no_code_that_was_another_users(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(house, "old")
     route = keep(house)
-    house.store.routes.set(Route(script=path, code=route.code, owner=1234, at="", by=ME))
+    house.store.routes.put(Route(script=path, code=route.code, owner=1234, at="", by=ME))
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(NotPermitted, match="1234"):
         house.start(path)

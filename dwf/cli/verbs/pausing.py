@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from dwf.cli.bulk import DryRunOption, YesOption, bulk_of, for_all
+from dwf.cli.bulk import DryRunOption, First, YesOption, bulk_of, for_all
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
 from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import pick, reason_for
+from dwf.core.status import Status
+
+if TYPE_CHECKING:
+    from dwf.cli.session import Session
+    from dwf.store.room import Store
 
 EverythingOption = Annotated[
     bool, Option("--everything", help="no tick and no worker drives anything, also what is started meanwhile")
@@ -35,7 +40,8 @@ def pause(
 
     Steps that run come to their end. What happens meanwhile (their results, signals, answers) is recorded, and its
     script is told when it goes on; timers and a cancel wait until then. A deadline of the run does not. With --where
-    and the like it is for all open runs that fit: they are shown, and it asks. With --everything ticks and workers
+    and the like it is for all open runs that fit: they are shown, and it asks. With --workflow alone also for what is
+    started of it later, and its children elsewhere, until dwf resume --workflow. With --everything ticks and workers
     drive nothing until dwf resume --everything; what you drive by hand (dwf run, --tick) is driven.
     """
     if everything:
@@ -58,7 +64,8 @@ def resume(
 ) -> int:
     """Let a paused run go on. Who, when and why (-m) is recorded.
 
-    With --where and the like it is for all open runs that fit: they are shown, and it asks.
+    With --where and the like it is for all paused runs that fit: they are shown, and it asks. With --workflow alone
+    also for what is started of it later.
     """
     if everything:
         return _hold_everything(context, reason, pausing=False)
@@ -85,11 +92,38 @@ def _hold(
     doing = "pausing" if pausing else "resuming"
     if bulk is not None:
         reason = reason if dry_run else reason_for(session, reason, doing)
-        what = "pause {}" if pausing else "resume {}"
-        return for_all(session, store, bulk, what, lambda one: hold(store, one, session.me, reason, pause=pausing))
+        is_whole = workflow is not None and not (status or tag or where) and not session.is_operator
+        first = _whole(session, store, workflow or "", reason, pausing) if is_whole else None
+        return for_all(
+            session,
+            store,
+            bulk,
+            "pause {}" if pausing else "resume {}",
+            lambda one: hold(store, one, session.me, reason, pause=pausing),
+            fits=lambda run: (run.status is Status.PAUSED) != pausing,
+            first=first,
+        )
     run = pick(session, store, run, changes=True)
     reason = reason_for(session, reason, doing)
     return tell_posted(session, store, hold(store, run, session.me, reason, pause=pausing), tick)
+
+
+def _whole(session: Session, store: Store, workflow: str, reason: str, pausing: bool) -> First | None:
+    """What is to be done for runs of a workflow that begin later; None if it is so already."""
+    from dwf.engine.pausing import hold_workflow
+    from dwf.store.held import held_workflow
+
+    if (held_workflow(store.held, workflow) is not None) == pausing:
+        return None
+    words = f"every run of {workflow} that is started later" if pausing else f"let new runs of {workflow} begin"
+
+    def do() -> None:
+        hold_workflow(session.store(), workflow, session.me, reason, pause=pausing, now_us=session.clock.now)
+        session.screen.line(f"workflow {workflow} {'is paused' if pausing else 'goes on'}")
+        if pausing:
+            session.screen.say(f"what is started of it begins after: dwf resume --workflow {workflow}")
+
+    return First(words, do)
 
 
 def _hold_everything(context: Context, reason: str, *, pausing: bool) -> int:

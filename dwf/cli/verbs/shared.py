@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dwf.cli.exits import Exit
 from dwf.cli.pages.ticks import tick_is_late, tick_words
 from dwf.cli.session import LAST, Session
-from dwf.errors import NotFound, NotPermitted, UsageError, ValueRefused
+from dwf.errors import DwfError, NotFound, NotPermitted, UsageError, ValueRefused
 
 if TYPE_CHECKING:
     from dwf.core.events import Payload
-    from dwf.errors import DwfError
+    from dwf.store.held import Held
     from dwf.store.room import Store
 
 _JSON = """quote it for the shell: '{"host": "web1"}'; or put it into a file: @input.json"""
@@ -190,17 +191,24 @@ def warn_of_no_tick(session: Session, store: Store) -> None:
 
 
 def warn_of_pause(session: Session, store: Store) -> bool:
-    """A warning if everything is paused, wherever one looks; whether it is."""
-    from dwf.core.duration import unstamp
-    from dwf.engine.summary import who
+    """A warning if everything is paused, or a workflow, wherever one looks; whether everything is."""
     from dwf.store.held import held
 
+    with suppress(DwfError):  # it cannot be read, or is not for this user to see
+        for one in store.held.all():
+            _warn_of(session, one, f"workflow {one.workflow}", f"--workflow {one.workflow}")
     found = held(store.layout)
-    if found is None:
-        return False
+    if found is not None:
+        _warn_of(session, found, "everything", "--everything")
+    return found is not None
+
+
+def _warn_of(session: Session, found: Held, what: str, option: str) -> None:
+    from dwf.core.duration import unstamp
+    from dwf.engine.summary import who
+
     since = f" {session.clock.ago(unstamp(found.at))}" if found.at else ""
-    session.screen.warn(f"everything is paused: by {who(found.by)}{since}: {found.reason}; dwf resume --everything")
-    return True
+    session.screen.warn(f"{what} is paused: by {who(found.by)}{since}: {found.reason}; dwf resume {option}")
 
 
 def tell_fault(session: Session, error: DwfError) -> Exit:

@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     Check("space", place.space, "there is room on the disk"),
     Check("clock", driving.clock, "the clock fits what was recorded"),
     Check("tick", driving.tick, "", anywhere=True),
+    Check("paused", driving.held_back, "no workflow is paused"),
     Check("histories", files.histories, "every history can be read to its end"),
     Check("index", files.index, "the index says what the histories say"),
     Check("steps", open_runs.steps, "no step was left behind"),

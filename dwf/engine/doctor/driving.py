@@ -59,6 +59,18 @@ def hooks(patient: Patient) -> list[Finding]:
     return told
 
 
+def held_back(patient: Patient) -> list[Finding]:
+    """Workflows whose runs do not begin."""
+    return [
+        warn(
+            "paused",
+            f"workflow {hold.workflow} is paused by {who(hold.by)}: {hold.reason}",
+            f"dwf resume --workflow {shlex.quote(hold.workflow)} -m WHY",
+        )
+        for hold in patient.store.held.all()
+    ]
+
+
 def tick(patient: Patient) -> list[Finding]:
     """When a tick was last here, and who will call the next."""
     if patient.exists and (hold := held(patient.layout)) is not None:
