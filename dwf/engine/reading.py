@@ -8,16 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from dwf.activities.prints import PRINTED
-from dwf.core.events import Opening
 from dwf.core.replay import Program, Replay
 from dwf.core.state import RunState
 from dwf.engine.context import Codes, Loaded
-from dwf.engine.journal import Voice
 from dwf.engine.owners import require_readers
 from dwf.engine.runs import RunView
-from dwf.engine.watchdog import OutOfTime, Watchdog
-from dwf.errors import CannotReplay, InternalError, NotFound, NotPermitted, ScriptError, ScriptRefused
+from dwf.engine.watched import watched
+from dwf.errors import CannotReplay, NotFound, NotPermitted, ScriptRefused
 from dwf.scripts.collect import collect
 from dwf.scripts.undoing import program_of
 from dwf.store.code import bundle_hash
@@ -33,24 +30,9 @@ def replayed(store: Store, view: RunView, uid: int) -> Iterator[tuple[Replay, Lo
     state = view.state
     assert state is not None
     loaded, program = code_of(store, state, uid)
-    openings = [event for event in view.events if isinstance(event, Opening)]
-    replay = Replay(program, state.head, openings, store.blobs.fetch, store.weight(view.run, view.link))
-    watchdog = Watchdog()
-    # What it prints was told when it was new.
-    heard = PRINTED.set(Voice(lambda *_: None))
-    try:
-        with watchdog.over(replay):
-            replay.apply(view.events)
-            yield replay, loaded
-    except OutOfTime:
-        raise replay.commands.void or InternalError(what="workflow code was cut short") from None
-    except ScriptError as error:
-        error.facts.setdefault("run", view.run)  # for its hint
-        raise
-    finally:
-        replay.close()
-        PRINTED.reset(heard)
-        watchdog.close()
+    with watched(program, state, view.events, store.blobs.fetch, store.weight(view.run, view.link)) as replay:
+        replay.apply(view.events)
+        yield replay, loaded
 
 
 def code_of(store: Store, state: RunState, uid: int, codes: Codes | None = None) -> tuple[Loaded, Program]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from dwf.activities.prints import PRINTED
 from dwf.core.events import Event, Opening
 from dwf.core.matching import frames_of
 from dwf.core.outcome import place
@@ -21,13 +20,12 @@ from dwf.core.state import RunState
 from dwf.core.tasks import WorkflowTask
 from dwf.engine.checking import other_end
 from dwf.engine.context import Codes, Loaded
-from dwf.engine.journal import Voice
 from dwf.engine.owners import require_mine
 from dwf.engine.reading import code_of
 from dwf.engine.routing import split_name
 from dwf.engine.runs import RunView, load
-from dwf.engine.watchdog import OutOfTime, Watchdog
-from dwf.errors import CannotReplay, InternalError, NotFound, ScriptError, ScriptRefused, UsageError
+from dwf.engine.watched import opened
+from dwf.errors import CannotReplay, NotFound, ScriptRefused, UsageError
 from dwf.scripts.collect import collect
 from dwf.scripts.undoing import program_of
 from dwf.store.code import bundle_hash
@@ -115,23 +113,11 @@ def _replayed(
         program = program_of(loaded.script, state.head)
     except NotFound as error:
         raise CannotReplay(run=view.run, why=error.message, hint=error.hint) from error
-    openings = [event for event in view.events if isinstance(event, Opening)]
-    replay = Replay(program, state.head, openings, store.blobs.fetch, store.weight(view.run, view.link))
-    watchdog = Watchdog()
-    heard = PRINTED.set(Voice(lambda *_: None))
-    try:
+    weigh = store.weight(view.run, view.link)
+    with opened(program, state, view.events, store.blobs.fetch, weigh) as (replay, watchdog):
         with watchdog.over(replay):
             fresh = replay.apply(view.events[:line])
         yield replay, fresh
-    except OutOfTime:
-        raise replay.commands.void or InternalError(what="workflow code was cut short") from None
-    except ScriptError as error:
-        error.facts.setdefault("run", view.run)  # for its hint
-        raise
-    finally:
-        replay.close()
-        PRINTED.reset(heard)
-        watchdog.close()
 
 
 def _stand(view: RunView, state: RunState, loaded: Loaded, replay: Replay, fresh: list[Opening], line: int) -> Stand:

@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dwf.activities.prints import PRINTED
-from dwf.core import guard
 from dwf.core.events import CodeUpgraded, Decision, Event, Identity, Opening, RunUnblocked
 from dwf.core.messages import check_run_id
 from dwf.core.replay import Fetch, Program, Replay
 from dwf.core.state import RunState
 from dwf.engine.context import wall_clock_us
-from dwf.engine.journal import Voice
 from dwf.engine.owners import require_own
 from dwf.engine.routing import split_name
 from dwf.engine.runs import folded
-from dwf.engine.watchdog import OutOfTime, Watchdog
-from dwf.errors import Busy, CannotReplay, InternalError, NotFound, Poison, ScriptError, ScriptRefused, WrongState
+from dwf.engine.watched import watched
+from dwf.errors import Busy, CannotReplay, NotFound, Poison, ScriptRefused, WrongState
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.load import Script, load
 from dwf.scripts.packages import versions
@@ -134,7 +131,7 @@ def replaying(
 ) -> Iterator[Replay]:
     """A replay that is to be given these events, and nothing of which is recorded. Raises the ScriptError it meets."""
     weight = weight or store.weight(state.head.run, state.head.link)
-    with _watched(program, state, events, store.blobs.fetch, weight) as replay:
+    with watched(program, state, events, store.blobs.fetch, weight) as replay:
         yield replay
 
 
@@ -146,29 +143,5 @@ def come_to(
     What is asked for at its end, and was not before; and the script's own end, as the event that would say so, None if
     it waits. fetch: the bytes of a large value by their hash. weigh: as `weight` above, 0 if None.
     """
-    with _watched(program, state, events, fetch, weigh) as replay:
+    with watched(program, state, events, fetch, weigh) as replay:
         return replay.apply(events), replay.outcome
-
-
-@contextmanager
-def _watched(
-    program: Program, state: RunState, events: Sequence[Event], fetch: Fetch, weigh: Callable[[int], int] | None
-) -> Iterator[Replay]:
-    guard.install()
-    openings = [event for event in events if isinstance(event, Opening)]
-    replay = Replay(program, state.head, openings, fetch, weigh)
-    watchdog = Watchdog()
-    # What it prints was told when it was new.
-    heard = PRINTED.set(Voice(lambda *_: None))
-    try:
-        with watchdog.over(replay):
-            yield replay
-    except OutOfTime:
-        raise replay.commands.void or InternalError(what="workflow code was cut short") from None
-    except ScriptError as error:
-        error.facts.setdefault("run", state.head.run)  # for its hint
-        raise
-    finally:
-        replay.close()
-        PRINTED.reset(heard)
-        watchdog.close()
