@@ -14,7 +14,7 @@ from dwf.core import events as ev
 from dwf.core.chance import seed_of
 from dwf.core.links import children_of
 from dwf.core.parts import Follows, Named
-from dwf.core.state import fold
+from dwf.core.state import RunState, fold
 from dwf.core.undos import Stand
 
 _OF_THE_RUN = (
@@ -47,7 +47,24 @@ def last_failure(events: Sequence[ev.Event]) -> ev.ActivityScheduled | None:
 
 def in_the_way(events: Sequence[ev.Event], lines: int) -> str:
     """Why nothing can go on from that line, in words; "" if something can."""
-    state = fold(events[:lines])
+    return _in_the_way(fold(events[:lines]), fold(events))
+
+
+def nearest(events: Sequence[ev.Event], lines: int) -> tuple[int, int]:
+    """The last line before that one from which something can go on, and the first behind it; 0 if there is none."""
+    state, end, before = RunState(), fold(events), 0
+    for event in events:
+        state.apply(event)
+        if event.id == lines or _in_the_way(state, end):
+            continue
+        if event.id > lines:
+            return before, event.id
+        before = event.id
+    return before, 0
+
+
+def _in_the_way(state: RunState, end: RunState) -> str:
+    """state: at the place; end: what the whole history comes to."""
     if state.ended is not None:
         return "the run is over there"
     if state.children:
@@ -59,7 +76,7 @@ def in_the_way(events: Sequence[ev.Event], lines: int) -> str:
     due = {entry.recorded.command for entry in state.undos.that_are(Stand.DUE)}
     undone = [
         entry.of
-        for entry in fold(events).undos.that_are(Stand.UNDONE, Stand.BEGUN, Stand.FAILED)
+        for entry in end.undos.that_are(Stand.UNDONE, Stand.BEGUN, Stand.FAILED)
         if entry.recorded.command in due
     ]
     return f"what it has done by then was taken back since: {', '.join(undone)}" if undone else ""

@@ -137,7 +137,8 @@ def _branch(
     results = _results(view.events, wish, view.run)
     lines = _lines(view, wish, results)
     if why := branch.in_the_way(view.events, lines):
-        raise WrongState(what=f"nothing can go on from line {lines} of {view.run}: {why}", hint=_earlier(view.run))
+        what = f"nothing can go on from line {lines} of {view.run}: {why}"
+        raise WrongState(what=what, hint=_elsewhere(view, lines))
     code = _code(store, view.state, wish.script)
     head = _head(view.state.head, view.events, lines, wish.run, link, how, code, by, reason, now_us)
     packed = {command: Payload(result) for command, result in results.items()}
@@ -150,7 +151,7 @@ def _branch(
     except NotFound as error:
         raise CannotReplay(run=view.run, why=error.message, hint=error.hint) from error
     except ScriptError as error:
-        error.hint = _where_to_cut(view.run, results) or error.hint
+        error.hint = _own_id(error, wish.run, view.run) or _where_to_cut(view.run, results) or error.hint
         raise
     if code.sources is not None:
         store.code.save(dict(code.sources.files), code.sources.main)
@@ -168,8 +169,19 @@ def _where_to_cut(run: str, results: Mapping[int, bytes]) -> str:
     return f"keep less: what follows the first changed result may not fit it (--line, see dwf history {run})"
 
 
-def _earlier(run: str) -> str:
-    return f"choose an earlier place: --from first, or a step before that; see dwf history {run}"
+def _own_id(error: ScriptError, fork: str, run: str) -> str:
+    """What a script has asked for under its own id was done under that; under another it would not be found."""
+    recorded, asked = (str(error.facts.get(side, "")) for side in ("recorded", "asked"))
+    if fork == run or recorded == asked or recorded.replace(run, fork) != asked:
+        return ""
+    keeps = f"dwf reset {run} keeps it, once it is over"
+    return f"it asks with its own id (dwf.info().run), and a fork has another; {keeps}"
+
+
+def _elsewhere(view: RunView, lines: int) -> str:
+    before, behind = branch.nearest(view.events, lines)
+    places = [f"--line {before} is before it" if before else "", f"--line {behind} behind it" if behind else ""]
+    return f"{', '.join(filter(None, places))}; see dwf history {view.run}"
 
 
 def _head(

@@ -369,3 +369,67 @@ def test_from_any_line_a_run_comes_to_the_same_end(
         house.tick()
     assert house.result()[:4] == ["A", "B", 7, "C"]
     house.check()
+
+
+# -- what to type instead ---------------------------------------------------------------------------------------
+
+
+def test_where_a_child_is_open_the_lines_before_and_behind_it_are_named_and_serve(house: House) -> None:
+    """Fails when a person is told to look for another place, or of one from which nothing can go on either."""
+    house.start(
+        house.script(
+            """
+        @dwf.activity(retry=dwf.Retry(max_attempts=1))
+        def step():
+            if not os.path.exists(LEDGER + ".there"):
+                raise dwf.Failure("not there")
+        @dwf.workflow
+        async def child():
+            return 1
+        @dwf.workflow
+        async def w():
+            both = await asyncio.gather(child(), dwf.sleep(2))
+            await step()
+            return both[0]
+        """
+        )
+        + ":w"
+    )
+    house.tick()
+    for _ in range(2):
+        house.clock.advance("1m")
+        house.tick()
+    assert house.status() is Status.FAILED
+    asked = house.the(ev.ChildWorkflowRequested).id
+    with pytest.raises(WrongState, match=r"its child r1\.1 is open there") as refused:
+        reset(house, line=asked)
+    done = house.the(ev.ChildWorkflowCompleted).id
+    assert refused.value.hint == f"--line {asked - 1} is before it, --line {done} behind it; see dwf history r1"
+    Path(f"{house.ledger}.there").touch()
+    reset(house, line=done)
+    house.tick()
+    house.clock.advance("1m")
+    house.tick()
+    assert house.result() == 1
+
+
+def test_behind_its_end_there_is_only_a_place_before(house: House) -> None:
+    failed(house)
+    end = len(house.events())
+    with pytest.raises(WrongState, match="the run is over there") as refused:
+        reset(house, line=end)
+    assert refused.value.hint == f"--line {end - 1} is before it; see dwf history r1"
+
+
+def test_a_script_that_asks_with_its_own_id_is_told_that_a_reset_keeps_it(house: House) -> None:
+    house.go("""
+        @dwf.workflow
+        async def w():
+            await dwf.sh("true", dwf.info().run)
+            await dwf.sh("false")
+    """)
+    with pytest.raises(NondeterminismError) as refused:
+        branching.fork(house.store, "r1", Wish(to=LAST_OK, run="other"), ME, "because", house.clock)
+    assert refused.value.hint is not None and "dwf.info().run" in refused.value.hint
+    assert "dwf reset r1 keeps it" in refused.value.hint
+    assert reset(house, to=LAST_OK).link == 2
