@@ -20,7 +20,9 @@ Advice = tuple[str, str]
 def commands(run: str, status: Status, state: RunState | None, waits: Sequence[Wait], stuck: str = "") -> list[Advice]:
     """Command lines and what they do, the likeliest first."""
     if status in (Status.CORRUPT, Status.NEWER) or state is None:
-        return [(f"dwf verify {run}", "where it is damaged, and how"), ("dwf help stuck", "what can be done")]
+        given_up = [(f"dwf repair {run}", "what would be lost without a backup")] if status is Status.CORRUPT else []
+        told = (f"dwf verify {run}", "where it is damaged, and how")
+        return [told, *given_up, ("dwf help stuck", "what can be done")]
     if state.ended is not None:
         return _after_the_end(run, status, state)
     if state.paused is not None:
