@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from dwf.engine.stepping import CONTROLS, DECISIONS
 from tests.test_bad_inputs.conftest import dwf as dwf
 from tests.test_bad_inputs.terminal import PLAIN, Terminal, until
 
@@ -18,6 +19,19 @@ ASKS = """
         work = 'test "$DWF_ATTEMPT" -gt 1 || { echo begun; sleep 1000; }'
         done = await dwf.sh(script=work, on_crash="ask", title="move the address")
         return done.code
+"""
+
+
+RETRIES = """
+    import dwf
+
+    @dwf.activity(retry=dwf.Retry(max_attempts=9, initial="1h"))
+    def step() -> None:
+        raise ValueError("no such host")
+
+    @dwf.workflow
+    async def book() -> None:
+        await step()
 """
 
 
@@ -88,6 +102,18 @@ def test_a_run_that_waits_for_nobody_s_word_is_refused(dwf: Terminal) -> None:
     assert "run two has no open step" in dwf.refuses(7, "step", "retry", "two", "-m", "x").error
     assert "is not blocked" in dwf.refuses(7, "unblock", "two", "-m", "x").error
     assert "needs a reason" in dwf.refuses(2, "unblock", "two").error
+
+
+@pytest.mark.parametrize("act", [*DECISIONS, *CONTROLS])
+def test_what_is_only_posted_is_not_said_to_be_so(dwf: Terminal, act: str) -> None:
+    """Fails when a step is said to be skipped, or to go on, that nobody has touched yet."""
+    dwf.driven(RETRIES, "one")
+    if act == "unpause":
+        dwf.typed("step", "pause", "one", "-m", "first", "--tick")
+    said = dwf.typed("step", act, "one", *(["timeout=2h"] if act == "set" else []), "-m", "why")
+    assert said.code == 0 and said.out.startswith('"step" is to '), said
+    assert "acted on by the next tick" in said.err
+    assert f'posted   step {act} "why"' in dwf.typed("show", "one").out
 
 
 def test_who_decided_stands_in_the_audit(asking: Terminal) -> None:

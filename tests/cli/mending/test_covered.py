@@ -9,7 +9,7 @@ from tests.cli.mending import test_over, test_steps, test_stuck
 
 # What these can be told to do are ways of their own.
 _ACTS = {"step": (*DECISIONS, *CONTROLS), "timer": (mail.FIRE, mail.MOVE)}
-_MENDS_FROM_ELSEWHERE = {"doctor --fix"}
+_MENDS_FROM_ELSEWHERE = {"doctor --fix", "limits set"}
 
 
 def test_each_verb_that_mends_has_a_story() -> None:

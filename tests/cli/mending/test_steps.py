@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.mending.shell import AN_HOUR_APART, Shell, Stories, Story
+from tests.cli.mending.shell import AN_HOUR_APART, ME, Shell, Stories, Story
 
 stories = Stories()
 ASKS = """
@@ -19,6 +19,19 @@ async def book() -> int:
         return (await dwf.sh(script=work, on_crash="ask", title="move the address")).code
     except dwf.ActivityError:
         return 99
+"""
+LIMITED = """
+import dwf
+
+@dwf.activity(limit=dwf.Limit("api", rate="1/d"))
+def step(name: str) -> str:
+    with open({here!r} + "/did", "a") as file:
+        file.write(name + "\\n")
+    return name.upper()
+
+@dwf.workflow
+async def book() -> list[str]:
+    return [await step("one"), await step("two")]
 """
 SOAKS = """
 import dwf
@@ -171,6 +184,19 @@ def move_a_timer(shell: Shell) -> list[str]:
     shell("start", str(shell.script), "--id", "r", "--tick")
     shell.types('timer move r --at 2026-01-01T00:00:00Z -m "days for seconds" --tick')
     shell.comes_right("r", "days for seconds", ["ONE", "TWO"])
+    return ["one", "two"]
+
+
+@stories.mends("limits set")
+def raise_the_limit_that_holds_it_up(shell: Shell) -> list[str]:
+    shell.write(text=LIMITED)
+    shell("start", str(shell.script), "--id", "r")
+    shell("tick")
+    assert "api" in shell("show", "r").out and shell.did == ["one"]
+    shell.types('limits set api=1000/min -m "the vendor agreed"')
+    shell("tick")
+    shell.comes_right("r", "", ["ONE", "TWO"])
+    assert any("the vendor agreed" in line and ME in line for line in shell("audit", "-o", "wide").out.splitlines())
     return ["one", "two"]
 
 
