@@ -346,9 +346,13 @@ def _newest(rows: Iterator[Row], limit: int | None) -> list[Row]:
     return sorted(rows, key=_order) if limit is None else nsmallest(limit, rows, key=_order)
 
 
-def chosen(store: Store, choice: Choice, progress: Progress | None = None) -> list[Summary]:
-    """The open runs that are meant, the last started first, for somebody who acts on them."""
-    return [_summary(row) for row in refined(store, replace(choice, open_only=True), progress)]
+def chosen(store: Store, choice: Choice, progress: Progress | None = None, *, over: bool = False) -> list[Summary]:
+    """The open runs that are meant, or (over) those that have ended, for somebody who acts on them.
+
+    The last started first.
+    """
+    found = [_summary(row) for row in refined(store, replace(choice, open_only=not over), progress)]
+    return [one for one in found if one.status.closed] if over else found
 
 
 def _order(row: Row) -> tuple[int, str]:

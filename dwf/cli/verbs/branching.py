@@ -94,16 +94,21 @@ def branched(session: Session, run: str, wish: Wish, what: str, reason: str, tic
     reason = reason_for(session, reason, what)
     make = branching.fork if fork else branching.reset
     made = make(store, run, wish, session.me, reason)
+    tell_branch(session, made)
+    if tick:
+        return drive_once(session, store, made.run)
+    say_tick(session, store, "gone on with by the next tick")
+    return Exit.OK
+
+
+def tell_branch(session: Session, made: Branch) -> None:
+    """Its id, and what it begins with."""
     if session.is_json:
         session.screen.document({"schema": "dwf.branch/1", **dataclasses.asdict(made)}, one_line=True)
     else:
         session.screen.line(made.run)
     session.screen.flush()
     session.screen.say(_told(made))
-    if tick:
-        return drive_once(session, store, made.run)
-    say_tick(session, store, "gone on with by the next tick")
-    return Exit.OK
 
 
 def _told(made: Branch) -> str:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from dwf.cli.bulk import DryRunOption, YesOption, bulk_of, for_all
+from dwf.cli.bulk import Many, for_all, takes_many, tell_one
 from dwf.cli.exits import worst
 from dwf.cli.options import ReasonOption, RunArgument, RunsArgument, TickOption, session_of
-from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
 from dwf.cli.session import Session
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import pick, reason_for, say_tick, tell_fault
@@ -21,17 +20,14 @@ if TYPE_CHECKING:
     from dwf.engine.upgrade import Upgraded
 
 
+@takes_many
 def cancel(
     context: Context,
     run: RunArgument,
     reason: ReasonOption = "",
-    workflow: WorkflowOption = None,
-    status: StatusOption = None,
-    tag: TaggedOption = None,
-    where: WhereOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
     tick: TickOption = False,
+    *,
+    many: Many,
 ) -> int:
     """Ask a run to end. Its script gets a CancelledError where it waits, and cleans up; only then it is cancelled.
 
@@ -41,30 +37,27 @@ def cancel(
     from dwf.engine.post import open_run
 
     session = session_of(context)
-    bulk = bulk_of(
-        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
-    )
+    bulk = many.bulk(session, run, tick)
     store = session.existing_store(run, post=True)
     if bulk is not None:
-        reason = reason if dry_run else reason_for(session, reason, "cancelling")
-        return for_all(session, store, bulk, "cancel {}", lambda one: post(store, one, session.me, reason))
+        reason = reason if many.dry_run else reason_for(session, reason, "cancelling")
+        return for_all(
+            session, store, bulk, "cancel {}", lambda one: tell_one(session, post(store, one, session.me, reason))
+        )
     run = pick(session, store, run, changes=True)
     if not reason.strip():
         open_run(store, run)  # nobody is asked why something is to be done that cannot be done
     return tell_posted(session, store, post(store, run, session.me, reason_for(session, reason, "cancelling")), tick)
 
 
+@takes_many
 def terminate(
     context: Context,
     run: RunArgument,
     reason: ReasonOption = "",
-    workflow: WorkflowOption = None,
-    status: StatusOption = None,
-    tag: TaggedOption = None,
-    where: WhereOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
     tick: TickOption = False,
+    *,
+    many: Many,
 ) -> int:
     """End a run now, without any cleanup: nothing is undone. For runs whose script can no longer help.
 
@@ -75,23 +68,21 @@ def terminate(
     from dwf.engine.post import terminate as post
 
     session = session_of(context)
-    bulk = bulk_of(
-        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
-    )
+    bulk = many.bulk(session, run, tick)
     store = session.existing_store(run, post=True)
     if bulk is not None:
-        reason = reason if dry_run else reason_for(session, reason, "terminating")
+        reason = reason if many.dry_run else reason_for(session, reason, "terminating")
         doing = "end {} without cleanup"
-        return for_all(session, store, bulk, doing, lambda one: post(store, one, session.me, reason))
+        return for_all(session, store, bulk, doing, lambda one: tell_one(session, post(store, one, session.me, reason)))
     run = pick(session, store, run, changes=True)
     _, facts = look(store, run)
     if facts.status.closed:
         raise WrongState(what=f"run {run} is {facts.status.value} already", hint=f"see how it ended: dwf show {run}")
     reason = reason_for(session, reason, "terminating")
     stays = _stays(facts)
-    if yes and stays:
+    if many.yes and stays:
         session.screen.say(stays.strip())
-    if not yes:
+    if not many.yes:
         question = f"end {run} without cleanup?{stays}"
         if not session.interactive:
             raise UsageError(what=f"there is nobody to ask whether to end {run} without cleanup", hint="say so with -y")
@@ -108,20 +99,31 @@ def _stays(facts: Facts) -> str:
     return words + (f" not taken back: {', '.join(left)}." if left else "")
 
 
+@takes_many
 def upgrade(
     context: Context,
     run: RunsArgument,
     to: Annotated[str, Option("--to", metavar="SCRIPT", help="the mended script")],
     reason: ReasonOption = "",
+    *,
+    many: Many,
 ) -> int:
     """Move open runs to a mended script. Each is replayed against it first; what would diverge stays as it is.
 
     Of several, those that cannot be moved are told, and hold up none of the others. A run on that very code stays as
-    it is.
+    it is. With --where and the like it is for all open runs that fit: they are shown, and it asks.
     """
     from dwf.engine.upgrade import upgrade as move
 
     session = session_of(context)
+    bulk = many.bulk(session, run[0])
+    if bulk is not None:
+        store = session.existing_store(run[0], write=True)
+
+        def do(one: str) -> None:
+            _tell_upgraded(session, move(store, one, to, session.me, reason), to)
+
+        return for_all(session, store, bulk, f"move {{}} to {to}", do)
     store = session.existing_store(run[0], write=True)
     failed, acted_on = [], False
     for name in dict.fromkeys(run):

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from dwf.cli.bulk import DryRunOption, First, YesOption, bulk_of, for_all
+from dwf.cli.bulk import First, Many, for_all, takes_many, tell_one
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
-from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import pick, reason_for
 from dwf.core.status import Status
@@ -23,18 +22,15 @@ EverythingOption = Annotated[
 ]
 
 
+@takes_many
 def pause(
     context: Context,
     run: RunArgument,
     reason: ReasonOption = "",
-    workflow: WorkflowOption = None,
-    status: StatusOption = None,
-    tag: TaggedOption = None,
-    where: WhereOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
     everything: EverythingOption = False,
     tick: TickOption = False,
+    *,
+    many: Many,
 ) -> int:
     """Let nothing more of a run begin, until dwf resume. Who, when and why (-m) is recorded.
 
@@ -46,21 +42,18 @@ def pause(
     """
     if everything:
         return _hold_everything(context, reason, pausing=True)
-    return _hold(context, run, reason, (workflow, status, tag, where), (dry_run, yes, tick), pausing=True)
+    return _hold(context, run, reason, many, tick, pausing=True)
 
 
+@takes_many
 def resume(
     context: Context,
     run: RunArgument,
     reason: ReasonOption = "",
-    workflow: WorkflowOption = None,
-    status: StatusOption = None,
-    tag: TaggedOption = None,
-    where: WhereOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
     everything: EverythingOption = False,
     tick: TickOption = False,
+    *,
+    many: Many,
 ) -> int:
     """Let a paused run go on. Who, when and why (-m) is recorded.
 
@@ -69,37 +62,26 @@ def resume(
     """
     if everything:
         return _hold_everything(context, reason, pausing=False)
-    return _hold(context, run, reason, (workflow, status, tag, where), (dry_run, yes, tick), pausing=False)
+    return _hold(context, run, reason, many, tick, pausing=False)
 
 
-def _hold(
-    context: Context,
-    run: str,
-    reason: str,
-    which: tuple[str | None, list[str] | None, list[str] | None, str | None],
-    how: tuple[bool, bool, bool],
-    *,
-    pausing: bool,
-) -> int:
+def _hold(context: Context, run: str, reason: str, many: Many, tick: bool, *, pausing: bool) -> int:
     from dwf.engine.pausing import hold
 
-    session, (dry_run, yes, tick) = session_of(context), how
-    workflow, status, tag, where = which
-    bulk = bulk_of(
-        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
-    )
+    session = session_of(context)
+    bulk = many.bulk(session, run, tick)
     store = session.existing_store(run, post=True)
     doing = "pausing" if pausing else "resuming"
     if bulk is not None:
-        reason = reason if dry_run else reason_for(session, reason, doing)
-        is_whole = workflow is not None and not (status or tag or where) and not session.is_operator
-        first = _whole(session, store, workflow or "", reason, pausing) if is_whole else None
+        reason = reason if many.dry_run else reason_for(session, reason, doing)
+        is_whole = many.is_workflow and not session.is_operator
+        first = _whole(session, store, many.workflow or "", reason, pausing) if is_whole else None
         return for_all(
             session,
             store,
             bulk,
             "pause {}" if pausing else "resume {}",
-            lambda one: hold(store, one, session.me, reason, pause=pausing),
+            lambda one: tell_one(session, hold(store, one, session.me, reason, pause=pausing)),
             fits=lambda run: (run.status is Status.PAUSED) != pausing,
             first=first,
         )

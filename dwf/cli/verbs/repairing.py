@@ -6,9 +6,11 @@ from typing import Annotated
 
 from typer import Argument, Context, Option
 
+from dwf.cli.bulk import Many, for_all, takes_many, tell_one
 from dwf.cli.options import ReasonOption, RunArgument, StepArgument, TickOption, session_of
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import file_bytes, given_json, pairs, pick, reason_for, say_tick
+from dwf.core.status import Status
 
 ResultOption = Annotated[
     str | None, Option("--result", metavar="JSON|@FILE|-", help="what the step gives back; with complete, skip")
@@ -74,15 +76,30 @@ def step(
     return tell_posted(session, store, posted, tick)
 
 
-def unblock(context: Context, run: RunArgument, reason: ReasonOption = "", tick: TickOption = False) -> int:
+@takes_many
+def unblock(
+    context: Context, run: RunArgument, reason: ReasonOption = "", tick: TickOption = False, *, many: Many
+) -> int:
     """Let a run go on that is blocked, after its cause was mended; if it was not, it is blocked again.
 
-    A mended script is another matter: dwf upgrade. Who, when and why (-m) is recorded.
+    A mended script is another matter: dwf upgrade. Who, when and why (-m) is recorded. With --where and the like it is
+    for all blocked runs that fit: they are shown, and it asks.
     """
     from dwf.engine.stepping import unblock as let_go
 
     session = session_of(context)
+    bulk = many.bulk(session, run, tick)
     store = session.existing_store(run, post=True)
+    if bulk is not None:
+        reason = reason if many.dry_run else reason_for(session, reason, "to let runs go on")
+        return for_all(
+            session,
+            store,
+            bulk,
+            "unblock {}",
+            lambda one: tell_one(session, let_go(store, one, session.me, reason)),
+            fits=lambda found: found.status is Status.BLOCKED,
+        )
     run = pick(session, store, run, changes=True)
     reason = reason_for(session, reason, "to let a run go on")
     return tell_posted(session, store, let_go(store, run, session.me, reason), tick)

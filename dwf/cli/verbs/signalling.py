@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
-from dwf.cli.bulk import DryRunOption, YesOption, bulk_of, for_all
+from dwf.cli.bulk import Many, for_all, takes_many, tell_one
 from dwf.cli.catalog import nearest
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
-from dwf.cli.selecting import StatusOption, TaggedOption, WhereOption, WorkflowOption
 from dwf.cli.session import LAST, SELECTED, Session
 from dwf.cli.verbs.answering import tell_posted
 from dwf.cli.verbs.shared import given_json, json_object, json_or_text, pairs, pick
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from dwf.store.room import Store
 
 
+@takes_many
 def signal(
     context: Context,
     run: RunArgument,
@@ -41,13 +41,9 @@ def signal(
     input_: Annotated[
         str | None, Option("--input", metavar="JSON|@FILE|-", help="with --start: parameters as a JSON object")
     ] = None,
-    workflow: WorkflowOption = None,
-    status: StatusOption = None,
-    tag: TaggedOption = None,
-    where: WhereOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
     tick: TickOption = False,
+    *,
+    many: Many,
 ) -> int:
     """Send a run a named message. It is kept until the script takes it, also if nobody waits for it yet.
 
@@ -60,9 +56,7 @@ def signal(
     from dwf.engine.post import signal as post
 
     session = session_of(context)
-    bulk = bulk_of(
-        session, run, workflow=workflow, status=status, tag=tag, where=where, dry_run=dry_run, yes=yes, tick=tick
-    )
+    bulk = many.bulk(session, run, tick)
     said = {LAST: "-l", SELECTED: "--where ..."}.get(run, run)
     data = encode(_payload(payload or [], f"dwf signal {said} {name}"), "the payload")
     if start is not None:
@@ -73,7 +67,11 @@ def signal(
     if bulk is not None:
         check_signal_name(name)
         doing = f"send signal {name} to {{}}"
-        return for_all(session, store, bulk, doing, lambda one: post(store, one, name, data, session.me, reason, key))
+
+        def send(one: str) -> None:
+            tell_one(session, post(store, one, name, data, session.me, reason, key))
+
+        return for_all(session, store, bulk, doing, send)
     run = pick(session, store, run, changes=True)
     awaited = _awaited(store, run)
     posted = post(store, run, name, data, session.me, reason, key)

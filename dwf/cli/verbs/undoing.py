@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
+from dwf.cli.bulk import Bulk, Many, for_all, takes_many
 from dwf.cli.exits import Exit
 from dwf.cli.options import ReasonOption, RunArgument, TickOption, session_of
+from dwf.cli.session import SELECTED, Session
 from dwf.cli.verbs.branching import CodeOption
 from dwf.cli.verbs.shared import pick, reason_for, say_tick
+from dwf.core.status import Status
 from dwf.errors import UsageError
+
+if TYPE_CHECKING:
+    from dwf.engine.branching import Wish
 
 
 def undo(
@@ -66,6 +72,7 @@ def undo(
     return Exit.OK
 
 
+@takes_many
 def retry(
     context: Context,
     run: RunArgument,
@@ -75,22 +82,31 @@ def retry(
     code: CodeOption = None,
     reason: ReasonOption = "",
     tick: TickOption = False,
+    *,
+    many: Many,
 ) -> int:
     """Go on from the step that failed last, in a run that has ended: its next instance, under the same id.
 
     What was done before is taken over, the step is tried again, with its attempts counted anew; --script brings mended
     code. With --failed-items a new run, RUN.retry, does only what failed of the items of dwf.map: steps outside of a
-    map run again there, and questions are asked again. A reason is needed (-m).
+    map run again there, and questions are asked again. A reason is needed (-m). With --where and the like it is for all
+    runs that have failed or timed out and fit: they are shown, and it asks.
     """
     from dwf.cli.verbs.branching import branched
     from dwf.cli.verbs.starting import drive_once
     from dwf.engine.again import check_ended, retry_failed_items
 
     session = session_of(context)
+    bulk = many.bulk(session, run, tick)
+    if bulk is not None and failed_items:
+        raise UsageError(what="--failed-items is for one run", hint="for many: dwf retry --where ... without it")
     if not failed_items:
         from dwf.engine.branching import LAST_OK, Wish
 
-        return branched(session, run, Wish(to=LAST_OK, script=code), "a retry", reason, tick)
+        wish = Wish(to=LAST_OK, script=code)
+        if bulk is not None:
+            return _retry_all(session, bulk, wish, reason)
+        return branched(session, run, wish, "a retry", reason, tick)
     if code is not None:
         raise UsageError(what="--failed-items goes on with the code that it was", hint="leave out --script")
     store = session.existing_store(run, write=True)
@@ -109,3 +125,20 @@ def retry(
         return drive_once(session, store, again.run)
     say_tick(session, store, "begun by the next tick")
     return Exit.OK
+
+
+def _retry_all(session: Session, bulk: Bulk, wish: Wish, reason: str) -> int:
+    from dwf.cli.verbs.branching import tell_branch
+    from dwf.engine.branching import reset
+
+    store = session.existing_store(SELECTED, write=not bulk.dry_run)
+    reason = reason if bulk.dry_run else reason_for(session, reason, "a retry")
+    return for_all(
+        session,
+        store,
+        bulk,
+        "retry {}",
+        lambda one: tell_branch(session, reset(store, one, wish, session.me, reason)),
+        over=True,
+        fits=lambda found: found.status in (Status.FAILED, Status.TIMED_OUT),
+    )

@@ -54,6 +54,22 @@ def retry(shell: Shell) -> list[str]:
 
 
 @stories.mends("retry")
+def retry_all_that_failed(shell: Shell) -> list[str]:
+    shell.breaks("two")
+    shell.runs("r1", "r2", tick=1)
+    shell("start", str(shell.script), "--id", "open", "--tick")
+    shell.mends("two")
+    assert set(shell("retry", "--workflow", "book", "--dry-run").out.split()) == {"r1", "r2"}
+    assert "whether to retry 2 runs" in shell("retry", "--workflow", "book", "-m", "no", code=2).err
+    assert set(shell.types('retry --workflow book -y -m "the disk is back"').out.split()) == {"r1", "r2"}
+    shell("tick")
+    for run in ("r1", "r2"):
+        shell.comes_right(run, "the disk is back", ["ONE", "TWO"])
+    assert "no such runs" in shell("retry", "--status", "failed", "-y", "-m", "again").err
+    return ["one", "one", "two", "two", "one", "two", "two"]
+
+
+@stories.mends("retry")
 def retry_that_fails_again(shell: Shell) -> list[str]:
     shell.breaks("two")
     shell.runs(tick=1)

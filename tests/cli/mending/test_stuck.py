@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.mending.shell import AN_HOUR_APART, Shell, Stories, Story
+from tests.cli.mending.shell import AN_HOUR_APART, BOOK, Shell, Stories, Story
 
 stories = Stories()
 TYPO = "{}['typo']"
@@ -46,6 +46,43 @@ def upgrade_when_its_code_is_lost(shell: Shell) -> list[str]:
     return ["one", "two"]
 
 
+@stories.mends("upgrade")
+def upgrade_all_that_fit(shell: Shell) -> list[str]:
+    shell.write(bug=TYPO)
+    shell.runs("r1", "r2", tick=1)
+    other = shell.write(name="other.py", text=BOOK.replace('step("one")', 'step("another")'))
+    shell("start", str(other), "--id", "other", "--tick")
+    shell.write(name="mended.py")
+    assert set(shell("upgrade", "--status", "blocked", "--to", "mended.py", "--dry-run").out.split()) == {"r1", "r2"}
+    refused = shell("upgrade", "--status", "waiting", "--to", "mended.py", "-y", "-m", "it may fit", code=1).err
+    assert "refused for 1 of 1 run: other" in refused
+    shell.types('upgrade --status blocked --to mended.py -y -m "a typo"')
+    shell("tick")
+    for run in ("r1", "r2"):
+        shell.comes_right(run, "a typo", ["ONE", "TWO"])
+    assert shell.status("other") == "waiting"
+    return ["one", "one", "another", "two", "two"]
+
+
+@stories.mends("unblock")
+def unblock_all_whose_code_is_back(shell: Shell) -> list[str]:
+    for run in ("r1", "r2"):
+        shell("start", str(shell.script), "--id", run)
+    shell("tick")
+    kept = lose_its_code(shell, "r1")
+    for run in ("r1", "r2"):
+        shell("approve", run, "-m", "looked at it")
+    shell("tick", code=1)
+    kept.rename(shell.dwf.home / "code" / kept.name)
+    shell.write(retry=AN_HOUR_APART)
+    shell("start", str(shell.script), "--id", "waits", "--tick")
+    shell.types('unblock --workflow book -y -m "restored from the backup"')
+    shell("tick")
+    for run in ("r1", "r2"):
+        shell.comes_right(run, "restored from the backup", ["ONE", "TWO"])
+    return ["one", "one", "one", "two", "two"]
+
+
 @stories.mends("unblock")
 def unblock_when_its_code_is_back(shell: Shell) -> list[str]:
     shell("start", str(shell.script), "--id", "r", "--tick")
@@ -60,8 +97,8 @@ def unblock_when_its_code_is_back(shell: Shell) -> list[str]:
     return ["one", "two"]
 
 
-def lose_its_code(shell: Shell) -> Path:
-    code = shell.dwf.home / "code" / shell("show", "r", "--json").json["code"]
+def lose_its_code(shell: Shell, run: str = "r") -> Path:
+    code = shell.dwf.home / "code" / shell("show", run, "--json").json["code"]
     return code.rename(shell.place / code.name)
 
 
@@ -148,6 +185,24 @@ def several_at_once_after_a_look(shell: Shell) -> list[str]:
         shell.comes_right(run, "a new disk", ["ONE", "TWO"])
         shell.is_told(run, "no disk")
     return ["one", "one", "two", "two", "one", "two", "two"]
+
+
+@stories.mends("pause", "resume")
+def a_workflow_with_what_is_started_of_it_later(shell: Shell) -> list[str]:
+    shell("start", str(shell.script), "--id", "r", "--tick")
+    shell.breaks("one")
+    shell.types('pause --workflow book -y -m "the disk is broken"')
+    shell("start", str(shell.script), "--id", "later")
+    shell("tick")
+    assert [shell.status(run) for run in ("r", "later")] == ["paused", "paused"] and shell.did == ["one"]
+    shell.mends("one")
+    shell.types('resume --workflow book -y -m "a new disk"')
+    shell("tick")
+    for run in ("r", "later"):
+        shell("approve", run, "-m", "looked at it", "--tick")
+        shell.comes_right(run, "a new disk", ["ONE", "TWO"])
+        shell.is_told(run, "the disk is broken")
+    return ["one", "one", "two", "two"]
 
 
 @stories.mends("cancel")
