@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,3 +156,14 @@ def test_no_document_of_the_planning_is_named_in_the_house() -> None:
         if path.is_file() and path.name != ".git":  # a file in a linked checkout
             text = path.read_text(encoding="utf-8")
             assert not [word for word in words if word in text], shown(path)
+
+
+@pytest.mark.parametrize("room", ["engine", "store"])
+def test_the_map_of_a_room_names_each_of_its_modules(room: str) -> None:
+    """Fails when a module is added that nobody finds from the room's front door, or one is named that has gone."""
+    front = ROOT / "dwf" / room / "__init__.py"
+    lines = (ast.get_docstring(ast.parse(front.read_text(encoding="utf-8"))) or "").splitlines()
+    rows = [re.split(r" {2,}", line.strip())[0] for line in lines if re.match(r" {4}\w", line)]
+    named = {word for row in rows for word in row.split()} | set(re.findall(r"(\w+)\.py", " ".join(lines)))
+    there = {path.stem if path.suffix else path.name for path in front.parent.iterdir() if path.name[0] not in "_."}
+    assert named == there
