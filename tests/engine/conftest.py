@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.house import House
+from tests.installed import Install, forget, installer
 
 
 @pytest.fixture
@@ -35,3 +36,10 @@ def ram(tmp_path: Path) -> Iterator[Path]:
     """A directory in memory where there is one: for tests that play the same story hundreds of times."""
     with in_memory(tmp_path) as path:
         yield path
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Puts distributions where Python finds them."""
+    yield installer(tmp_path / "site", monkeypatch)
+    forget()

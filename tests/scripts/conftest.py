@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.installed import Install, forget, installer
 
 Write = Callable[..., str]
 
@@ -22,3 +24,10 @@ def write(tmp_path: Path) -> Write:
         return str(path)
 
     return put
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Puts distributions where Python finds them."""
+    yield installer(tmp_path / "site", monkeypatch)
+    forget()

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from dwf.core import events as ev
 from dwf.core.state import RunState, fold
-from dwf.scripts import packages
 from dwf.scripts.collect import collect
 from dwf.scripts.packages import as_here, changed_packages, changed_python, likely_cause, versions
+from tests.installed import Install, forget
 from tests.scripts.conftest import Write
-
-Install = Callable[..., None]
-
-
-def forget() -> None:
-    """As in a process that has looked nothing up yet."""
-    for known in (packages._of_module, packages._version, packages._name, packages._holders):
-        known.cache_clear()
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a distribution where Python finds it, for another version of it; without one, takes it away."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    forget()
-
-    def put(name: str, version: str, *modules: str, metadata: str = "Metadata-Version: 2.1\nName: {0}\n") -> None:
-        stem = name.replace("-", "_")
-        for old in site.glob(f"{stem}-*.dist-info"):
-            shutil.rmtree(old)
-        if version:
-            about = site / f"{stem}-{version}.dist-info"
-            about.mkdir()
-            (about / "METADATA").write_text(metadata.format(name) + f"Version: {version}\n")
-            (about / "top_level.txt").write_text("".join(f"{module}\n" for module in modules))
-        forget()
-
-    yield put
-    forget()
 
 
 def run_with(python: str = "", **found: str) -> RunState:
