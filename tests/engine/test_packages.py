@@ -108,7 +108,7 @@ def test_an_undo_and_a_retry_are_on_what_is_installed_then(house: House, install
 def test_a_divergence_is_blamed_on_what_has_changed(house: House, install: Install, now: str) -> None:
     """Fails when the reason of a blocked run keeps quiet about another version, or blames one that is as it was."""
     install("wires", "1.0")
-    house.start(f"{book(house, f'await work(str(1)); {WAITS}')}:main", live=True)
+    house.start(f"{book(house, f'await work(str(1)); {WAITS}')}:main", code="live")
     house.tick()
     install("wires", now)
     book(house, f"await work(str(2)); {WAITS}")
