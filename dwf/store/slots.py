@@ -83,11 +83,7 @@ class Slots(Lines):
         path = f"{line.path}/{taken.file}"
         with suppress(FileNotFoundError):
             self._disk.unlink(path)  # of a dead process: the same attempt is made once more
-        fd = self._disk.open_new(path)
-        lock_now(fd, path)
-        slot = Slot(self._disk, taken, path, fd)
-        self._held.add(slot)
-        return slot
+        return self._signed_in(taken, path, self._disk.open_new(path))
 
     def again(self, line: Line, ticket: Ticket) -> Slot:
         """The slot of an attempt that an earlier dwf has begun and that goes on; made anew if it is gone."""
@@ -96,6 +92,9 @@ class Slots(Lines):
             fd = self._disk.open_regular(path, append=True)
         except FileNotFoundError:
             return self.take(line, ticket)
+        return self._signed_in(ticket, path, fd)
+
+    def _signed_in(self, ticket: Ticket, path: str, fd: int) -> Slot:
         lock_now(fd, path)
         slot = Slot(self._disk, ticket, path, fd)
         self._held.add(slot)
