@@ -15,9 +15,7 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from dwf.authoring.workflow import Workflow
-from dwf.core.duration import stamp
 from dwf.core.events import CodeFrom, CodeUpgraded, Identity, WorkflowStarted
-from dwf.engine.audit import Setting, note_setting
 from dwf.engine.owners import require_own, require_owner
 from dwf.engine.runs import all_ids
 from dwf.engine.runs import load as load_run
@@ -32,8 +30,8 @@ PINNED, LIVE = "pinned", "live"
 _LEAST_PREFIX = 4
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _SUFFIX = 5
-_HUNDRED = 100
-_NOBODY = Identity(uid=-1)
+HUNDRED = 100
+NOBODY = Identity(uid=-1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def made_up_id(workflow: str) -> str:
 def takes_file(route: Route, run: str) -> bool:
     """Whether a run is one of those that take the file. An id has one answer; a larger ramp only adds to them."""
     share = int.from_bytes(sha256(f"{route.script}\0{run}".encode("utf-8", "surrogateescape")).digest()[:8], "big")
-    return share % _HUNDRED < route.ramp
+    return share % HUNDRED < route.ramp
 
 
 class Offer:
@@ -170,66 +168,5 @@ def _seen_before(store: Store, script: str, code: str) -> Route | None:
         with suppress(DwfError):
             for event in load_run(store, run).events:
                 if isinstance(event, WorkflowStarted | CodeUpgraded) and event.code == code:
-                    return Route(script=script, code=code, owner=event.code_owner, at=event.ts, by=_NOBODY)
+                    return Route(script=script, code=code, owner=event.code_owner, at=event.ts, by=NOBODY)
     return None
-
-
-# -- the operator's ---------------------------------------------------------------------------------------------
-
-
-def keep(store: Store, script: str, code: str, ramp: int, by: Identity, reason: str, now_us: int) -> Route:
-    """From now on new starts of a script take stored code, but `ramp` of 100, which take the file.
-
-    code: the beginning of a hash; pinned is what the file holds now, which is stored; "" is what is kept already, whose
-    ramp is to be another. Durable when this returns. Raises UsageError (2), NotFound (4), NotPermitted (77), DiskError,
-    and for the file what `collect` and `load` raise.
-    """
-    path, name = split_name(script)
-    if name is not None:
-        raise UsageError(what=f"a route is for all workflows of {path}", hint=f"leave :{name} out")
-    if not 0 <= ramp < _HUNDRED:
-        raise UsageError(what=f"--ramp {ramp} is not from 0 to 99", hint=f"all of them: dwf routes unset {path}")
-    route = _wanted(store, path, code)
-    # What cannot be loaded would be found by the next start, at night.
-    bundle = kept_sources(store, route)
-    load(bundle.files, bundle.main, route.code, bundle.origin)
-    route = replace(route, ramp=ramp, at=stamp(now_us), by=by, reason=reason)
-    _note(store, route.script, f"{route.code[:12]}, {ramp} of 100 take the file" if ramp else route.code[:12], route)
-    store.routes.put(route)
-    return route
-
-
-def unset(store: Store, script: str, by: Identity, reason: str, now_us: int) -> str:
-    """From now on new starts of a script take its file; its absolute path. Raises NotFound (4), NotPermitted (77)."""
-    path = os.path.abspath(split_name(script)[0])  # noqa: PTH100
-    none = NotFound(what=f"no route is set for {path}", hint="dwf routes shows those that are")
-    if store.routes.of(path) is None:
-        raise none
-    _note(store, path, "the file", Route(script=path, code="", at=stamp(now_us), by=by, reason=reason))
-    try:
-        store.routes.drop(path)
-    except FileNotFoundError:
-        raise none from None
-    return path
-
-
-def _wanted(store: Store, path: str, code: str) -> Route:
-    if code == PINNED:
-        sources = collect(path)
-        require_own(sources)
-        content = store.code.save(dict(sources.files), sources.main)
-        script, by = f"{sources.origin}/{sources.main}", _NOBODY
-        return Route(script=script, code=content, owner=sources.owner, permissions=sources.permissions, at="", by=by)
-    if code:
-        return named(store, path, code)
-    kept = store.routes.of(os.path.abspath(path))  # noqa: PTH100
-    if kept is None:
-        raise UsageError(
-            what=f"no code is kept for {path} yet", hint="--code CODE (dwf versions lists them), or --code pinned"
-        )
-    return kept
-
-
-def _note(store: Store, script: str, value: str, route: Route) -> None:
-    setting = Setting(act="routes", at=route.at, name=script, value=value, reason=route.reason, by=route.by)
-    note_setting(store, setting)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dwf.core import events as ev
 from dwf.core.state import Status
-from dwf.engine import routing
+from dwf.engine import keeping, routing
 from dwf.engine.bulk import prepare_each, start_each
 from dwf.engine.start import StartRequest, describe
 from dwf.engine.versions import versions
@@ -37,7 +37,7 @@ def write(house: House, what: str, mode: str = "pinned", parameters: str = "") -
 
 
 def keep(house: House, code: str = routing.PINNED, ramp: int = 0) -> Route:
-    return routing.keep(house.store, str(house.path / "book.py"), code, ramp, ME, "deploy", house.clock())
+    return keeping.keep(house.store, str(house.path / "book.py"), code, ramp, ME, "deploy", house.clock())
 
 
 def did(house: House, run: str) -> str:
@@ -65,11 +65,11 @@ def test_they_take_the_file_again_when_that_is_unset(house: House) -> None:
     path = write(house, "old")
     keep(house)
     write(house, "new")
-    routing.unset(house.store, path, ME, "done", house.clock())
+    keeping.unset(house.store, path, ME, "done", house.clock())
     assert did(house, "a") == "new"
     assert house.state("a").head.code_from is ev.CodeFrom.FILE
     with pytest.raises(NotFound):
-        routing.unset(house.store, path, ME, "done", house.clock())
+        keeping.unset(house.store, path, ME, "done", house.clock())
 
 
 def test_what_is_kept_may_be_named_by_the_hash_that_a_run_is_on(house: House) -> None:
@@ -260,7 +260,7 @@ def test_a_run_that_follows_takes_what_a_new_start_takes(house: House) -> None:
     assert house.state().code == old and house.all(ev.CodeUpgraded) == []
     text = Path(path).read_text().replace("return 'new'", "return 'newer'").replace("'new'", "'old'")
     Path(path).write_text(text)
-    routing.unset(house.store, path, ME, "done", house.clock())
+    keeping.unset(house.store, path, ME, "done", house.clock())
     house.signal("go")
     house.tick()
     assert house.result() == "newer" and house.the(ev.CodeUpgraded).code != old

@@ -55,7 +55,8 @@ def routes(
 def _set(session: Session, script: str, code: str, ramp: int, reason: str) -> int:
     from dwf.cli.phrases import script_name
     from dwf.cli.times import now_us
-    from dwf.engine.routing import PINNED, keep
+    from dwf.engine.keeping import keep
+    from dwf.engine.routing import PINNED
 
     reason = reason_for(session, reason, "to set a route")
     route = keep(session.store(create=code == PINNED), script, code, ramp, session.me, reason, now_us())
@@ -67,7 +68,7 @@ def _set(session: Session, script: str, code: str, ramp: int, reason: str) -> in
 
 def _unset(session: Session, script: str, reason: str) -> int:
     from dwf.cli.times import now_us
-    from dwf.engine.routing import unset
+    from dwf.engine.keeping import unset
 
     reason = reason_for(session, reason, "to unset a route")
     path = unset(session.store(), script, session.me, reason, now_us())
