@@ -55,14 +55,17 @@ class Index:
 
     def __init__(self, disk: Disk, layout: Layout, boot: str | None = None) -> None:
         """`boot` is the id of this boot, asked of the kernel unless it is given."""
-        self._disk, self._layout, self._path = disk, layout, layout.index
-        self._boot = host.boot_id() if boot is None else boot
         self._guard = RLock()
         self._connection: Connection | None = None
+        self._disk, self._layout, self._path = disk, layout, layout.index
+        self._boot = host.boot_id() if boot is None else boot
         self._inode = self._damaged = NOTHING
         self._writes = False
         self.on_rebuild: Progress | None = None
         """Told how far a rebuild is, if whoever asks for it says nothing else."""
+
+    def __del__(self) -> None:
+        self.close()  # from Python 3.13 on, a connection that is only dropped is warned of
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""

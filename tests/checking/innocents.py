@@ -28,7 +28,7 @@ INNOCENTS = {
     "names of paths": "return [Path('/a/b.py').name, os.path.join('a', 'b'), os.path.basename('/a/b')]",
     "arithmetic of times": "return str(dwf.now() + timedelta(hours=2) - timedelta(days=1))",
     "a time that is given": "return datetime(2026, 1, 1).isoformat() + date(2026, 1, 2).isoformat()",
-    "a time that is read": "return datetime.fromisoformat('2026-01-01').timestamp() > datetime.strptime('2', '%d').timestamp()",
+    "a time that is read": "return datetime.fromisoformat('2026-01-01').timestamp() > datetime.strptime('2026', '%Y').timestamp()",
     "a time that is converted": "return time.strftime('%Y', time.gmtime(0))",
     "a time with its zone": "from zoneinfo import ZoneInfo\nreturn str(dwf.now().astimezone(ZoneInfo('UTC')))",
     "a set in order": "for one in sorted({'b', 'a'}):\n    await drain(one)",
