@@ -19,7 +19,7 @@ from dwf.errors import Conflict, NotFound, UsageError, ValueRefused
 
 def start_all(session: Session, request: StartRequest, path: str) -> int:
     """Start them all. Each line is checked before the first run is made. 9 if an id was in use; the others are made."""
-    starts = list(prepare_each(request, _lines(path), session.store_if_any()))
+    starts = list(prepare_each(request, _lines(path), session.store_if_made()))
     code = Exit.OK
     for answer in start_each(session.store(create=True), starts):
         if isinstance(answer, Conflict):

@@ -19,7 +19,7 @@ def explain(context: Context, session: Session, script: str | None) -> int:
     from dwf.cli.pages.scripts import script_document, script_lines
     from dwf.engine.start import describe
 
-    workflows = describe(script, session.store_if_any())
+    workflows = describe(script, session.store_if_made())
     if session.is_json:
         session.screen.document(script_document(script, workflows))
     else:

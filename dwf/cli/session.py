@@ -155,17 +155,20 @@ class Session:
 
         Raises NotFound if it was named with --home and is not there: a mistyped name is not an empty place.
         """
-        found = self.store_if_any()
-        if found is None and self.options.get("home") is not None:
+        if os.path.lexists(self.home):
+            return self.store(write=False)
+        if self.options.get("home") is not None:
             raise NotFound(
                 what=f"there is no state directory {self.home}",
                 hint="the first dwf start makes it; without --home it is the default place",
             )
-        return found
+        return None
 
-    def store_if_any(self) -> Store | None:
-        """The same for who is about to make one: None also where it was named, and is not there yet."""
-        return self.store(write=False) if os.path.lexists(self.home) else None
+    def store_if_made(self) -> Store | None:
+        """The same for who is about to make one: None where it is not there yet, or not made to its end."""
+        from dwf.store.layout import Layout
+
+        return self.store(write=False) if os.path.lexists(Layout(self.home).machine) else None
 
     def existing_store(self, run: str, *, write: bool = False, post: bool = False) -> Store:
         """The state directory that must hold this run. post: to post to it only.

@@ -111,7 +111,7 @@ def test_code_that_belonged_to_another_is_not_driven_by_root(house: House, monke
     """Fails when root does not ask whose code was stored."""
     script = house.script(SCRIPT)
     of_another(Path(script))
-    monkeypatch.setattr("dwf.engine.start.require_own", lambda *_: None)
+    monkeypatch.setattr("dwf.engine.routing.require_own", lambda *_: None)
     house.start(script)
     house.tick()
     blocked = house.state().blocked
@@ -187,7 +187,7 @@ def test_a_reader_replays_only_what_he_can_trust(
     """Fails when a reader does not ask whose code it is."""
     script = house.script(SCRIPT)
     os.chown(script, owner, -1)
-    monkeypatch.setattr("dwf.engine.start.require_own", lambda *_: None)
+    monkeypatch.setattr("dwf.engine.routing.require_own", lambda *_: None)
     house.start(script)
     os.chown(house.store.layout.home, keeper, -1)
     if allowed:

@@ -10,6 +10,7 @@ _TOGETHER = "store/test_together.py::test_killed_at_any_call_all_are_there_after
 _MADE = "store/test_layout.py::test_made_is_made_for_good"
 _POWER = "store/test_power.py::test_"
 _LINES = "store/test_lines.py::test_"
+_SHELF = "store/test_shelf.py::test_"
 
 # The function that asks for a sync -> the test that fails when that is left out.
 MISSED_BY = {
@@ -48,6 +49,10 @@ MISSED_BY = {
     "lines.Lines._make": _LINES + "a_ticket_is_there_for_good_when_it_is_put",
     "lines.Lines.complete": _LINES + "that_all_tickets_are_there_is_said_for_good",
     "lines.Line._sync": _LINES + "a_ticket_is_there_for_good_when_it_is_put",
+    "shelf.Shelf.drop": _SHELF + "set_is_set_and_unset_is_unset_for_good",
+    "shelf.Shelf.put": _SHELF + "set_is_set_and_unset_is_unset_for_good",
+    "shelf.Shelf.put/2": _SHELF + "set_is_set_and_unset_is_unset_for_good",
+    "shelf.Shelf.put/3": _SHELF + "set_is_set_and_unset_is_unset_for_good",
     "slots.Starts.add": _LINES + "a_start_counts_after_a_power_cut",
     "slots._opened": _LINES + "a_start_counts_after_a_power_cut",
     "slots._opened/2": _LINES + "a_start_counts_after_a_power_cut",

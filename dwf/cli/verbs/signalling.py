@@ -117,7 +117,7 @@ def _signal_or_start(session: Session, request: StartRequest, name: str, data: b
         return requesting.signal_or_start(session, request, name, data, key, tick=tick)
     # First what needs no state directory: a mistake must not leave an empty one behind.
     check_signal_name(name)
-    prepared = prepare(request, store=session.store_if_any())
+    prepared = prepare(request, store=session.store_if_made())
     store = session.store(create=True)
     return tell_posted(session, store, signal_or_start(store, prepared, name, data, key), tick)
 

@@ -296,7 +296,7 @@ def _begin(session: Session, request: StartRequest) -> tuple[Store, Started]:
     from dwf.engine import start as engine
 
     # First what needs no state directory: a mistake must not leave an empty one behind.
-    prepared = engine.prepare(request, store=session.store_if_any())
+    prepared = engine.prepare(request, store=session.store_if_made())
     store = session.store(create=True)
     return store, engine.make(store, prepared)
 
