@@ -16,6 +16,7 @@ from dwf.core import events as ev
 from dwf.core.duration import stamp, unstamp
 from dwf.core.events import Identity
 from dwf.core.messages import in_words
+from dwf.core.parts import Follows
 from dwf.engine.arrivals import sender_of
 from dwf.engine.identity import login_of
 from dwf.engine.summary import who
@@ -159,24 +160,46 @@ def _recorded(store: Store, run: str | None) -> Iterator[Act]:
             events = read_history(path).events
         except DwfError:
             continue  # doctor and verify speak of what cannot be read
+        head = events[0] if events else None
+        follows = head.follows if isinstance(head, ev.WorkflowStarted) else None
         for event in events:
             # On a step, a blocked run or a damaged history a person's word stands in a part of its own.
             act = getattr(event, "decided", None) or event
             by = getattr(act, "by", None)
+            if follows is not None and _taken_over(event, follows):
+                if isinstance(by, Identity) and _put_in_place(act, follows):
+                    yield _of_event(event, act, by, of, link, f"{follows.how} --set")
+                continue
             if isinstance(event, ev.Closing) and isinstance(act, ev.Decision) and not act.message:
                 continue  # what was decided while the step ran, and is done now
             if isinstance(by, Identity):
-                yield _of_event(event, act, by, of, link)
+                yield _of_event(event, act, by, of, link, _verb(event))
 
 
-def _of_event(event: ev.Event, act: object, by: Identity, run: str, link: int) -> Act:
+def _taken_over(event: ev.Event, follows: Follows) -> bool:
+    """Whether a line came with the making of a history that goes on from another: people did that there, not here."""
+    if event.id == 1 or not follows.at:
+        return False
+    return event.id <= follows.lines or (isinstance(event, ev.SignalReceived) and event.ts == follows.at)
+
+
+def _put_in_place(act: object, follows: Follows) -> bool:
+    """Whether a result is another one than was recorded there."""
+    return isinstance(act, ev.Decision) and act.posted == follows.at
+
+
+def _of_event(event: ev.Event, act: object, by: Identity, run: str, link: int, what: str) -> Act:
     at = getattr(act, "posted", "") or event.ts
+    if isinstance(event, ev.WorkflowStarted) and event.follows is not None:
+        at = event.follows.at or at  # the line itself has the time that the script was told, when it began
     reason = getattr(act, "reason", "") or getattr(act, "comment", "")
-    return Act(unstamp(at), who(by), _verb(event), run, DONE, "", reason, event.id, link, by)
+    return Act(unstamp(at), who(by), what, run, DONE, "", reason, event.id, link, by)
 
 
 def _verb(event: ev.Event) -> str:
     """The command that led to an event."""
+    if isinstance(event, ev.WorkflowStarted) and event.follows is not None:
+        return event.follows.how  # undo, retry, reset, fork: each is the name of its verb
     if isinstance(event, ev.SignalReceived):
         return f"signal {event.name}"
     if isinstance(event, ev.UpdateAccepted):

@@ -42,14 +42,15 @@ from dwf.store.record import Chain
 from dwf.store.room import Store
 
 FIRST, LAST_OK = "first", "last-ok"
-RESET, FORK = "reset", "fork"
+RESET, RETRY, FORK = "reset", "retry", "fork"
 
 
 @dataclass(frozen=True)
 class Wish:
     """What is asked for. to: a step by number or name, `first`, or `last-ok`, which is before the step that failed
     last; or `line`: the last that is kept. ask_again: no answer of a person is kept. signals: what was sent later is
-    sent again. script: other code. results: by step, in place of what was recorded. run: the id of a fork.
+    sent again. script: other code. results: by step, in place of what was recorded. run: the id of a fork. how: what a
+    reset is recorded as, RESET or RETRY.
     """
 
     to: str = ""
@@ -59,6 +60,7 @@ class Wish:
     script: str | None = None
     results: Mapping[str, bytes] | None = None
     run: str = ""
+    how: str = RESET
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def reset(store: Store, run: str, wish: Wish, by: Identity, reason: str,
             hint = f"of an open run: dwf step retry {run}; dwf fork {run} --id ... goes on beside it"
             what = f"run {run} is {view.state.status.value}; only what is over can begin again from a line of it"
             raise WrongState(what=what, hint=hint)
-        return _branch(store, view, with_fields(wish, run=run), view.link + 1, RESET, by, reason, clock())
+        return _branch(store, view, with_fields(wish, run=run), view.link + 1, wish.how, by, reason, clock())
 
 
 def fork(store: Store, run: str, wish: Wish, by: Identity, reason: str,
@@ -133,7 +135,7 @@ def _branch(
     if not reason.strip():
         raise UsageError(what=f"a {how} needs a reason", hint="-m 'why': it is recorded with your name")
     assert view.state is not None
-    decided = Decision(by=by, reason=reason)
+    decided = Decision(by=by, reason=reason, posted=stamp(now_us))
     results = _results(view.events, wish, view.run)
     lines = _lines(view, wish, results)
     if why := branch.in_the_way(view.events, lines):

@@ -281,3 +281,56 @@ def test_a_run_that_is_gone_is_still_in_the_audit(dwf: Terminal) -> None:
     dwf.history(run).unlink()
 
     assert whats(dwf, run) == [("cancel", "refused")]
+
+
+TWO_STEPS = """
+import dwf
+
+@dwf.activity
+def check() -> int:
+    return 1
+
+@dwf.activity(retry=dwf.Retry(max_attempts=1))
+def drain(free: int) -> int:
+    if free < 2:
+        raise ValueError("no room")
+    return free
+
+@dwf.workflow
+async def main() -> int:
+    free = await check()
+    await dwf.approve("Drain?")
+    return await drain(free)
+"""
+
+
+def test_who_goes_on_from_a_line_has_done_that_then_and_nothing_of_what_those_lines_tell(dwf: Terminal) -> None:
+    """Fails when a retry, a fork or a reset is told as a start, at the time of the first, or has its answers again."""
+    dwf.script.write_text(TWO_STEPS)
+    dwf("start", str(dwf.script), "--id", "j1", "--tick")
+    dwf("approve", "j1", "-m", "fine", "--tick")
+    assert dwf("retry", "j1", "-m", "more room").code == 0
+    assert dwf("tick").code == 1
+    assert dwf("reset", "j1", "--from", "drain", "-m", "once more").code == 0
+    assert dwf("fork", "j1", "--id", "j1b", "--set", "check=3", "--line", "7", "-m", "as if").code == 0
+
+    found = acts(dwf)
+
+    told = [(act["run"], act["instance"], act["what"], act["reason"]) for act in found]
+    assert told == [
+        ("j1", 1, "start", ""),
+        ("j1", 1, "approve", "fine"),
+        ("j1", 2, "retry", "more room"),
+        ("j1", 3, "reset", "once more"),
+        ("j1b", 1, "fork", "as if"),
+        ("j1b", 1, "fork --set", "as if"),
+    ]
+    assert [act["at"] for act in found] == sorted(act["at"] for act in found)
+    assert "retry of j1" in dwf("history", "j1", "--instance", "2").out
+
+
+def test_a_signal_that_a_reset_sends_again_is_told_once(dwf: Terminal) -> None:
+    run = dwf.driven("waits")
+    dwf("signal", run, "go", "-m", "it is time", "--tick")
+    assert dwf("reset", run, "--from", "first", "-m", "again").code == 0
+    assert [act["what"] for act in acts(dwf, run)] == ["start", "signal go", "reset"]

@@ -117,9 +117,9 @@ DONE: dict[str, Callable[[Terminal], tuple[Words, str]]] = {
     "export": lambda dwf: ((dwf.driven("waits"), str(dwf.directory / "run.dwf"), "--move"), "export --move"),
     "import": lambda dwf: ((elsewhere(dwf, dwf.driven("waits")), "--resume"), "import --resume"),
     "archive": lambda dwf: ((dwf.driven("quick"), "-y"), "archive"),
-    "undo": lambda dwf: ((dwf.driven("sagas"), "-y"), "start"),
-    "reset": lambda dwf: ((dwf.driven("fails"), "--from", "first"), "start"),
-    "fork": lambda dwf: ((dwf.driven("waits"), "--id", "beside"), "start"),
+    "undo": lambda dwf: ((dwf.driven("sagas"), "-y"), "undo"),
+    "reset": lambda dwf: ((dwf.driven("fails"), "--from", "first"), "reset"),
+    "fork": lambda dwf: ((dwf.driven("waits"), "--id", "beside"), "fork"),
     "timer": lambda dwf: (("fire", dwf.driven("sleeps"), "--tick"), "timer fire"),
 }
 # What can be said of a step, each with what it takes.

@@ -101,9 +101,9 @@ def retry(
     if bulk is not None and failed_items:
         raise UsageError(what="--failed-items is for one run", hint="for many: dwf retry --where ... without it")
     if not failed_items:
-        from dwf.engine.branching import LAST_OK, Wish
+        from dwf.engine.branching import LAST_OK, RETRY, Wish
 
-        wish = Wish(to=LAST_OK, script=code)
+        wish = Wish(to=LAST_OK, script=code, how=RETRY)
         if bulk is not None:
             return _retry_all(session, bulk, wish, reason)
         return branched(session, run, wish, "a retry", reason, tick)

@@ -173,7 +173,7 @@ def history(
     -o jsonl prints the stored lines as they are. Exit 65 if the history is damaged; what can be read is shown.
     """
     from dwf.cli.pages.history import HistoryPage
-    from dwf.engine.runs import chain_of
+    from dwf.engine.runs import chain_of, load
 
     session = session_of(context)
     if follow and reverse:
@@ -183,6 +183,8 @@ def history(
     run = pick(session, store, run)
     view = _load(store, run)
     views = [one for one in chain_of(store, view) if instance in (None, one.link)]
+    if instance is not None and instance < view.link and not views:
+        views = [load(store, run, instance)]  # one that a reset has gone back to
     if not views:
         raise NotFound(what=f"{run} has no instance {instance}", hint=f"the newest is {view.link}")
     events = [event for one in views for event in one.events]
