@@ -9,8 +9,9 @@ from operator import attrgetter
 from types import FrameType
 from typing import Any
 
-from dwf.core.events import Opening, Payload
+from dwf.core.events import ApprovalRequested, Opening, Payload
 from dwf.core.outcome import place
+from dwf.core.parts import NOTHING
 from dwf.core.values import as_blob, same
 
 
@@ -43,10 +44,22 @@ def _same_payload(record: Payload, asked: Payload) -> bool:
 def described(opening: Opening) -> str:
     """A command in few words, for the two sides of a divergence: `ActivityScheduled drain function {...}`."""
     words = [type(opening).__name__]
-    for name in opening.matched:
-        value = getattr(opening, name)
-        words.append(_short(_said(value)))
+    if isinstance(opening, ApprovalRequested):
+        words += _question(opening)
+    else:
+        words += [_short(_said(getattr(opening, name))) for name in opening.matched]
     return " ".join(words) + f" (command {opening.command})"
+
+
+def _question(asked: ApprovalRequested) -> Iterator[str]:
+    """What its fingerprint covers, as it is read; the fingerprint itself only where that is too long to be told."""
+    parts = [f'"{asked.prompt}"']
+    parts += [f"by={','.join(asked.by)}"] if asked.by else []
+    parts += [f"need={asked.need}"] if asked.need != 1 else []
+    parts += [f"show={_said(asked.show)}"] if bytes(asked.show) != bytes(NOTHING) else []
+    yield from map(_short, parts)
+    if any(_short(part) != part for part in parts):
+        yield asked.fingerprint[:7]
 
 
 def _said(value: object) -> str:

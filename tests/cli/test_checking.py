@@ -63,6 +63,7 @@ def test_an_edit_that_does_not_is_told_with_both_sides_and_its_cure(deployed: Te
     assert lines[1].startswith("  history line 2  recorded  ActivityScheduled drain")
     assert lines[2].startswith("  book.py:14      now asks  ActivityScheduled cordon")
     cure = [line.removeprefix("      ") for line in lines[4:]]
+    assert said.err == "no finding; 0 runs fit, 1 does not\n"
     assert cure == ['if dwf.patched("cordon"):', "    await cordon(host)", "else:", "    await drain(host)"]
     edit(deployed, "    await cordon(host)\n", "".join(f"    {line}\n" for line in cure))
     assert deployed("check", str(deployed.script)).code == 0

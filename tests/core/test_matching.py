@@ -14,7 +14,8 @@ import pytest
 import dwf
 from dwf.core import events as ev
 from dwf.core.duration import stamp
-from dwf.core.events import Opening, Payload
+from dwf.core.events import ApprovalRequested, Opening, Payload
+from dwf.core.matching import described
 from dwf.core.replay import Replay
 from dwf.core.values import blob_ref, encode
 from dwf.errors import DiskError, InternalError, NondeterminismError
@@ -320,3 +321,21 @@ def test_a_file_that_cannot_be_read_is_no_matter_of_the_scripts() -> None:
             replay.apply([signal])
         with pytest.raises(DiskError):
             replay.apply([signal])
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, 'ApprovalRequested "Drain?" (command 3)'),
+        ({"by": ["@ops", "eve"], "need": 2}, 'ApprovalRequested "Drain?" by=@ops,eve need=2 (command 3)'),
+        ({"show": Payload(b'{"n":1}')}, 'ApprovalRequested "Drain?" show={"n":1} (command 3)'),
+    ],
+)
+def test_a_question_is_told_as_it_is_read(asked: dict[str, Any], told: str) -> None:
+    question = ApprovalRequested(command=3, prompt="Drain?", fingerprint="a4d2616f", **asked)
+    assert described(question) == told
+
+
+def test_two_questions_that_differ_where_they_are_too_long_to_be_told_are_told_apart() -> None:
+    one, other = (ApprovalRequested(command=3, prompt="x" * 200 + end, fingerprint=end * 9) for end in "ab")
+    assert described(one) != described(other)

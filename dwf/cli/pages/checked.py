@@ -131,10 +131,12 @@ def _sides(verdict: Verdict) -> Iterator[str]:
 
 def _summary(found: Found) -> str:
     number = len(found.findings)
-    words = "nothing found" if not number else f"{number} finding{'' if number == 1 else 's'}"
+    bad = sum(verdict.fit != "safe" for verdict in found.verdicts)
+    words = "nothing found" if not bad else "no finding"  # a run that does not fit is something, too
+    if number:
+        words = f"{number} finding{'' if number == 1 else 's'}"
     if not found.is_run:
         return words
-    bad = sum(verdict.fit != "safe" for verdict in found.verdicts)
     safe = len(found.verdicts) - bad
     if not found.verdicts:
         words += "; no run is of this script"
