@@ -145,11 +145,12 @@ class Named(Part, frozen=True, kw_only=True):
 
 class Follows(Part, frozen=True, kw_only=True):
     """The instance of a run that another one goes back to. `how`: "undo", it takes back what that one did; "retry", it
-    does the items that failed there, or goes on from the step that failed last; "reset" or "fork", it goes on from a line
-    of it.
+    does the items that failed there, or goes on from the step that failed last; "reset" or "fork", it goes on from
+    any line of it.
 
     For who goes on from a line: the first `lines` lines are that one's, and the first `commands` commands. `seed`: of
-    what is drawn by chance. `named`: what children are called after, each up to so many commands. `at`: when it was made.
+    what is drawn by chance. `named`: what children are called after, each up to so many commands. `at`: when it was
+    made.
     """
 
     run: str
