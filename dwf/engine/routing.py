@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -139,7 +139,8 @@ def kept_sources(store: Store | None, route: Route) -> Sources:
 def named(store: Store | None, script: str, code: str) -> Route:
     """Stored code of a script, by the beginning of its hash; a route to it that is set nowhere.
 
-    Raises UsageError (2) for what is no hash, or begins several; NotFound (4) if no run was ever on such code.
+    Raises UsageError (2) for what is no hash, or begins several; NotFound (4) if no run was ever on
+    such code; CodeMissing (65) if one was, and it is not stored any more.
     """
     path = os.path.abspath(script)  # noqa: PTH100
     known = f"dwf versions {os.path.basename(path)} lists what there is"  # noqa: PTH119
@@ -156,6 +157,9 @@ def named(store: Store | None, script: str, code: str) -> Route:
         about = _seen_before(store, path, content)
         if about is not None:
             return about
+    if store is not None and not found and any(event.code.startswith(code) for event in _taken_up(store)):
+        why = f"runs were on code {code:.7}, and what was stored of it is gone or damaged"
+        raise CodeMissing(run=f"starts of {script}", why=why, hint="restore code/ from a backup; dwf doctor says more")
     raise NotFound(what=f"no run of {script} was ever on code {code}", hint=known)
 
 
@@ -164,9 +168,16 @@ def _seen_before(store: Store, script: str, code: str) -> Route | None:
     kept = next((route for route in store.routes.all() if route.code == code), None)
     if kept is not None:
         return replace(kept, script=script)
+    for event in _taken_up(store):
+        if event.code == code:
+            return Route(script=script, code=code, owner=event.code_owner, at=event.ts, by=NOBODY)
+    return None
+
+
+def _taken_up(store: Store) -> Iterator[WorkflowStarted | CodeUpgraded]:
+    """Each time that a run came onto some code; histories that cannot be read are left out."""
     for run in all_ids(store):
         with suppress(DwfError):
             for event in load_run(store, run).events:
-                if isinstance(event, WorkflowStarted | CodeUpgraded) and event.code == code:
-                    return Route(script=script, code=code, owner=event.code_owner, at=event.ts, by=NOBODY)
-    return None
+                if isinstance(event, WorkflowStarted | CodeUpgraded):
+                    yield event

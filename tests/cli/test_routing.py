@@ -123,3 +123,12 @@ def test_the_doctor_finds_a_route_to_code_that_is_gone(kept: Terminal) -> None:
     assert "new starts of" in said.out and f"dwf routes unset {script(kept)}" in said.out
     said = kept("start", script(kept))
     assert said.code == 65 and f"dwf routes unset {script(kept)}" in said.err
+
+
+def test_code_that_runs_were_on_and_that_is_gone_is_not_code_that_nobody_was_on(dwf: Terminal) -> None:
+    dwf("start", write(dwf, "old"), "--id", "a")
+    code = dwf("show", "a", "--json").json["code"]
+    (Path(dwf.home) / "code" / code).unlink()
+    said = dwf("start", script(dwf), "--id", "b", "--code", code[:7])
+    assert said.code == 65 and "gone" in said.error and "restore code/ from a backup" in said.hint
+    assert dwf("start", script(dwf), "--id", "b", "--code", "beef1").code == 4
