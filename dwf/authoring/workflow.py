@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import cached_property, update_wrapper
@@ -13,14 +14,16 @@ from dwf.authoring.parameters import Parameter, Parameters
 from dwf.core.deadlines import ON_DEADLINE, UNLIMITED, Limits
 from dwf.core.duration import micros
 from dwf.core.events import Payload
+from dwf.core.outcome import place, said
 from dwf.core.replay import Program
 from dwf.core.retry import Duration, Retry, policy_of
 from dwf.core.runtime import ChildCall, current, in_workflow
 from dwf.core.tags import Tag, tag_changes, tags_after
 from dwf.core.values import decode, encode, text
-from dwf.errors import ScriptRefused, ValueRefused
+from dwf.errors import ScriptBug, ScriptRefused, ValueRefused
 
 OnDeadline = Literal["cancel", "terminate"]
+_MOST_DECORATORS = 50
 
 
 class Workflow:
@@ -125,7 +128,11 @@ class Workflow:
         )
 
     def _begin(self, stored: bytes) -> Any:
-        return self.function(**self._parameters.typed(stored))
+        try:
+            return self.function(**self._parameters.typed(stored))
+        except (TypeError, ValueRefused) as error:
+            # Nothing of the script has run yet: it is the line with its parameters that does not fit its input.
+            raise ScriptBug(type=type(error).__name__, reason=said(error), where=_def_line(self.function)) from error
 
     @cached_property
     def _parameters(self) -> Parameters:
@@ -142,6 +149,14 @@ class Workflow:
         Raises UsageError for an unknown, missing or unfitting one, with the parameters in the hint.
         """
         return self._parameters.bind(texts, values)
+
+
+def _def_line(function: Callable[..., Any]) -> str:
+    code = function.__code__
+    lines = range(code.co_firstlineno, code.co_firstlineno + _MOST_DECORATORS)
+    texts = ((line, linecache.getline(code.co_filename, line, function.__globals__).split()[:1]) for line in lines)
+    found = next((line for line, word in texts if word in (["async"], ["def"])), code.co_firstlineno)
+    return place(code.co_filename, found)
 
 
 def _limits(

@@ -233,3 +233,14 @@ def test_of_several_files_those_without_a_workflow_are_passed_over(deployed: Ter
     said = deployed("check", str(deployed.script), str(beside))
     assert (said.code, said.out) == (0, "r1  safe\n") and "parts.py is passed over" in said.err
     assert deployed("check", str(beside)).code == 2
+
+
+@pytest.mark.parametrize("parameters", ["", "host: int"], ids=["gone", "other-type"])
+def test_an_input_that_no_longer_fits_is_told_at_the_line_with_the_parameters(
+    deployed: Terminal, parameters: str
+) -> None:
+    assert deployed("start", str(deployed.script), "host=web2", "--id", "a2", "--tick").code == 0
+    edit(deployed, 'async def main(host: str = "web1")', f"async def main({parameters})")
+    line = 1 + next(n for n, text in enumerate(deployed.script.read_text().splitlines()) if "def main" in text)
+    said = deployed("check", str(deployed.script))
+    assert said.out.splitlines()[0] == f"a2  breaks at book.py:{line}"
