@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, Protocol, TypeVarTuple
 
 from dwf.core import guard
+from dwf.core.banned import IN_ACTIVITY
 from dwf.core.closing import Detached, Doors, close, suspended
 from dwf.core.duration import rounded_up
 from dwf.core.refused import NoOutside
@@ -113,7 +114,7 @@ class Loop(NoOutside):
             if maker.f_globals["__name__"] == "asyncio.events":
                 return  # a handle
             if maker.f_globals["__name__"] == "asyncio.streams":
-                what, cure = "a network stream of asyncio", guard.IN_ACTIVITY
+                what, cure = "a network stream of asyncio", IN_ACTIVITY
             maker = maker.f_back
         if maker is not None and self.host.is_script(maker.f_code.co_filename):
             raise guard.refusal(self.host, what, cure)

@@ -20,7 +20,7 @@ from errno import ENOMEM
 from typing import Any
 
 from dwf.authoring.workflow import Workflow
-from dwf.core import guard
+from dwf.core import guard, standins
 from dwf.core.outcome import place, said
 from dwf.core.replay import Program
 from dwf.core.runtime import current, in_workflow
@@ -157,7 +157,7 @@ class _Room:
             if name in self._files:
                 code = compile(self._files[name], f"{name}{self.mark}", "exec", dont_inherit=True)
                 exec(code, module.__dict__)  # the operator chose this file; its bytes were verified
-                guard.protect(module.__dict__)
+                standins.protect(module.__dict__)
         except BaseException:
             # A script may go on without it, and may try again.
             del self._loaded[dotted]
@@ -220,7 +220,7 @@ class _Room:
         module = builtins.__import__(name, globals, locals, fromlist or (), level)
         if not guard.active():
             return module
-        stand_in = guard.stand_in_for(module)
+        stand_in = standins.stand_in_for(module)
         return module if stand_in is None else stand_in
 
 

@@ -95,6 +95,10 @@ INNOCENTS = {
     "a saga": "async with dwf.saga() as saga:\n    await saga.step(drain(host), undo=drain('back'))\n    saga.add(undo=drain('b'), of='b')\n    saga.keep()",
     "steps of a saga in a gather": "async with dwf.saga() as saga:\n    await asyncio.gather(*[saga.step(drain(one), undo=drain('x')) for one in 'ab'])",
     "a step in an assertion": "assert await drain(host) == 3\nreturn -await drain(host)",
+    "the date of a letter that is given": "from email.utils import formatdate\nreturn formatdate(0) + formatdate(timeval=0)",
+    "the release of Python": "import platform, sys\nreturn [platform.python_version(), sys.maxsize > 0, sys.platform]",
+    "the name of a signal": "import signal\nreturn signal.SIGTERM.name",
+    "a path that is whole": "return str(Path('/etc').joinpath(host).absolute().relative_to('/etc'))",
     "what is meant so": "return os.path.join('a') + str(os.sep)",
     "string methods that paths have, too": "return host.replace('w', 'v') + '/'.join(['a', 'b'])",
 }

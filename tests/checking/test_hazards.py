@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dwf.core import guard
+from dwf.core import banned
 from dwf.scripts.collect import Sources, collect
 from dwf.scripts.lint import RULES, Finding, findings
 from dwf.testing import Env, Run
@@ -64,10 +64,10 @@ def test_nothing_is_found_in_the_examples(path: Path) -> None:
 def test_every_name_of_the_guard_is_found() -> None:
     """Fails when the two lists part: what the guard refuses by name is a finding."""
     clocks = ("datetime", "date")
-    for home, names in guard.NAMES.items():
+    for home, names in banned.NAMES.items():
         for name in names:
             call = "seed()" if name == "seed" else f"{name}()"
-            written = f"{home}.{name}.{guard.CLOCKS[name][-1]}()" if name in clocks else f"{home}.{call}"
+            written = f"{home}.{name}.{banned.CLOCKS[name][-1]}()" if name in clocks else f"{home}.{call}"
             text = f"import dwf, {home}\n@dwf.workflow\nasync def main():\n    {written}\n"
             assert [one.line for one in read(text)] == [4], written
 

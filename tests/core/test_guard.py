@@ -1,17 +1,25 @@
 """The guard: what a workflow may not reach is refused with line and cure, and nothing else is in anybody's way."""
 
 # What a linter would have done otherwise is what is tried here.
-# ruff: noqa: PTH110, PTH118, PTH119, PTH208, SIM115, E721
+# ruff: noqa: PTH100, PTH110, PTH111, PTH116, PTH118, PTH119, PTH208, SIM115, E721
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import datetime as dt
+import email.utils
+import getpass
 import json
 import logging
 import os
 import pathlib
+import platform
+import queue
 import random
+import select
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +29,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from os import environ, getenv
@@ -32,7 +41,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import dwf
-from dwf.core import guard
+from dwf.core import guard, standins
 from dwf.core.loop import Loop
 from dwf.errors import BusyLoop, GuardError
 from tests.core.driver import Fake, act, blocked
@@ -47,7 +56,7 @@ def as_runbook(function: Callable[..., Any]) -> Callable[..., Any]:
     }
     namespace["__builtins__"] = __builtins__
     namespace["__name__"] = "runbook"
-    guard.protect(namespace)
+    standins.protect(namespace)
     clone = type(function)(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
     clone.__kwdefaults__ = function.__kwdefaults__
     return clone
@@ -91,6 +100,16 @@ async def _to_thread() -> None:
     await asyncio.to_thread(time.sleep, 0)
 
 
+def _full() -> queue.Queue[int]:
+    full: queue.Queue[int] = queue.Queue(1)
+    full.put(1)
+    return full
+
+
+ELSEWHERE = threading.Thread(target=print)
+LOCK = threading.Lock()
+LOCK.acquire()
+FREE = threading.Lock()
 REFUSED: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: time.time(), "time.time", "dwf.now()"),
     (lambda: time.monotonic(), "time.monotonic", "dwf.now()"),
@@ -136,6 +155,61 @@ REFUSED: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: __import__("sqlite3").connect(":memory:"), "sqlite3.connect", "activity"),
     (lambda: __import__("shutil").rmtree("/tmp/no such"), "shutil.rmtree", "activity"),
     (lambda: input(), "builtins.input", "wait_signal"),
+    (lambda: Path("/etc").exists(), "Path.exists", "activity"),
+    (lambda: Path("/etc").is_file(), "Path.is_file", "activity"),
+    (lambda: Path("/etc").is_dir(), "Path.is_dir", "activity"),
+    (lambda: Path("/etc").is_symlink(), "Path.is_symlink", "activity"),
+    (lambda: Path("/etc").is_mount(), "Path.is_mount", "activity"),
+    (lambda: Path("/etc").stat(), "Path.stat", "activity"),
+    (lambda: Path("/etc").lstat(), "Path.lstat", "activity"),
+    (lambda: Path("/etc").owner(), "Path.owner", "activity"),
+    (lambda: Path("/etc").samefile("/"), "Path.samefile", "activity"),
+    (lambda: Path("/etc").resolve(), "Path.resolve", "activity"),
+    (lambda: Path("a").absolute(), "Path.absolute", "parameter of the workflow"),
+    (lambda: Path.cwd(), "Path.cwd", "parameter of the workflow"),
+    (lambda: Path.home(), "Path.", "activity"),
+    (lambda: Path("~/a").expanduser(), "Path.expanduser", "activity"),
+    (lambda: list(Path("/etc").glob("*")), "", "activity"),
+    (lambda: list(Path("/etc").rglob("*")), "", "activity"),
+    (lambda: Path("/tmp/x").open("w"), "open('/tmp/x')", "activity"),
+    (lambda: Path("/etc/hostname").read_bytes(), "open('/etc/hostname')", "activity"),
+    (lambda: Path("/tmp/x").write_bytes(b"x"), "open('/tmp/x')", "activity"),
+    (lambda: Path("/no such/x").mkdir(), "os.mkdir", "activity"),
+    (lambda: Path("/no such/x").touch(), "", "activity"),
+    (lambda: Path("/no such/x").rename("/no such/y"), "os.rename", "activity"),
+    (lambda: Path("/no such/x").rmdir(), "os.rmdir", "activity"),
+    (lambda: Path("/no such/x").chmod(0o600), "os.chmod", "activity"),
+    (lambda: Path("/no such/x").symlink_to("y"), "os.symlink", "activity"),
+    (lambda: os.path.abspath("a"), "os.path.abspath", "parameter of the workflow"),
+    (lambda: os.stat("/"), "os.stat", "activity"),
+    (lambda: os.write(1, b""), "os.write", "activity"),
+    (lambda: os._exit(3), "os._exit", "dwf.Failure"),
+    (lambda: os.waitpid(-1, 0), "os.waitpid", "dwf.wait_signal"),
+    (lambda: shutil.which("ls"), "shutil.which", "activity"),
+    (lambda: __import__("configparser").__dict__["os"].stat("/"), "os.stat", "activity"),
+    (lambda: shutil.disk_usage("/"), "shutil.disk_usage", "activity"),
+    (lambda: getpass.getuser(), "getpass.getuser", "parameter of the workflow"),
+    (lambda: platform.node(), "platform.node", "parameter of the workflow"),
+    (lambda: platform.uname(), "platform.uname", "parameter of the workflow"),
+    (lambda: sys.stdin.readline(), "sys.stdin", "wait_signal"),
+    (lambda: list(sys.stdin), "sys.stdin", "wait_signal"),
+    (lambda: _thread.start_new_thread(print, ()), "_thread.start_new_thread", "asyncio.gather"),
+    (lambda: email.utils.formatdate(), "email.utils.formatdate", "dwf.now()"),
+    (lambda: email.utils.make_msgid(), "email.utils.make_msgid", "dwf.uuid4()"),
+    (lambda: signal.alarm(1), "signal.alarm", "asyncio.timeout"),
+    (lambda: signal.pause(), "signal.pause", "dwf.wait_signal"),
+    (lambda: signal.sigwait([signal.SIGUSR1]), "signal.sigwait", "dwf.wait_signal"),
+    (lambda: select.select([], [], [], 1), "select.select", "dwf.wait_signal"),
+    (lambda: queue.Queue().get(), "stops the thread", "asyncio.Queue"),
+    (lambda: _full().put(1), "stops the thread", "asyncio.Queue"),
+    (lambda: threading.Event().wait(2), "stops the thread", "asyncio.Event"),
+    (lambda: threading.Semaphore(0).acquire(), "stops the thread", "asyncio.Lock"),
+    (lambda: threading.Barrier(2).wait(), "stops the thread", "asyncio.Event"),
+    (lambda: Future().result(), "stops the thread", "asyncio.Event"),
+    (lambda: ELSEWHERE.join(), "waiting for a thread", "asyncio.Event"),
+    (lambda: [lock.acquire() for lock in [threading.Lock()] * 2], "a lock that is taken", "asyncio.Lock"),
+    (lambda: LOCK.acquire(), "a lock that is taken", "asyncio.Lock"),
+    (lambda: LOCK.acquire(timeout=3), "a lock that is taken", "asyncio.Lock"),
     (_stream, "a network stream of asyncio", "activity"),
     (_server, "asyncio's", "activity"),
     (_process, "asyncio's subprocess_exec", "activity"),
@@ -245,6 +319,11 @@ class Window:
     names: list[str] = field(default_factory=list)
 
 
+def _with(lock: Any) -> bool:
+    with lock:
+        return True
+
+
 def annotated(when: datetime, day: date | None = None) -> datetime:
     return when
 
@@ -308,6 +387,23 @@ PASSES: list[Callable[[], Any]] = [
     lambda: __import__("traceback").format_stack(),
     lambda: sys.version_info,
     lambda: threading.Lock().acquire(blocking=False),
+    lambda: LOCK.acquire(blocking=False) or LOCK.locked(),
+    lambda: _with(FREE),
+    lambda: _with(threading.RLock()),
+    lambda: threading.Condition(threading.Lock()).notify,
+    lambda: threading.Event().wait(0),
+    lambda: (_full().get(), queue.Queue().qsize()),
+    lambda: Path("/etc/a.b").absolute().relative_to("/etc").stem,
+    lambda: Path("/etc").joinpath("x").expanduser().as_posix(),
+    lambda: os.path.abspath("/etc/../x"),
+    lambda: email.utils.formatdate(0) + email.utils.formatdate(timeval=0),
+    lambda: email.utils.parseaddr("a <a@b>"),
+    lambda: platform.python_version(),
+    lambda: sys.maxsize + len(sys.argv),
+    lambda: shutil.ignore_patterns("*.pyc"),
+    lambda: signal.SIGTERM.name + signal.Signals(2).name,
+    lambda: __import__("argparse").ArgumentParser("x").parse_args([]),
+    lambda: __import__("inspect").getsource(_full),
 ]
 TRUE: list[Callable[[], Any]] = [
     lambda: isinstance(datetime(2026, 1, 1), datetime),
@@ -372,6 +468,9 @@ def reach_out() -> list[Any]:
         os.environ.copy()["PATH"],
         Random().random(),
     ]
+    seen += [Path(__file__).exists(), Path.home(), Path.cwd(), shutil.which("sh"), os.path.expanduser("~")]
+    seen += [getpass.getuser(), platform.node(), email.utils.formatdate(), sys.stdin is not None, _with(FREE)]
+    seen += [threading.Event().wait(0.001), threading.Lock().acquire(timeout=1), os.stat(__file__)]
     environ["DWF_TEST"] = "1"
     del environ["DWF_TEST"]
     return seen
@@ -395,7 +494,8 @@ def test_other_threads_are_not_watched_while_a_workflow_runs() -> None:
 
     async def main() -> str:
         go.set()
-        done.wait(10)
+        with guard.suspended():
+            done.wait(10)
         return "done"
 
     with Fake(main) as run:
@@ -409,12 +509,14 @@ def test_two_threads_can_be_inside_workflows_at_once() -> None:
 
     def one(number: int) -> None:
         async def main() -> int:
-            together.wait(10)
+            with guard.suspended():
+                together.wait(10)
             try:
                 open("/etc/hostname")
             except GuardError:
                 pass
-            together.wait(10)
+            with guard.suspended():
+                together.wait(10)
             return number
 
         inside.append(type(blocked(main)))
@@ -445,9 +547,9 @@ def test_after_a_workflow_the_guard_is_off_again() -> None:
 
 def test_the_originals_are_kept_for_annotations_and_a_second_protection_changes_nothing() -> None:
     namespace: dict[str, Any] = {"datetime": datetime, "time": time, "x": 5}
-    guard.protect(namespace)
+    standins.protect(namespace)
     before = dict(namespace)
-    guard.protect(namespace)
+    standins.protect(namespace)
     assert namespace["datetime"] is before["datetime"]
     assert namespace["__dwf_real__"] == {"datetime": datetime, "time": time}
     assert namespace["__dwf_real__"]["datetime"] is datetime
@@ -458,6 +560,31 @@ def test_a_function_of_the_same_name_from_elsewhere_is_left_alone() -> None:
 
     mine = Random(5)
     namespace: dict[str, Any] = {"choice": choice, "random": mine.random, "sample": mine.sample}
-    guard.protect(namespace)
+    standins.protect(namespace)
     assert namespace["choice"] is choice and namespace["sample"] == mine.sample
     assert namespace["random"] == mine.random
+
+
+def test_the_time_of_the_loop_is_the_runs_own() -> None:
+    async def main() -> float:
+        await dwf.sleep("10s")
+        return asyncio.get_running_loop().time()
+
+    with Fake(main) as run:
+        run.fire()
+        assert 10 <= run.result < 10.1
+
+
+def test_what_is_set_in_a_module_is_set_there_and_not_in_its_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace: dict[str, Any] = {"sys": sys}
+    standins.protect(namespace)
+    monkeypatch.setattr(sys, "ps1", "before", raising=False)
+    namespace["sys"].ps1 = "after"
+    assert sys.ps1 == "after" == namespace["sys"].ps1
+
+
+def test_what_a_function_of_the_system_can_do_is_still_known() -> None:
+    """Fails when shutil.copystat or rmtree fall back to less careful ways because os.stat is another one."""
+    guard.install()
+    assert os.stat in os.supports_fd and os.stat in os.supports_dir_fd and os.stat in os.supports_follow_symlinks
+    assert os.access in os.supports_effective_ids or not os.supports_effective_ids

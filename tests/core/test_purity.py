@@ -47,6 +47,8 @@ PURE = {
     "warnings",
 }
 EXCEPTIONS = {
+    ("dwf.core.guard", "os"): "to put a check before os.stat and its like; nothing is asked",
+    ("dwf.core.guard", "posixpath"): "to put a check before expanduser",
     ("dwf.core.guard", "time"): "to put a check before time.sleep; no clock is read",
     ("dwf.core.closing", "ctypes"): "to keep a coroutine from the collector for good",
 }

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dwf.core import guard
+from dwf.core import standins
 from dwf.core.values import (
     DEPTH_LIMIT,
     PAYLOAD_LIMIT,
@@ -199,7 +199,7 @@ def test_union_members_that_cannot_be_told_apart_are_tried_in_order() -> None:
 
 
 def test_annotations_that_name_the_guards_stand_ins_mean_the_originals() -> None:
-    stand_in = guard.stand_in_for(datetime)
+    stand_in = standins.stand_in_for(datetime)
     assert stand_in is not None
     assert decode(encode(NOON), stand_in) == NOON
     assert decode(encode([NOON]), list[stand_in | None]) == [NOON]  # type: ignore[valid-type]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from dwf.core import guard
+from dwf.core import banned
 from dwf.scripts.lint.book import Book, Function
 from dwf.scripts.lint.rules import Finding
 
 _BY_CURE = {
-    guard.NOW: "DWF101",
-    guard.CHANCE: "DWF102",
-    guard.UUID: "DWF102",
-    guard.ENVIRON: "DWF103",
-    guard.THREAD: "DWF107",
-    guard.SLEEP: "DWF108",
+    banned.NOW: "DWF101",
+    banned.CHANCE: "DWF102",
+    banned.UUID: "DWF102",
+    banned.ENVIRON: "DWF103",
+    banned.THREAD: "DWF107",
+    **dict.fromkeys((banned.SLEEP, banned.ASK, banned.BLOCKS, banned.LIMIT), "DWF108"),
+    banned.END: "DWF106",
 }
 _NETWORK, _PROCESSES, _FILES = "DWF105", "DWF106", "DWF104"
 _PROCESS_WORDS = (
@@ -62,11 +63,11 @@ _CALLS = {
     "os.nice": _PROCESSES,
 }
 _CURES = {
-    "DWF107": guard.THREAD,
-    "DWF108": guard.AUDITED["builtins.input"],
-    _FILES: guard.IN_ACTIVITY,
-    _NETWORK: guard.IN_ACTIVITY,
-    _PROCESSES: guard.IN_ACTIVITY,
+    "DWF107": banned.THREAD,
+    "DWF108": banned.ASK,
+    _FILES: banned.IN_ACTIVITY,
+    _NETWORK: banned.IN_ACTIVITY,
+    _PROCESSES: banned.IN_ACTIVITY,
 }
 # What only paths have; the rest of their methods is asked of what is known to be a path.
 _OF_PATHS = set(
@@ -97,14 +98,14 @@ def outside(function: Function, book: Book) -> Iterator[Finding]:
 def _known() -> dict[str, tuple[str, str]]:
     """The guard's names as they are written: code and cure."""
     known: dict[str, tuple[str, str]] = {}
-    for home, names in guard.NAMES.items():
+    for home, names in banned.NAMES.items():
         for name, cure in names.items():
             for shown in [f"os.path.{name}", f"posixpath.{name}"] if home == "posixpath" else [f"{home}.{name}"]:
                 known[shown] = (_BY_CURE.get(cure, _PROCESSES if shown.startswith(_PROCESS_WORDS) else _FILES), cure)
     for name in ("datetime", "date"):
         known.pop(f"datetime.{name}")
-        known |= {f"datetime.{name}.{clock}": ("DWF101", guard.NOW) for clock in guard.CLOCKS[name]}
-    for name, cure in guard.AUDITED.items():
+        known |= {f"datetime.{name}.{clock}": ("DWF101", banned.NOW) for clock in banned.CLOCKS[name]}
+    for name, cure in banned.AUDITED.items():
         if name.partition(".")[0] in ("os", "shutil", "glob", "tempfile", "socket", "time", "sqlite3"):
             code = _BY_CURE.get(cure) or _by_word(name)
             known.setdefault(name, (code, cure))
@@ -134,7 +135,10 @@ def _is_harmless(name: str, called: ast.Call | None) -> bool:
     last = name.rpartition(".")[2]
     if name == "random.Random":
         return called is None or bool(called.args or called.keywords)
-    return name.startswith("time.") and called is not None and len(called.args) >= guard.HARMLESS_WITH.get(last, 99)
+    if called is None or not name.startswith(("time.", "email.utils.")):
+        return False
+    given = len(called.args) + sum(keyword.arg in banned.TIMES_GIVEN for keyword in called.keywords)
+    return given >= banned.HARMLESS_WITH.get(last, 99)
 
 
 def _of_module(name: str) -> str:
@@ -160,12 +164,12 @@ def _of_method(
     if called is None or not isinstance(node, ast.Attribute):
         return None
     if node.attr == "run_in_executor":
-        return "DWF107", "run_in_executor() in workflow code", guard.THREAD
+        return "DWF107", "run_in_executor() in workflow code", banned.THREAD
     base = function.name_of(node.value)
     if base and not base.startswith(("pathlib.", "builtins.")):
         return None
     if node.attr in _OF_PATHS or (node.attr in _OF_KNOWN_PATHS and _is_path(node.value, function, paths)):
-        return _FILES, f"Path.{node.attr}() in workflow code", guard.IN_ACTIVITY
+        return _FILES, f"Path.{node.attr}() in workflow code", banned.IN_ACTIVITY
     return None
 
 
