@@ -55,7 +55,7 @@ class HeldUp:
 def waits(state: RunState) -> list[Wait]:
     """Everything that is open, most important first."""
     found = [_approval(a) for a in state.approvals.values()]
-    found += [_step(s) for s in state.steps.values()]
+    found += [_step(s, state.paused is not None) for s in state.steps.values()]
     found += [Wait(c, "signal", w.opened.name, unstamp(w.opened.ts)) for c, w in state.signal_waits.items()]
     found += [
         Wait(c, "timer", t.started.purpose, unstamp(t.started.ts), unstamp(t.fire_at)) for c, t in state.timers.items()
@@ -92,7 +92,7 @@ def _approval(approval: OpenApproval) -> Wait:
     )
 
 
-def _step(step: OpenStep) -> Wait:
+def _step(step: OpenStep, run_paused: bool) -> Wait:
     if step.unknown is not None and step.asks:
         return Wait(step.command, "decide", step.title, unstamp(step.unknown.ts), detail=step.unknown.why)
     if step.paused is not None and step.started is None:
@@ -111,10 +111,11 @@ def _step(step: OpenStep) -> Wait:
             told,
             over_by_us=_over_by(step),
         )
-    attempt = f"attempt {max(step.attempts, 1)}"
+    attempt = f"attempt {step.attempts + (step.started is None)}"
     if step.max_attempts > 1:
         attempt += f" of {step.max_attempts + step.spent}"
     attempt += ", paused: no other begins" if step.paused is not None else ""
+    attempt += ", begins when the run is resumed" if run_paused and step.started is None else ""
     since = step.started.ts if step.started else step.scheduled.ts
     if step.started is None:
         return Wait(step.command, "step", step.title, unstamp(since), None, attempt, over_by_us=_over_by(step))

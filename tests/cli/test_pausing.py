@@ -108,3 +108,23 @@ def test_a_workflow_without_runs_can_be_paused_and_with_other_filters_it_is_for_
     dwf.driven("waits")
     assert "workflow" not in dwf("pause", "--workflow", "waits", "--status", "waiting", "-m", "x", "-y").out
     assert "no workflow is paused" in dwf("doctor", "-v").out
+
+
+def test_a_step_that_is_asked_for_again_while_its_run_is_paused_is_not_said_to_run(dwf: Terminal) -> None:
+    dwf.script.write_text("""
+import dwf
+
+@dwf.activity(retry=dwf.Retry(initial="1h", max_attempts=50))
+def flaky() -> None:
+    raise ValueError("not yet")
+
+@dwf.workflow
+async def main() -> None:
+    await flaky()
+""")
+    dwf("start", str(dwf.script), "--id", "s2", "--tick")
+    assert dwf("pause", "s2", "-m", "freeze", "--tick").code == 0
+    assert dwf("step", "retry", "s2", "-m", "now", "--tick").code == 0
+    shown = dwf("show", "s2").out
+    assert "running" not in shown
+    assert "waiting  flaky  attempt 2 of 50, begins when the run is resumed" in shown

@@ -174,7 +174,7 @@ class RunPage:
         if self._facts.undriven:
             yield from self._item("note", ["nobody drives it now; the next tick goes on with it"])
         waits = self._facts.waits
-        for label, wait in zip(self._labels(), waits[:_MOST_WAITS], strict=False):
+        for label, wait in zip(self._labels(state), waits[:_MOST_WAITS], strict=False):
             yield from self._item(label, self._wait(wait, state))
         if len(waits) > _MOST_WAITS:
             yield from self._item("", [f"and {len(waits) - _MOST_WAITS} more: -o json shows all"])
@@ -217,11 +217,12 @@ class RunPage:
         if state.ended is not None and (unknown := state.undos.that_are(Stand.OPEN)):
             yield from self._item("undo", [f"may have been done: {', '.join(entry.of for entry in unknown)}"])
 
-    def _labels(self) -> Iterator[str]:
+    def _labels(self, state: RunState) -> Iterator[str]:
         """`waiting` once, then nothing: the column says it for all of them."""
         before = ""
         for wait in self._facts.waits:
-            label = "running" if wait.kind == "step" else "waiting"
+            held = state.paused is not None and wait.kind == "step" and state.steps[wait.command].started is None
+            label = "running" if wait.kind == "step" and not held else "waiting"
             yield label if label != before else ""
             before = label
 
