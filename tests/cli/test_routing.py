@@ -45,6 +45,7 @@ def test_a_deploy_from_the_first_start_to_all_of_them(kept: Terminal) -> None:
     said = kept("routes", "set", script(kept), "--ramp", "10", "-m", "some")
     assert said.code == 0 and "90 take rotate.py @" in said.err
     assert "90 %" in kept("routes").out and "some" in kept("routes").out
+    assert "rotate.py" in kept("routes").out and str(kept.directory) in kept("routes", "-o", "wide").out
     assert kept("routes", "-o", "name").out == f"{script(kept)}\n"
     assert "90 % of new starts" in kept("versions").out
     assert kept("routes", "unset", script(kept), "-m", "looks good").code == 0

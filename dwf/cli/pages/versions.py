@@ -92,14 +92,21 @@ _ROUTES = (
 
 
 def route_lines(found: Sequence[Route], clock: Clock, width: int, cut: str) -> list[list[Piece]]:
-    """The table of routes, in the order given."""
-    return table(_ROUTES, [_route_row(route, clock) for route in found], width, cut) if found else []
+    """The table of routes, in the order given; with the whole paths where there is room (width 0)."""
+    return table(_ROUTES, [_route_row(route, clock, whole=not width) for route in found], width, cut) if found else []
 
 
-def _route_row(route: Route, clock: Clock) -> list[Piece]:
+def _route_row(route: Route, clock: Clock, *, whole: bool) -> list[Piece]:
     share = [f"{100 - route.ramp} %", f"{route.ramp} %"]
     since = clock.ago(unstamp(route.at))
-    return [route.script, route.code[:7], *share, since, person(route.by), route.reason]
+    return [
+        route.script if whole else script_name(route.script),
+        route.code[:7],
+        *share,
+        since,
+        person(route.by),
+        route.reason,
+    ]
 
 
 def route_document(route: Route) -> dict[str, Any]:
