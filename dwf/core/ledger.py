@@ -96,10 +96,13 @@ class Ledger:
         self._places.clear()
         return fresh
 
-    def asked_at(self, number: int) -> tuple[Opening, str]:
-        """A new command by number, with the line that asked for it."""
-        asked = next(opening for opening in self._fresh if opening.command == number)
-        return asked, self._or_waiting(self._places.get(number, _NOWHERE))
+    def asked_at(self, number: int) -> tuple[str, str]:
+        """A command that is asked for too early, in words, with the line that asks for it."""
+        where = self._or_waiting(self._places.get(number, _NOWHERE))
+        if number <= len(self.recorded):
+            early = self.recorded[number - 1]  # the very command, but what it was asked for after has not happened yet
+            return f"{described(early)} already, which is recorded later, in line {early.id}", where
+        return described(next(opening for opening in self._fresh if opening.command == number)), where
 
     def voided(self, error: DwfError) -> DwfError:
         """From here on the activation counts for nothing. The first reason stays, and is returned to be raised."""

@@ -303,7 +303,7 @@ class Replay:
             raise InternalError(what="events were delivered without the openings between them")
         asked, where = self.commands.asked_at(self._seen + 1)
         raise NondeterminismError(
-            line=event.id, recorded=type(event).__name__, where=where, asked=described(asked), hint=DIVERGED
+            line=event.id, recorded=type(event).__name__, where=where, asked=asked, hint=DIVERGED
         )
 
     def _refuse_missing(self) -> NoReturn:

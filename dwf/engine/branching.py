@@ -207,6 +207,7 @@ def _head(
         code=code.content,
         code_owner=code.owner,
         code_permissions=code.permissions,
+        code_from=head.code_from if code.content == head.code else ev.CodeFrom.FILE,
         by=by,
         reason=reason,
         start_at="" if begins_anew else head.start_at,

@@ -321,6 +321,21 @@ BREAKING = [
         TWO,
         _body("await drain(host)", "await dwf.approve('Go on?')  #!", "await cordon(host)", STOP),
     ),
+    Change(
+        "at once what was one after the other",
+        TWO,
+        _body("await asyncio.gather(drain(host), cordon(host))  #!", STOP),
+    ),
+    Change(
+        "begun early what was begun later",
+        TWO,
+        _body(
+            "drained, cordoned = (asyncio.ensure_future(one(host)) for one in (drain, cordon))",
+            "await drained  #!",
+            "await cordoned",
+            STOP,
+        ),
+    ),
     Change("the order in a gather", GATHER, _body("await asyncio.gather(cordon('b'), drain('a'))  #!", STOP)),
     Change(
         "one more in a gather",

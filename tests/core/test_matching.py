@@ -339,3 +339,21 @@ def test_a_question_is_told_as_it_is_read(asked: dict[str, Any], told: str) -> N
 def test_two_questions_that_differ_where_they_are_too_long_to_be_told_are_told_apart() -> None:
     one, other = (ApprovalRequested(command=3, prompt="x" * 200 + end, fingerprint=end * 9) for end in "ab")
     assert described(one) != described(other)
+
+
+# -- what is asked for too early --------------------------------------------------------------------------------
+
+
+async def both_at_once() -> None:
+    await asyncio.gather(act("drain", "db-1"), act("restart"))
+
+
+def test_a_command_that_is_right_and_comes_before_what_it_waited_for_is_a_divergence() -> None:
+    """The command matches, for it is recorded; but it is recorded behind the end of the step before it.
+
+    Fails when only what is new is looked for where the two part: there is nothing new.
+    """
+    error = diverges(both_at_once, history(two_steps, "drain"))
+    assert error.recorded == "ActivityCompleted" and error.line == 3
+    assert "restart" in error.asked and "already, which is recorded later, in line 4" in error.asked
+    assert "test_matching.py:" in error.where

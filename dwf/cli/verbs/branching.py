@@ -16,6 +16,9 @@ from dwf.errors import UsageError
 if TYPE_CHECKING:
     from dwf.engine.branching import Branch, Wish
 
+_SetOption = Annotated[
+    list[str] | None, Option("--set", metavar="STEP=JSON|@FILE", help="the result of a step; may be repeated")
+]
 CodeOption = Annotated[str | None, Option("--script", metavar="SCRIPT", help="go on with this script")]
 _ToOption = Annotated[
     str, Option("--from", metavar="STEP", help="a step by number or name, which is done again; first; or last-ok")
@@ -30,6 +33,7 @@ def reset(
     run: RunArgument,
     to: _ToOption = "",
     line: _LineOption = 0,
+    set_: _SetOption = None,
     ask_again: _AskOption = False,
     no_signals: _SignalsOption = False,
     code: CodeOption = None,
@@ -39,12 +43,15 @@ def reset(
     """Go on from an earlier place of a run that is over, in its next instance, under the same id.
 
     The old history stays as it is. What stands before that place is taken over, answers of people with it; what comes
-    behind is done again. Signals that came later are sent again. It is refused, and nothing made, if the code does not
-    fit, if a child or callback is open at that place, or if what was done by then was taken back since.
+    behind is done again. Signals that came later are sent again. With --set a step has another result there, or one
+    instead of its failure, recorded with who and why; without --from or --line it then goes on right behind it. It is
+    refused, and nothing made, if the code does not fit, if a child or callback is open at that place, or if what was
+    done by then was taken back since.
     """
     from dwf.engine.branching import Wish
 
-    wish = Wish(to=to, line=line, ask_again=ask_again, signals=not no_signals, script=code)
+    results = dict(_result(word) for word in set_ or [])
+    wish = Wish(to=to, line=line, ask_again=ask_again, signals=not no_signals, script=code, results=results)
     return branched(session_of(context), run, wish, "a reset", reason, tick)
 
 
@@ -54,9 +61,7 @@ def fork(
     id_: Annotated[str, Option("--id", metavar="ID", help="of the new run")] = "",
     to: _ToOption = "",
     line: _LineOption = 0,
-    set_: Annotated[
-        list[str] | None, Option("--set", metavar="STEP=JSON|@FILE", help="the result of a step; may be repeated")
-    ] = None,
+    set_: _SetOption = None,
     ask_again: _AskOption = False,
     no_signals: _SignalsOption = False,
     code: CodeOption = None,
@@ -65,8 +70,7 @@ def fork(
 ) -> int:
     """Make another run that goes on from a place of this one, which stays as it is, open or not.
 
-    With --set a step has another result there, or one instead of its failure, recorded with who and why; without --from
-    or --line it then goes on right behind it. Otherwise as dwf reset. Both do what comes next: see that it is harmless.
+    Otherwise as dwf reset, also with --set. Both do what comes next: see that it is harmless.
     """
     from dwf.engine.branching import Wish
 
