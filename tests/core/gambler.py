@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 from typing import Any
 
@@ -12,7 +14,7 @@ from dwf.core.duration import SECOND, stamp, unstamp
 from dwf.core.events import Event, Opening, Payload
 from dwf.core.replay import Program, Replay
 from dwf.core.values import encode
-from dwf.errors import DwfError
+from dwf.errors import DwfError, ScriptError
 from tests.core import flow, kin, programs, scopes
 from tests.core.driver import Fake, bare, following_openings, started
 from tests.core.programs import SIGNALS, Chance
@@ -193,3 +195,34 @@ class Game:
             replay.live = True
             fresh = replay.apply([events[at]])
             at += 1
+
+    def prove_edit(self) -> None:
+        """Over an edited program the history fits, or it is said where it does not; nothing else ever happens."""
+        edited = edit(self.node, self.chance)
+        events = self.fake.events
+        program = Program(lambda _: flow.Flow(edited).main(), is_script=lambda file: file in _SCRIPTS)
+        replay = Replay(program, started(), [e for e in events if isinstance(e, Opening)])
+        with contextlib.suppress(ScriptError):
+            replay.apply(events)
+        replay.close()
+
+
+def edit(node: programs.Node, chance: Chance) -> programs.Node:
+    """The program with one of its sequences changed: two parts swapped, one left out or doubled, or all at once."""
+    edited = copy.deepcopy(node)
+    sequence = chance.pick([found for found in _parts(edited) if found[0] == "seq" and len(found) > 1])
+    at = 1 + chance.below(len(sequence) - 1)
+    how = chance.below(4)
+    if how == 0:
+        sequence[at], sequence[-1] = sequence[-1], sequence[at]
+    elif how == 1:
+        del sequence[at]
+    elif how == 2:
+        sequence.insert(at, copy.deepcopy(sequence[at]))
+    else:
+        sequence[:] = ["gather", sequence[1:], chance.happens(0.5)]
+    return edited
+
+
+def _parts(node: programs.Node) -> list[programs.Node]:
+    return [node, *(found for part in node if isinstance(part, list) for found in _parts(part))]

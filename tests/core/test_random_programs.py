@@ -59,6 +59,17 @@ def test_ten_thousand_programs() -> None:
     assert not found, "\n".join(found[:10])
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("programs", [150, pytest.param(2_000, marks=pytest.mark.long)], ids=["some", "many"])
+def test_an_edited_program_fits_or_it_is_said_where_it_does_not(programs: int) -> None:
+    """Fails when a history and a script part in a way that nobody has thought of: an internal error, or a hang."""
+    print(f"DWF_SEED={BASE}")
+    for number in range(programs):
+        game = Game(f"{BASE}:edit:{number}").play()
+        for _ in range(4):
+            game.prove_edit()
+
+
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)], ids=["some", "all"])
 def test_programs_of_the_corpus_do_what_they_did_on_the_oldest_python(every: int) -> None:
     digests = json.loads(make_corpus.FILE.read_text(encoding="ascii"))["digests"]
