@@ -69,7 +69,7 @@ _dwf_verb() {
     undo) options='-m --reason --unknown --instance -y --yes --tick -l --last'; first=runs; rest=- ;;
     step) options='--result --evidence --keep -m --reason --tick -l --last'; first=-; rest=- ;;
     timer) options='--at --in -m --reason --tick -l --last'; first=-; rest=- ;;
-    reset) options='--from --line --ask-again --no-signals --script -m --reason --tick -l --last'; first=runs; rest=- ;;
+    reset) options='--from --line --set --ask-again --no-signals --script -m --reason --tick -l --last'; first=runs; rest=- ;;
     fork) options='--id --from --line --set --ask-again --no-signals --script -m --reason --tick -l --last'; first=runs; rest=- ;;
     pause) options='-m --reason --everything --tick --workflow --status --tag --where --dry-run -y --yes -l --last'; first=runs; rest=- ;;
     resume) options='-m --reason --everything --tick --workflow --status --tag --where --dry-run -y --yes -l --last'; first=runs; rest=- ;;

@@ -265,6 +265,7 @@ complete -c dwf -n '__dwf_verb timer' -s l -l last -d 'instead of RUN: the run t
 complete -c dwf -n '__dwf_verb reset' -f -a '(dwf __complete runs (commandline -ct) 2>/dev/null)'
 complete -c dwf -n '__dwf_verb reset' -l from -x -d 'a step by number or name, which is done again; first; or last-ok'
 complete -c dwf -n '__dwf_verb reset' -l line -x -d 'keep the first N lines of the history'
+complete -c dwf -n '__dwf_verb reset' -l set -x -d 'the result of a step; may be repeated'
 complete -c dwf -n '__dwf_verb reset' -l ask-again -d 'keep no answer of a person'
 complete -c dwf -n '__dwf_verb reset' -l no-signals -d 'do not send again what was sent later'
 complete -c dwf -n '__dwf_verb reset' -l script -r -d 'go on with this script'

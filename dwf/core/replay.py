@@ -302,9 +302,7 @@ class Replay:
         if self.live:
             raise InternalError(what="events were delivered without the openings between them")
         asked, where = self.commands.asked_at(self._seen + 1)
-        raise NondeterminismError(
-            line=event.id, recorded=type(event).__name__, where=where, asked=asked, hint=DIVERGED
-        )
+        raise NondeterminismError(line=event.id, recorded=type(event).__name__, where=where, asked=asked, hint=DIVERGED)
 
     def _refuse_missing(self) -> NoReturn:
         missing = self.commands.recorded[self.commands.issued]

@@ -29,6 +29,11 @@ from dwf.testing.run import Run
 from dwf.testing.stubs import names_of
 
 _MOST_TURNS = 2_000
+# What a signal brings that nothing is said of: the first of these that the script takes.
+_PLAIN: tuple[Any, ...] = (None, 1, "text", True, 1.5, {}, [])
+# So often one is sent of which nothing comes: a script may count them.
+_MOST_SENT = 2 * len(_PLAIN)
+_MOST_GIVEN = 50
 
 
 class Choice(StrEnum):
@@ -83,6 +88,7 @@ class Player:
         self._chosen = choice is Choice.YES
         self._failing: int | None = None
         self._assumed: dict[int, str] = {}
+        self._sent: dict[tuple[str, str], tuple[int, int]] = {}
         env.stub_rest(self._perform)
 
     def play(self, run: Run) -> Played:
@@ -97,6 +103,9 @@ class Player:
                 break
             if (blocked := states[run.id].blocked) is not None:
                 stopped = f"it is blocked: {blocked.message}" + (f" ({blocked.where})" if blocked.where else "")
+                break
+            if refused := next(filter(None, (self._refused(of, state) for of, state in states.items())), ""):
+                stopped = refused
                 break
             if any(self._answer(of, state) for of, state in states.items()):
                 continue
@@ -144,7 +153,7 @@ class Player:
             options = (Choice.YES, Choice.TIMEOUT) if state.timers else (Choice.YES,)
             if self._choose(run, wait.opened, name, options) is Choice.TIMEOUT:
                 continue
-            payload = self._given.get(name)
+            payload = self._payload(run, name, state.last_id, wait.opened.id)
             self._assumed[wait.opened.id] = f"it comes, with {encode(payload, 'a payload').decode()}"
             self._env.signal(run, name, payload)
             return True
@@ -171,6 +180,24 @@ class Player:
         wanted = self._later[len(self._turns)] if len(self._turns) < len(self._later) else Choice.YES
         self._turns.append(Turn(what, options, wanted if wanted in options else Choice.YES))
         return self._turns[-1].chosen
+
+    def _payload(self, run: str, name: str, last: int, opened: int) -> Any:
+        """Another one than before, if that one was passed over: nothing has come of it but the next wait."""
+        before, number = self._sent.get((run, name), (-2, 0))
+        number = number + 1 if opened == before + 2 else 0
+        self._sent[run, name] = last, number
+        return self._given[name] if name in self._given else _PLAIN[number % len(_PLAIN)]
+
+    def _refused(self, run: str, state: RunState) -> str:
+        """That the script takes no payload that is known here; "" while there is one that was not tried."""
+        for wait in state.signal_waits.values():
+            name = wait.opened.name
+            before, number = self._sent.get((run, name), (-2, 0))
+            tried = number + 1 if wait.opened.id == before + 2 else 0
+            if tried >= (_MOST_GIVEN if name in self._given else _MOST_SENT):
+                what = "with what was given for it" if name in self._given else "whatever plain value it brings"
+                return f"signal {name} comes to nothing, {what}; --set {name}=JSON"
+        return ""
 
     def _word(self, command: int, yes: bool, number: int) -> ev.ApprovalAnswered:
         by = Identity(uid=-1 - number, login="assumed")

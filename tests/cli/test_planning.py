@@ -304,3 +304,48 @@ def test_what_killed_processes_have_left_is_swept(book: Terminal) -> None:
         Path(place / "x").mkdir(parents=True)
     book("plan", str(book.script), "host=web1")
     assert not left.exists() and mine.exists()
+
+
+SIGNALLED = """
+import dataclasses
+import dwf
+
+@dataclasses.dataclass
+class Order:
+    size: int
+
+@dwf.workflow
+async def main() -> object:
+    return await dwf.wait_signal("go", type={kind})
+
+@dwf.workflow
+async def adds() -> int:
+    total = 0
+    async for n in dwf.signals("go", type=int):
+        total += n
+        if total > 20:
+            return total
+"""
+
+
+def signalled(dwf: Terminal, kind: str) -> str:
+    dwf.script.write_text(SIGNALLED.format(kind=kind))
+    return str(dwf.script)
+
+
+@pytest.mark.parametrize(("kind", "came"), [("int", "1"), ("str", '"text"'), ("dict[str, int]", "{}"), ("list", "[]")])
+def test_a_signal_brings_the_plainest_value_that_is_taken(dwf: Terminal, kind: str, came: str) -> None:
+    """Fails when a signal that is passed over is sent again and again, and the plan never ends."""
+    said = dwf("plan", f"{signalled(dwf, kind)}:main")
+    assert said.code == 0 and f"completed  -> {came}" in said.out
+
+
+def test_a_signal_that_takes_nothing_plain_is_told_and_may_be_given(dwf: Terminal) -> None:
+    script = f"{signalled(dwf, 'Order')}:main"
+    assert "whatever plain value it brings; --set go=JSON" in dwf("plan", script).out
+    assert 'completed  -> {"size":4}' in dwf("plan", script, "--set", 'go={"size": 4}').out
+    assert "with what was given for it" in dwf("plan", script, "--set", "go=4").out
+
+
+def test_a_script_that_counts_its_signals_gets_as_many(dwf: Terminal) -> None:
+    assert "completed  -> 27" in dwf("plan", f"{signalled(dwf, 'int')}:adds", "--set", "go=9").out

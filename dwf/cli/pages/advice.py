@@ -54,7 +54,9 @@ def _after_the_end(run: str, status: Status, state: RunState) -> list[Advice]:
     if any(fan_out.begun and fan_out.failed for fan_out in state.fan_outs.values()):
         found.append((f'dwf retry {run} --failed-items -m "..."', "does what failed once more"))
     if failed is not None and not state.undos.compensated():
+        by_hand = f'dwf reset {run} --set {failed.command}=JSON -m "..."'
         found.append((f'dwf retry {run} -m "..."', "from the step that failed; --script mended.py"))
+        found.append((by_hand, f"{failed.title} was done by hand: on behind it"))
     if status is Status.FAILED:
         found.append((f"dwf start {shlex.quote(state.script)} ...", "start it again, under another id"))
     return found

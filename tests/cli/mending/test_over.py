@@ -69,6 +69,17 @@ def retry_all_that_failed(shell: Shell) -> list[str]:
     return ["one", "one", "two", "two", "one", "two", "two"]
 
 
+@stories.mends("reset")
+def reset_behind_what_was_done_by_hand(shell: Shell) -> list[str]:
+    shell.breaks("two")
+    shell.runs(tick=1)
+    assert "was done by hand" in shell("show", "r").out
+    assert "does not fit str" in shell("reset", "r", "--set", "3=[1]", "-m", "no", code=2).err
+    shell.types('reset r --set 3=\'"by hand"\' -m "switched on the console" --tick')
+    shell.comes_right("r", "switched on the console", ["ONE", "by hand"])
+    return ["one", "two"]
+
+
 @stories.mends("retry")
 def retry_that_fails_again(shell: Shell) -> list[str]:
     shell.breaks("two")
