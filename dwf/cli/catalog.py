@@ -108,7 +108,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "routes", "Watch", "routing", "which code new starts of a script take; keep some for them",
         (("dwf routes set rotate.py --code pinned -m 'deploy 4711'", "new starts stay on what the file holds now"),
-         ("dwf routes set rotate.py --ramp 10", "of 100 new starts 10 take the file as it is by then")),
+         ("dwf routes set rotate.py --ramp 10 -m 'some of them'", "of 100 new starts 10 take the file as it is then")),
     ),
     Verb(
         "result", "Watch", "waiting", "print what a run returned, as JSON",

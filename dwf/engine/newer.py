@@ -74,7 +74,7 @@ def _moved(engine: Engine, journal: Journal, found: OnDisk, is_kept: bool) -> Co
         code_owner=sources.owner,
         code_permissions=sources.permissions,
         packages=versions(sources.imports),
-        reason=AUTO,
+        reason=state.head.code_mode,
     )
 
 

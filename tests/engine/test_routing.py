@@ -302,7 +302,8 @@ def test_with_next_an_instance_stays_and_the_next_one_takes_what_a_start_takes(h
     house.signal("on")
     house.tick()
     state = house.state()
-    assert (state.head.link, house.the(ev.CodeUpgraded).id) == (2, 2) and state.status_text == "new 1"
+    moved = house.the(ev.CodeUpgraded)
+    assert (state.head.link, moved.id, moved.reason, state.status_text) == (2, 2, "next", "new 1")
     house.script(ROUNDS.format(what="newest", more=""))
     house.signal("on")
     house.tick()
