@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[2]
 POISON = """
 @dwf.workflow
 async def main(sick: bool = True):
+    system = __import__("posix")  # what is not guarded: this is a death by no fault of the script
     if not os.path.exists(LEDGER + ".cured"):
-        os._exit(139)
+        system._exit(139)
     return "well"
 """
 GOOD = """
