@@ -16,7 +16,7 @@ Driving: from what is due to a history that has gone on. Begin with drive.py, th
                           whether a step may begin, and what stands around it when it does
     deciding              a person's word on a step, as an event
     chain ending          its next instance; how it is left, and what comes too late (late.py)
-    newer kept watchdog suspects
+    newer kept watchdog lastresort suspects
                           onto newer code; kept warm between two drives; computing for ever; killing its dwf
     hooks telling         programs that are told what became of it
 

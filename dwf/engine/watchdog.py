@@ -2,7 +2,8 @@
 
 A run reports before and after each activation. One thread looks on; when the same event has been in delivery for longer
 than the limit, the activation is made void (with the line it is at) and an exception is raised into its thread, again
-and again until it gives in. Nothing of it is recorded as an outcome: the run is blocked.
+and again until it gives in. Nothing of it is recorded as an outcome: the run is blocked. What does not give in for
+PATIENCE_SECONDS, or lets nobody look on, ends the process (lastresort.py).
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from threading import get_ident
 
 from dwf.core.outcome import place
 from dwf.core.replay import Replay
+from dwf.engine.lastresort import LastResort
 from dwf.errors import BusyLoop
 from dwf.host import start_thread
 from dwf.scripts.cut import Cut, raise_in, take_back
 
 LIMIT_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.25
 
 
@@ -30,12 +33,16 @@ class OutOfTime(Cut):
 
 @dataclass(slots=True)
 class _Watched:
-    """event: in delivery when the watchdog last looked, at `since`; what it has not seen yet is as good as new."""
+    """event: in delivery when the watchdog last looked, at `since`; what it has not seen yet is as good as new.
+
+    tries: how often it was called off in vain. Counted, and no seconds: nobody looks while a process is stopped.
+    """
 
     replay: Replay
     thread: int
     event: object = None
     since: float = 0.0
+    tries: int = 0
 
 
 class Watchdog:
@@ -47,6 +54,7 @@ class Watchdog:
         self._watched: dict[int, _Watched] = {}
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
+        self._last_resort = LastResort()
 
     def over(self, replay: Replay) -> AbstractContextManager[None]:
         """Watch what the calling thread does with `replay` in a `with` block; may be entered again and again."""
@@ -56,6 +64,7 @@ class Watchdog:
 
     def enter(self, watched: _Watched) -> None:
         self._watched[watched.thread] = watched
+        self._last_resort.put_off()
 
     def leave(self, watched: _Watched) -> None:
         """Look no longer. Interrupted by what it is there to call off, it is to be called again."""
@@ -63,6 +72,8 @@ class Watchdog:
             self._watched.pop(watched.thread, None)
             if watched.event is OutOfTime:
                 take_back()
+            if not self._watched:
+                self._last_resort.rest()
 
     def close(self) -> None:
         self._closing.set()
@@ -70,24 +81,34 @@ class Watchdog:
     def _begin(self) -> None:
         with self._lock:
             if self._thread is None:
+                self._last_resort.begin()
                 self._thread = start_thread("dwf-watchdog", self._look)
 
     def _look(self) -> None:
         while not self._closing.wait(_LOOK_SECONDS):
             with self._lock:
+                if self._watched:
+                    self._last_resort.put_off()
                 for watched in list(self._watched.values()):
                     self._look_at(watched)
 
     def _look_at(self, watched: _Watched) -> None:
         if watched.event is OutOfTime:
-            raise_in(watched.thread, OutOfTime)
+            self._call_off(watched)
         elif watched.event is not watched.replay.last:
             watched.event, watched.since = watched.replay.last, time.monotonic()
         elif time.monotonic() - watched.since > self._limit:
             error = BusyLoop(what=f"it computes for more than {self._limit:g} s", where=_line(watched))
             # Between two callbacks the loop sees that it is void; what is inside one is interrupted at the next look.
             watched.replay.commands.refuse(error)
-            watched.event = OutOfTime
+            watched.event, watched.tries = OutOfTime, 0
+
+    def _call_off(self, watched: _Watched) -> None:
+        watched.tries += 1
+        if watched.tries * _LOOK_SECONDS > PATIENCE_SECONDS:
+            run = watched.replay.started.run
+            self._last_resort.end(f"run {run} cannot be called off: this process ends ({_line(watched)})")
+        raise_in(watched.thread, OutOfTime)
 
 
 class _Watching:

@@ -30,12 +30,16 @@ import os; os._exit(3 if report.stopped else 0)
 """
 
 
-def begin_tick(home: str, *, wait: bool = False) -> subprocess.Popen[str]:
-    """A tick in a process of its own, as cron would start it; with `wait`, it goes on when a line is written to it."""
+def begin_tick(home: str, *, wait: bool = False, before: str = "") -> subprocess.Popen[str]:
+    """A tick in a process of its own, as cron would start it; with `wait`, it goes on when a line is written to it.
+
+    before: a program that is run before, in the same process; what it and the tick say on stderr is kept then.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", _TICK, home, *(["wait"] if wait else [])],
+        [sys.executable, "-c", before + _TICK, home, *(["wait"] if wait else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if before else None,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +189,34 @@ def test_mended_code_lets_it_go_on_without_another_word(house: House) -> None:
     assert upgrade(house.store, "r1", house.script(GOOD.replace("good", "main"), "mended.py"), ME).unblocked
     assert house.tick().news == []
     assert house.result() == 1
+
+
+HANGS = {
+    "a sum that takes for ever": "sum(range(10**12))",
+    "a pattern that takes for ever": "__import__('re').match('(a+)+$', 'a' * 40 + 'b')",
+    "a wait that is not seen": "__import__('queue').SimpleQueue().get()",
+}
+SOON = (
+    "import dwf.engine.lastresort as last, dwf.engine.watchdog as dog\n"
+    "last.CPU_SECONDS = dog.PATIENCE_SECONDS = 1.0\ndog.LIMIT_SECONDS = 0.3\n"
+)
+
+
+@pytest.mark.parametrize("text", HANGS.values(), ids=HANGS)
+def test_a_tick_that_hangs_in_workflow_code_ends_and_says_at_which_line(house: House, text: str) -> None:
+    """Fails when what holds up all of Python holds up what is to end it, or when such a death is not counted."""
+    house.start(house.script(f"@dwf.workflow\nasync def main():\n    return {text}\n"))
+    process = begin_tick(house.store.layout.home, before=SOON)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGVTALRM
+    assert re.search(r'File "book.py@\w+", line \d+ in main', said)
+    assert house.store.locks.left_by_dead() == {"r1"}
+
+
+def test_a_step_that_holds_everything_up_is_let_be_while_no_workflow_code_runs(house: House) -> None:
+    """Fails when the timer that ends a process is left running behind workflow code."""
+    body = "    return await dwf.step('long', lambda: sum(range(150_000_000)))\n"
+    house.start(house.script(f"@dwf.workflow\nasync def main():\n{body}"))
+    process = begin_tick(house.store.layout.home, before=SOON)
+    process.communicate(timeout=60)
+    assert process.returncode == 0 and house.status() is Status.COMPLETED

@@ -118,7 +118,9 @@ RULES: dict[str, Rule] = {
     "DWF304": Rule(
         "a loop that never waits",
         "Nothing that happens outside reaches a workflow before it awaits: the loop would never see it change. After 10"
-        " seconds it is cut off, and the run is blocked.",
+        " seconds it is cut off, and the run is blocked. What computes in C (a sum over a huge range, a pattern that"
+        " takes for ever) cannot be: after 120 seconds of processor time the process ends with all that is in it,"
+        " and after five such deaths the run is set aside.",
         "while not ready: pass",
         "await dwf.wait_until(lambda: ready)",
     ),
