@@ -21,7 +21,8 @@ from dwf.core import guard
 from dwf.core.deadlines import UNLIMITED, Limits
 from dwf.core.events import NOTHING, Flow, Payload, RetryPolicy
 from dwf.core.retry import NEVER, Retry
-from dwf.errors import ActivityError, NotInWorkflow
+from dwf.core.values import decode
+from dwf.errors import ActivityError, NotInWorkflow, ValueRefused
 
 
 class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +62,14 @@ class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_us: int = 0
     cancellation: str = ""
     flow: Flow | None = None
+
+    def misfit(self, result: bytes) -> str | None:
+        """Why a result, as it would be stored, does not fit what the script has annotated; None if it does."""
+        try:
+            decode(result, self.result_type)
+        except ValueRefused as error:
+            return str(error.facts["why"])
+        return None
 
     @property
     def words(self) -> str:

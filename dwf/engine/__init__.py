@@ -30,7 +30,7 @@ Beginning and moving:
 A person's word, from outside to a letter or a new history:
 
     post                  signal, approve, cancel, terminate
-    stepping timing pausing limiting keeping
+    stepping fitting timing pausing limiting keeping
                           on a step, a timer, a run or everything, a limit, which code new starts take
     upgrade branching again undo repair
                           other code; on from an earlier line; failed items; taken back; a damaged end given up

@@ -26,6 +26,7 @@ from dwf.core.parts import Decision
 from dwf.core.state import RunState
 from dwf.engine.claims import taken_over
 from dwf.engine.context import Codes, wall_clock_us
+from dwf.engine.fitting import refuse
 from dwf.engine.runs import RunView, load
 from dwf.engine.start import lock_on
 from dwf.engine.summary import row_of
@@ -149,7 +150,7 @@ def _branch(
     page = _Page(store, head, now_us)
     page.write(*kept)
     try:
-        page.go_on(code.script, store.weight(view.run, view.link), again)
+        page.go_on(code.script, store.weight(view.run, view.link), again, results)
     except NotFound as error:
         raise CannotReplay(run=view.run, why=error.message, hint=error.hint) from error
     except ScriptError as error:
@@ -239,13 +240,26 @@ class _Page:
             self.events.append(recorded)
             self.lines.append(line)
 
-    def go_on(self, script: Script, weight: Callable[[int], int], signals: Sequence[ev.SignalReceived]) -> None:
+    def go_on(
+        self,
+        script: Script,
+        weight: Callable[[int], int],
+        signals: Sequence[ev.SignalReceived],
+        results: Mapping[int, bytes],
+    ) -> None:
         """Replay what is there, and write down what the script asks for, and each signal with what it asks for then.
 
-        Raises what the replay raises.
+        Raises what the replay raises, and UsageError for one of `results` that its step cannot have.
         """
         with replaying(self._store, program_of(script, self.state.head), self.state, self.events, weight) as replay:
-            self._ask(replay.apply(list(self.events)))
+            events, done = list(self.events), 0
+            for at, event in enumerate(events):
+                if isinstance(event, ev.ActivityCompleted) and event.command in results:
+                    replay.apply(events[done:at])
+                    done = at
+                    if (call := replay.commands.calls.get(event.command)) is not None:
+                        refuse(call, results[event.command])
+            self._ask(replay.apply(events[done:]))
             for signal in signals:
                 self.write(replace(signal, id=0, ts=""))
                 self._ask(replay.apply(self.events[-1:]))

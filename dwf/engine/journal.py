@@ -21,7 +21,6 @@ from dwf.core.parts import Divergence
 from dwf.core.replay import Replay
 from dwf.core.runtime import ActivityCall
 from dwf.core.state import RunState
-from dwf.core.values import decode
 from dwf.engine.arrivals import Arrival
 from dwf.engine.context import Engine, Loaded, Unwatched
 from dwf.engine.family import Family
@@ -92,13 +91,7 @@ class Journal:
     def misfit(self, command: int, result: bytes) -> str | None:
         """Why a result does not fit what the script has annotated; None if it does, or nobody can say."""
         call = self.call(command)
-        if call is None or call.result_type is None:
-            return None
-        try:
-            decode(result, call.result_type)
-        except ValueRefused as error:
-            return error.message
-        return None
+        return None if call is None or call.result_type is None else call.misfit(result)
 
     def refusal(self, command: int, result: bytes) -> str | None:
         """Why a result that a person gives cannot be taken for that step's; None if it can."""

@@ -19,6 +19,7 @@ from dwf.core.state import OpenStep, RunState
 from dwf.core.steps import OPTIONS
 from dwf.core.values import decode, encode
 from dwf.engine.arrivals import sender_of
+from dwf.engine.fitting import refuse_unfit
 from dwf.engine.post import Posted, open_run, post
 from dwf.engine.summary import who
 from dwf.errors import UsageError, ValueRefused, WrongState
@@ -67,8 +68,9 @@ def decide(
 
     step: a command number, or part of the title; None if there is one that it can be. result: JSON, of complete and
     skip. keep: reset leaves the details of the heartbeat. options: what set sets, as a person writes it. evidence: a
-    file that shows what is said, see `evidence_of`. Raises UsageError (2) if `step` names none or several, WrongState
-    (7) if there is no step of which that can be said.
+    file that shows what is said, see `evidence_of`. Raises UsageError (2) if `step` names none or several, and for a
+    result that the step cannot have, as far as this user may ask the script; WrongState (7) if there is no step of
+    which that can be said.
     """
     if act not in (*DECISIONS, *CONTROLS):
         known = ", ".join((*DECISIONS, *CONTROLS))
@@ -82,6 +84,7 @@ def decide(
     refuse_second(store, view.state, mail.STEP, chosen.command, act)
     if act in (mail.COMPLETE, mail.SKIP):
         payload = Payload(_result_of(chosen, result))
+        refuse_unfit(store, view, chosen.command, bytes(payload), by.uid or 0)
     elif act == mail.RESET and keep:
         payload = Payload(b"true")
     message = Message(

@@ -96,8 +96,12 @@ def test_fail_reaches_the_script_as_a_failure_with_the_reason(house: House) -> N
     assert house.result() == ["failed", "FailedByHand", "the switch is broken"]
 
 
-def test_a_result_that_does_not_fit_is_refused_and_the_question_stays(house: House) -> None:
+def test_a_result_that_does_not_fit_is_refused_and_the_question_stays(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked(house)
+    # Who may not ask the script posts it, and the tick refuses it.
+    monkeypatch.setattr(stepping, "refuse_unfit", lambda *_: None)
     stepping.decide(house.store, "r1", "complete", ME, "done", result=b'{"code": 0, "out": 5}')
     house.tick()
     assert house.status() is Status.WAITING and house.store.mailbox.count_bad() == 1
