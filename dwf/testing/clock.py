@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -17,12 +17,19 @@ BEGIN_US = 1_767_225_600 * SECOND  # 2026-01-01T00:00:00Z
 
 
 class Clock:
-    """Microseconds since the epoch. Each look is one later, so that nothing happens at the same time as another."""
+    """Microseconds since the epoch. It stands still, however often it is looked at, until it leaps or ticks.
+
+    So a script is told the same times also where a process dies on the way, and another looks once more.
+    """
 
     def __init__(self) -> None:
         self._now_us = BEGIN_US
 
     def __call__(self) -> int:
+        return self._now_us
+
+    def tick(self) -> int:
+        """One later: of two who post, one was the first."""
         self._now_us += 1
         return self._now_us
 
@@ -34,12 +41,12 @@ class Clock:
 class VirtualMailbox(Mailbox):
     """A message counts from the time in its name, which its sender has from the clock of the test."""
 
-    def __init__(self, disk: Disk, layout: Layout, clock: Callable[[], int]) -> None:
+    def __init__(self, disk: Disk, layout: Layout, clock: Clock) -> None:
         super().__init__(disk, layout)
         self._clock = clock
 
     def _time_us(self) -> int:
-        return self._clock()
+        return self._clock.tick()
 
     def pending(self, run: str, names: Iterable[str] | None = None) -> list[Letter]:
         """As of any mailbox, at the times of the test."""
@@ -50,6 +57,6 @@ class VirtualMailbox(Mailbox):
 class VirtualStore(Store):
     """A state directory whose mail goes by the clock of the test."""
 
-    def __init__(self, disk: Disk, layout: Layout, clock: Callable[[], int]) -> None:
+    def __init__(self, disk: Disk, layout: Layout, clock: Clock) -> None:
         super().__init__(disk, layout)
         self.mailbox = VirtualMailbox(disk, layout, clock)

@@ -210,6 +210,26 @@ def test_a_script_that_comes_to_something_else_when_its_process_dies_is_found(bo
     assert said.code == 1 and "FAILED" in said.out and "without that it comes to: completed -> 1" in said.out
 
 
+def test_a_script_that_returns_the_time_comes_to_the_same_when_its_process_dies(book: Terminal) -> None:
+    """Fails when the clock of a play goes on because somebody has looked at it."""
+    book.script.write_text("""
+import dwf
+
+@dwf.activity
+def look(n: int) -> int:
+    return n
+
+@dwf.workflow
+async def main() -> str:
+    await look(1)
+    await dwf.sleep("1h")
+    await look(2)
+    return dwf.now().isoformat()
+""")
+    said = book("test", str(book.script), "--crash-everywhere")
+    assert said.code == 0 and said.out.count('"2026-01-01T01:00:00+00:00"') == 6
+
+
 def test_a_step_that_asks_a_person_after_a_crash_ends_the_play_there(book: Terminal) -> None:
     asks = '@dwf.activity(on_crash="ask")\ndef drain'
     book.script.write_text(book.script.read_text().replace("@dwf.activity\ndef drain", asks))
