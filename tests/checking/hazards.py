@@ -57,6 +57,12 @@ _CLASS = """class Fleet:
 """
 FLEET, CALM = _CLASS.format(twice="self.all()"), _CLASS.format(twice="await self.all()")
 OTHER = "@dwf.workflow\nasync def other():\n    await dwf.wait_signal('go', timeout=1, default=0)\n"
+GIVES = """@dwf.activity
+def hosts() -> set[str]:
+    return {'a', 'b'}
+def some() -> frozenset[str]:
+    return frozenset({'a', 'b'})
+"""
 
 HAZARDS = [
     Hazard("the time", "return time.time()", BOTH, "DWF101"),
@@ -137,6 +143,43 @@ HAZARDS = [
         CHECK,
         "DWF201",
         2,
+    ),
+    Hazard(
+        "a set of the module", "for one in HOSTS:\n    await drain(one)", CHECK, "DWF201", 1, "HOSTS = {'a', 'b'}\n"
+    ),
+    Hazard(
+        "a text of a set of the module", "return ','.join(HOSTS)", CHECK, "DWF201", 1, "HOSTS = frozenset(['a', 'b'])\n"
+    ),
+    Hazard("a set of two of the module", "return list(HOSTS)", CHECK, "DWF201", 1, "HOSTS = {'a'} | {'b'}\n"),
+    Hazard("a set that a step gives", "for one in await hosts():\n    await drain(one)", CHECK, "DWF201", 1, GIVES),
+    Hazard("a set that a step has given", "found = await hosts()\nreturn list(found)", CHECK, "DWF201", 2, GIVES),
+    Hazard("a set that a helper gives", "return [one for one in some()]", CHECK, "DWF201", 1, GIVES),
+    Hazard(
+        "a set that a function gives as a step", "return list(await dwf.step('some', some))", CHECK, "DWF201", 1, GIVES
+    ),
+    Hazard(
+        "a set that a helper is given",
+        "return both({'a'})",
+        CHECK,
+        "DWF201",
+        -3,
+        "def both(hosts: 'frozenset[str] | None' = None):\n    return list(hosts)\n",
+    ),
+    Hazard("a generator at the top", "return RNG.random()", CHECK, "DWF102", 1, "RNG = random.Random()\n"),
+    Hazard("a seeded generator at the top", "return RNG.choice('ab')", CHECK, "DWF102", 1, "RNG = random.Random(7)\n"),
+    Hazard("a generator of the system", "return RNG.random()", CHECK, "DWF102", 1, "RNG = random.SystemRandom()\n"),
+    Hazard("a hash of a text", "return hash('x') % 7", CHECK, "DWF102"),
+    Hazard("a hash of a parameter", "return hash((1, host)) % 7", CHECK, "DWF102"),
+    Hazard("a queue of threads", "import queue\nreturn queue.Queue().get()", BOTH, "DWF108", 2),
+    Hazard("an event that is waited for a while", "import threading\nthreading.Event().wait(2)", BOTH, "DWF108", 2),
+    Hazard("an event of threads", "import threading\ngo = threading.Event()\ngo.wait()", BOTH, "DWF108", 3),
+    Hazard(
+        "a lock that is taken",
+        "LOCK.acquire()",
+        BOTH,
+        "DWF108",
+        1,
+        "import threading\nLOCK = threading.Lock()\nLOCK.acquire()\n",
     ),
     Hazard("a list of the module", "DONE.append(host)", CHECK, "DWF202", 1, "DONE = []\n"),
     Hazard("a counter of the module", "global N\nN += 1", CHECK, "DWF202", 2, "N = 0\n"),
@@ -250,6 +293,22 @@ HAZARDS = [
         "DWF401",
         -5,
         "from collections.abc import Callable\n@dwf.activity\ndef call(function: Callable[[], int]) -> int:\n    ...\n\n",
+    ),
+    Hazard(
+        "a step that gives an object",
+        "pass",
+        CHECK,
+        "DWF401",
+        -4,
+        "class Conn:\n    pass\n@dwf.activity\ndef connect(host: str) -> Conn | None:\n    ...\n",
+    ),
+    Hazard(
+        "a path of an own class's method",
+        "return path.read_text()",
+        BOTH,
+        "DWF104",
+        1,
+        "class Box:\n    def read_text(self): ...\n",
     ),
     Hazard("a name that is put together", "return getattr(time, 'ti' + 'me')()", GUARD),
     Hazard(

@@ -13,6 +13,54 @@ import dwf
 def drain(host: str) -> int:
     return 3
 """
+BESIDE = """
+import threading
+from dataclasses import dataclass
+from enum import Enum
+
+HOSTS = {'b', 'a'}
+NUMBERS = {2, 1}
+LOCK = threading.Lock()
+
+class Color(Enum):
+    RED = 1
+
+@dataclass
+class Plan:
+    host: str
+
+class Box:
+    def open(self):
+        return self
+    def touch(self):
+        return 'x'
+    def read_text(self):
+        return self.touch()
+    def exists(self):
+        return True
+    def is_file(self):
+        return True
+
+@dwf.activity
+def hosts() -> set[str]:
+    return {'a', 'b'}
+
+@dwf.activity
+def ports() -> set[int]:
+    return {1, 2}
+
+@dwf.activity
+def names() -> list[str]:
+    return ['a', 'b']
+
+@dwf.activity
+def plan(one: Plan) -> Plan:
+    return one
+
+@dwf.activity
+def color(one: Color) -> Color:
+    return one
+"""
 
 INNOCENTS = {
     "a step": "return await drain(host)",
@@ -99,6 +147,21 @@ INNOCENTS = {
     "the release of Python": "import platform, sys\nreturn [platform.python_version(), sys.maxsize > 0, sys.platform]",
     "the name of a signal": "import signal\nreturn signal.SIGTERM.name",
     "a path that is whole": "return str(Path('/etc').joinpath(host).absolute().relative_to('/etc'))",
+    "sets of the module": "for one in sorted(HOSTS):\n    await drain(one)\nreturn [host in HOSTS, len(HOSTS), max(HOSTS), ','.join(sorted(HOSTS | {host}))]",
+    "a set of numbers": "for one in NUMBERS:\n    await drain(str(one))\nreturn list({1, 2}) + list(set(range(3)))",
+    "a set that a step gives in order": "found = await hosts()\nreturn sorted(found) + sorted(await hosts()) + [len(found), 'a' in found]",
+    "numbers that a step gives": "return [one for one in await ports()]",
+    "a list that a step gives": "return list(await names())",
+    "a name that is a set elsewhere": "HOSTS = ['a', 'b']\nreturn [await drain(one) for one in HOSTS]",
+    "chance that is seeded here": "rng = random.Random(f'{host}-1')\nreturn rng.choice('abc') + str(dwf.random().random())",
+    "a hash of a number": "return hash(5) + hash((1, 2))",
+    "an own hash": "class At:\n    def __init__(self, n):\n        self.n = n\n    def __hash__(self):\n        return hash(('at', self.n))\nreturn len({At(1)})",
+    "methods of an own class": "box = Box()\nbox = Box()\nreturn [box.read_text(), box.exists(), Box().is_file(), box.open().touch()]",
+    "what is stored": "return [(await plan(Plan(host))).host, (await color(Color.RED)).value]",
+    "a queue of asyncio": "go = asyncio.Event()\ngo.set()\nawait go.wait()\nqueue = asyncio.Queue()\nqueue.put_nowait(1)\nreturn await queue.get()",
+    "a queue of threads that is not waited for": "import queue\nfound = queue.Queue()\nfound.put(1)\nreturn [found.get_nowait(), found.qsize()]",
+    "a lock of threads that nobody has": "with LOCK:\n    return LOCK.acquire(blocking=False)",
+    "get of a dict": "event = {'wait': 1}\nreturn event.get('wait')",
     "what is meant so": "return os.path.join('a') + str(os.sep)",
     "string methods that paths have, too": "return host.replace('w', 'v') + '/'.join(['a', 'b'])",
 }
@@ -108,4 +171,4 @@ INNOCENTS = {
 def script(body: str) -> str:
     """The whole script."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return f"{TOP}\n@dwf.workflow\nasync def main(host: str = 'web1'):\n{lines}"
+    return f"{TOP}{BESIDE}\n@dwf.workflow\nasync def main(host: str = 'web1'):\n{lines}"

@@ -11,6 +11,7 @@ from dwf.scripts.collect import Sources
 from dwf.scripts.lint.book import Book
 from dwf.scripts.lint.ignores import is_ignored
 from dwf.scripts.lint.never import never_awaited
+from dwf.scripts.lint.objects import objects
 from dwf.scripts.lint.order import set_order
 from dwf.scripts.lint.outside import outside
 from dwf.scripts.lint.rules import RULES as RULES
@@ -19,7 +20,7 @@ from dwf.scripts.lint.shared import shared_state
 from dwf.scripts.lint.storable import storable
 from dwf.scripts.lint.waits import waits
 
-_READERS = (outside, set_order, never_awaited, waits, shared_state)
+_READERS = (outside, objects, set_order, never_awaited, waits, shared_state)
 
 
 def findings(sources: Sources) -> list[Finding]:

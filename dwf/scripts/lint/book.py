@@ -144,6 +144,14 @@ class Book:
         function.kind = kind_of(node, function)
         self.functions[dotted] = function
 
+    @cached_property
+    def methods(self) -> set[str]:
+        """The names of the methods of all classes of the script, also of those within functions."""
+        nodes = (node for module in self.modules.values() for node in ast.walk(module.tree))
+        return {
+            f.name for node in nodes if isinstance(node, ast.ClassDef) for f in node.body if isinstance(f, AnyFunction)
+        }
+
     # -- what is workflow code ----------------------------------------------------------------------------------
 
     def workflow_code(self) -> list[Function]:

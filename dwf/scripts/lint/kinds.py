@@ -48,7 +48,7 @@ def _called(target: ast.expr, function: Function, book: Book, depth: int) -> boo
         return True
     if isinstance(target, ast.Name) and not name and (inner := function.inner.get(target.id)):
         return all(_is_async(_inner(node, function)) for node in inner)
-    if (found := _value(target, function, book)) is not None:
+    if (found := value_of(target, function, book)) is not None:
         value, within, entered = found
         return not entered and _called(value, within, book, depth - 1)
     if isinstance(target, ast.Attribute):
@@ -87,7 +87,7 @@ def _kind(node: ast.expr, function: Function, book: Book, depth: int) -> Kind | 
         return _result(node.func, function, book)
     if isinstance(node, ast.Name) and (kind := _of_parameter(node.id, function, book)) is not None:
         return kind
-    if (found := _value(node, function, book)) is None:
+    if (found := value_of(node, function, book)) is None:
         return None
     value, within, entered = found
     kind = _kind(value, within, book, depth - 1)
@@ -185,15 +185,14 @@ def _method(kind: str, name: str, book: Book) -> Function | None:
 # -- what a name was given --------------------------------------------------------------------------------------
 
 
-def _value(node: ast.expr, function: Function, book: Book) -> tuple[ast.expr, Function, bool] | None:
+def value_of(node: ast.expr, function: Function, book: Book) -> tuple[ast.expr, Function, bool] | None:
     """What a name was given, the only time: the expression, where it stands, and whether it is `with ... as name`."""
     if isinstance(node, ast.Name) and node.id in function.locals:
         return _given(node.id, function)
-    module: Module | None = function.module
-    name = node.id if isinstance(node, ast.Name) else ""
-    if isinstance(node, ast.Attribute):
-        home, _, name = function.name_of(node).rpartition(".")
-        module = book.modules.get(home)
+    home, _, name = function.name_of(node).rpartition(".")
+    module: Module | None = book.modules.get(home)
+    if module is None and isinstance(node, ast.Name):
+        module, name = function.module, node.id
     if module is None or name not in module.assigned:
         return None
     if name in module.shared:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from dwf.scripts.lint.book import Book, Function
+from dwf.scripts.lint.kinds import value_of
 from dwf.scripts.lint.rules import Finding
 
 _CURE = "put it in order first: sorted(...)"
 _MAKES = {"builtins.set", "builtins.frozenset"}
+_SAYS = _MAKES | {f"typing.{name}" for name in ("Set", "FrozenSet", "AbstractSet", "MutableSet")}
+_SAYS |= {"collections.abc.Set", "collections.abc.MutableSet"}
+_NUMBERS = {f"builtins.{name}" for name in ("int", "float", "bool")}
+"""They come in the same order in every process."""
 _OPERATIONS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
 _MAKES_TASKS = {"create_task", "ensure_future"}
 _METHODS = {"union", "intersection", "difference", "symmetric_difference", "copy"}
@@ -21,12 +27,12 @@ _COLLECTS = {"append", "extend", "insert", "put_nowait", "create_task", "info", 
 _ANY_ORDER = {f"builtins.{name}" for name in "sorted set frozenset sum len any all min max dict".split()}
 
 
-def set_order(function: Function, _: Book) -> Iterator[Finding]:
+def set_order(function: Function, book: Book) -> Iterator[Finding]:
     """Where the items of a set are taken one by one, and their order tells."""
-    sets = _sets_in(function)
+    sets = _sets_in(function, book)
 
     def is_set(node: ast.AST) -> bool:
-        return _is_set(node, function, sets)
+        return _is_set(node, function, book, sets)
 
     for node in function.nodes:
         for taken, how in _taken(node, function):
@@ -73,7 +79,7 @@ def _is_put_in_order(node: ast.AST, function: Function) -> bool:
     return isinstance(parent, ast.Call) and function.name_of(parent.func) in _ANY_ORDER
 
 
-def _sets_in(function: Function) -> set[str]:
+def _sets_in(function: Function, book: Book) -> set[str]:
     """Names that stand for sets, and for nothing else."""
     arguments = [*function.node.args.args, *function.node.args.kwonlyargs]
     found = {a.arg for a in arguments if a.annotation is not None and _says_set(a.annotation, function)}
@@ -82,7 +88,7 @@ def _sets_in(function: Function) -> set[str]:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = {target.id for target in targets if isinstance(target, ast.Name)}
-            if _is_set(node.value, function, found):
+            if _is_set(node.value, function, book, found):
                 found |= names
             else:
                 others |= names
@@ -93,9 +99,18 @@ def _sets_in(function: Function) -> set[str]:
     return found - others
 
 
-def _says_set(node: ast.AST, function: Function) -> bool:
-    base = node.value if isinstance(node, ast.Subscript) else node
-    return function.name_of(base) in _MAKES
+def _says_set(node: ast.AST | None, function: Function) -> bool:
+    """Whether an annotation is that of a set of something that has another order in every process."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            node = ast.parse(node.value, mode="eval").body
+        except SyntaxError:
+            return False
+    if isinstance(node, ast.BinOp):
+        return _says_set(node.left, function) or _says_set(node.right, function)
+    if isinstance(node, ast.Subscript):
+        return function.name_of(node.value) in _SAYS and function.name_of(node.slice) not in _NUMBERS
+    return node is not None and function.name_of(node) in _SAYS
 
 
 def _is_task(node: ast.AST, function: Function) -> bool:
@@ -106,23 +121,65 @@ def _is_task(node: ast.AST, function: Function) -> bool:
     return name.rpartition(".")[2] in _MAKES_TASKS
 
 
-def _is_set(node: ast.AST, function: Function, sets: set[str]) -> bool:
-    if isinstance(node, ast.Set | ast.SetComp):
-        return not all(_is_task(item, function) for item in (node.elts if isinstance(node, ast.Set) else [node.elt]))
-    if isinstance(node, ast.Name):
-        return node.id in sets
+def _is_set(node: ast.AST, function: Function, book: Book, sets: set[str]) -> bool:
+    def is_set(part: ast.AST) -> bool:
+        return _is_set(part, function, book, sets)
+
+    if isinstance(node, ast.Set):
+        numbers = all(isinstance(item, ast.Constant) and isinstance(item.value, int | float) for item in node.elts)
+        return not numbers and not all(_is_task(item, function) for item in node.elts)
+    if isinstance(node, ast.SetComp):
+        return not _is_task(node.elt, function)
+    if isinstance(node, ast.Name | ast.Attribute):
+        return node.id in sets if _is_local(node, function) else _is_set_at_top(node, function, book)
     if isinstance(node, ast.BinOp) and isinstance(node.op, _OPERATIONS):
-        return _is_set(node.left, function, sets) or _is_set(node.right, function, sets)
+        return is_set(node.left) or is_set(node.right)
     if isinstance(node, ast.IfExp):
-        return _is_set(node.body, function, sets) or _is_set(node.orelse, function, sets)
+        return is_set(node.body) or is_set(node.orelse)
+    if isinstance(node, ast.Await):
+        return isinstance(node.value, ast.Call) and _gives_set(node.value, function, book)
     if isinstance(node, ast.Call):
-        if function.name_of(node.func) in _MAKES:
+        name = function.name_of(node.func)
+        if name in _MAKES:
+            return not (node.args and _is_of_numbers(node.args[0]))
+        if name == "builtins.iter" and node.args:
+            return is_set(node.args[0])
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS and is_set(node.func.value):
             return True
-        if function.name_of(node.func) == "builtins.iter" and node.args:
-            return _is_set(node.args[0], function, sets)
-        return (
-            isinstance(node.func, ast.Attribute)
-            and node.func.attr in _METHODS
-            and _is_set(node.func.value, function, sets)
-        )
+        return not _is_awaited(name, book) and _gives_set(node, function, book)
     return False
+
+
+def _is_local(node: ast.Name | ast.Attribute, function: Function) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and node.id in function.locals
+
+
+def _is_of_numbers(node: ast.expr) -> bool:
+    """range(3), or a list of numbers that is written down."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "range"
+    if not isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return False
+    return all(isinstance(item, ast.Constant) and isinstance(item.value, int | float) for item in node.elts)
+
+
+def _is_set_at_top(node: ast.expr, function: Function, book: Book) -> bool:
+    """Whether a name at the top of a module was given a set with something in it, the only time."""
+    found = value_of(node, function, book)
+    if found is None or found[2]:
+        return False
+    value, within, _ = found
+    is_empty = isinstance(value, ast.Call) and not value.args
+    return not is_empty and not isinstance(value, ast.Name | ast.Attribute) and _is_set(value, within, book, set())
+
+
+def _gives_set(call: ast.Call, function: Function, book: Book) -> bool:
+    """Whether a function of the script, or a step of it, says that it gives a set."""
+    called = call.args[1] if function.name_of(call.func) == "dwf.step" and len(call.args) > 1 else call.func
+    known = book.functions.get(function.name_of(called))
+    return known is not None and _says_set(known.node.returns, known)
+
+
+def _is_awaited(name: str, book: Book) -> bool:
+    known = book.functions.get(name)
+    return known is None or bool(known.kind) or isinstance(known.node, ast.AsyncFunctionDef)

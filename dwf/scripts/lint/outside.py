@@ -74,7 +74,8 @@ _OF_PATHS = set(
     "read_text write_text read_bytes write_bytes iterdir rglob is_file is_dir symlink_to hardlink_to".split()
 )
 _OF_KNOWN_PATHS = set(
-    "exists stat lstat open touch mkdir rmdir unlink rename replace glob resolve chmod samefile owner".split()
+    "exists stat lstat open touch mkdir rmdir unlink rename replace glob resolve chmod samefile owner "
+    "is_symlink is_mount expanduser readlink group".split()
 )
 _PATHS = {f"pathlib.{name}" for name in ("Path", "PosixPath")}
 _ON_PATHS = {"parent", "with_suffix", "with_name", "joinpath", "with_stem", "absolute"}
@@ -89,7 +90,9 @@ def outside(function: Function, book: Book) -> Iterator[Finding]:
             continue
         parent = function.parents.get(node)
         called = parent if isinstance(parent, ast.Call) and parent.func is node else None
-        found = _of_name(function.name_of(node), called, known) or _of_method(node, called, function, paths)
+        found = _of_name(function.name_of(node), called, known) or _of_method(
+            node, called, function, paths, book.methods
+        )
         if found is not None:
             code, what, cure = found
             yield Finding(code, function.module.file, node.lineno, node.col_offset + 1, what, cure)
@@ -159,7 +162,7 @@ def _said(name: str, called: ast.Call | None) -> str:
 
 
 def _of_method(
-    node: ast.AST, called: ast.Call | None, function: Function, paths: set[str]
+    node: ast.AST, called: ast.Call | None, function: Function, paths: set[str], own: set[str]
 ) -> tuple[str, str, str] | None:
     if called is None or not isinstance(node, ast.Attribute):
         return None
@@ -168,7 +171,8 @@ def _of_method(
     base = function.name_of(node.value)
     if base and not base.startswith(("pathlib.", "builtins.")):
         return None
-    if node.attr in _OF_PATHS or (node.attr in _OF_KNOWN_PATHS and _is_path(node.value, function, paths)):
+    is_only_of_paths = node.attr in _OF_PATHS and node.attr not in own
+    if is_only_of_paths or (node.attr in _OF_PATHS | _OF_KNOWN_PATHS and _is_path(node.value, function, paths)):
         return _FILES, f"Path.{node.attr}() in workflow code", banned.IN_ACTIVITY
     return None
 

@@ -28,17 +28,17 @@ def storable(book: Book) -> Iterator[Finding]:
     for function in book.functions.values():
         for node in ast.walk(function.node):
             if isinstance(node, AnyFunction) and kind_of(node, function):
-                yield from _of(node, function)
+                yield from _of(node, function, book)
 
 
-def _of(node: AnyFunction, function: Function) -> Iterator[Finding]:
+def _of(node: AnyFunction, function: Function, book: Book) -> Iterator[Finding]:
     arguments = node.args
     for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-        yield from _looked_at(argument.annotation, f"parameter {argument.arg} of {node.name}", function)
-    yield from _looked_at(node.returns, f"the result of {node.name}", function)
+        yield from _looked_at(argument.annotation, f"parameter {argument.arg} of {node.name}", function, book)
+    yield from _looked_at(node.returns, f"the result of {node.name}", function, book)
 
 
-def _looked_at(annotation: ast.expr | None, what: str, function: Function) -> Iterator[Finding]:
+def _looked_at(annotation: ast.expr | None, what: str, function: Function, book: Book) -> Iterator[Finding]:
     if annotation is None:
         return
     place = annotation
@@ -49,10 +49,18 @@ def _looked_at(annotation: ast.expr | None, what: str, function: Function) -> It
             return
     for part in _names(annotation):
         name = function.name_of(part)
-        if name in _NAMES or name.startswith(_NOT_DATA):
+        if name in _NAMES or name.startswith(_NOT_DATA) or _is_plain(name, book):
             said = f"{what} is {ast.unparse(part)}, which cannot be stored"
             yield Finding("DWF401", function.module.file, place.lineno, place.col_offset + 1, said, _CURE)
             return
+
+
+def _is_plain(name: str, book: Book) -> bool:
+    """Whether it is a class of the script that nothing has made data: no decorator, no base, no metaclass."""
+    node = book.classes.get(name)
+    if node is None or node.decorator_list or node.keywords:
+        return False
+    return all(isinstance(base, ast.Name) and base.id == "object" for base in node.bases)
 
 
 def _names(node: ast.AST) -> Iterator[ast.AST]:
