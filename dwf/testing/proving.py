@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dwf.core.events import Identity, WorkflowCompleted, WorkflowFailed
+from dwf.core.events import (
+    ActivityScheduled,
+    CallbackOpened,
+    ChildWorkflowRequested,
+    HandlersRegistered,
+    Identity,
+    SignalsTaken,
+    SignalWaitOpened,
+    WorkflowCompleted,
+    WorkflowFailed,
+)
 from dwf.engine.routing import split_name
 from dwf.engine.start import StartRequest, start
 from dwf.errors import DwfError
@@ -16,6 +26,7 @@ from dwf.testing.coverage import Coverage, steps_in
 from dwf.testing.env import Env
 from dwf.testing.playing import Choice, Played, Player
 from dwf.testing.run import Run
+from dwf.testing.stubs import names_of
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,15 @@ class Way:
 
 @dataclass
 class Proof:
-    """All plays. missed: what none came to, `file.py:12` and what stands there.
+    """All plays. unheard: for what something was given, and none came to it.
+
+    missed: what none came to, `file.py:12` and what stands there.
 
     lines: how many there are; branches: likewise, and how many were gone.
     """
 
     ways: list[Way] = field(default_factory=list)
+    unheard: list[str] = field(default_factory=list)
     lines: int = 0
     branches: tuple[int, int] = 0, 0
     missed_lines: list[tuple[str, str]] = field(default_factory=list)
@@ -88,6 +102,7 @@ def prove(
 ) -> Proof:
     """Play the script. place: an empty directory. harder: modes of Env. Raises what `start` raises."""
     proof = Proof()
+    plays: list[Played] = []
 
     def play(home: str, script: str, choice: Choice, mode: str = "normal", watch: Coverage | None = None) -> _Play:
         env = Env(place / home, mode, several=True)
@@ -98,6 +113,7 @@ def prove(
 
     for choice in Choice:
         usual = play(f"{choice}", script, choice)
+        plays.append(usual.played)
         proof.ways.append(Way(choice.value, "normal", usual.came_to, usual.played.stopped))
         for mode in harder:
             try:
@@ -107,6 +123,7 @@ def prove(
                 continue
             why = "" if hard.came_to == usual.came_to else f"without that it comes to: {usual.came_to}"
             proof.ways.append(Way(choice.value, mode, hard.came_to, hard.played.stopped or why, hard.deaths))
+    proof.unheard = unheard(given, plays)
     if coverage:
         path, workflow = split_name(script)
         watch = Coverage(collect(path).files)
@@ -127,6 +144,17 @@ def _tell_missed(proof: Proof, watch: Coverage) -> None:
     proof.missed_undos = [(site.at, f"undo={site.source}: never ran") for site in watch.missed_undos()]
     steps = steps_in(watch.files)
     proof.missed_steps = [(at, f"step {step}") for step, at in steps.items() if step not in watch.begun]
+
+
+def unheard(given: Iterable[str], plays: Iterable[Played]) -> list[str]:
+    """Names for which something was given, and which no play came to; none where children may have come to them."""
+    events = [event for played in plays for event in played.events]
+    if any(isinstance(event, ChildWorkflowRequested) for event in events):
+        return []
+    heard = {name for event in events if isinstance(event, ActivityScheduled) for name in names_of(event)}
+    heard |= {event.name for event in events if isinstance(event, SignalWaitOpened | SignalsTaken | CallbackOpened)}
+    heard |= {name for event in events if isinstance(event, HandlersRegistered) for name in event.signals}
+    return [name for name in given if name not in heard]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dwf.core.events import ActivityScheduled
 from dwf.core.runtime import ActivityCall
 from dwf.core.values import decode
 from dwf.errors import UsageError
@@ -71,7 +72,7 @@ class StandIns:
         return _shell(stub, call) if call.kind == "shell" else _function(stub)
 
 
-def names_of(call: ActivityCall) -> list[str]:
+def names_of(call: ActivityCall | ActivityScheduled) -> list[str]:
     """What it may be called, the whole first: `web1: systemctl reload nginx`, `systemctl reload nginx`, `systemctl`."""
     whole = [call.title, call.name]
     here = [name.partition(": ")[2] for name in whole] if call.kind == "shell" else []

@@ -189,6 +189,13 @@ def test_what_cannot_be_planned_is_refused(book: Terminal, words: list[str], cod
     assert said.code == code and "hint: " in said.err
 
 
+@pytest.mark.parametrize("verb", ["plan", "test"])
+def test_what_is_set_for_nothing_is_warned_of_and_broken_json_is_refused(book: Terminal, verb: str) -> None:
+    said = book(verb, str(book.script), "host=a", "--set", "typo=3", "--set", "drain=2")
+    assert "warning: --set typo: no way came to a step" in said.err and "--set drain" not in said.err
+    assert book(verb, str(book.script), "host=a", "--set", "drain={").code == 2
+
+
 # -- dwf test ---------------------------------------------------------------------------------------------------
 
 

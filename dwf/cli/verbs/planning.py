@@ -13,7 +13,7 @@ from dwf.cli.exits import Exit
 from dwf.cli.options import session_of
 from dwf.cli.scratch import scratch
 from dwf.cli.session import Session
-from dwf.cli.verbs.shared import json_or_text, pairs, pick
+from dwf.cli.verbs.shared import given_json, json_or_text, pairs, pick
 from dwf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def plan(
     """
     from dwf.cli.pages.plan import Told, lead, plan_document, plan_lines, rows_of
     from dwf.testing.playing import Choice
+    from dwf.testing.proving import unheard
     from dwf.testing.ways import ways
 
     session = session_of(context)
@@ -73,6 +74,7 @@ def plan(
         told = [Told(way, rows_of(way.played, session.clock)) for way in islice(found, _MOST_WAYS if goes_on else 1)]
         more = goes_on and next(found, None) is not None
     screen = session.screen
+    _warn_of(session, unheard(given, [one.way.played for one in told]))
     if session.is_json:
         document = {"schema": "dwf.plan/1", "plans": [plan_document(one) for one in told], "more": more}
         screen.document(document, one_line=session.output == "jsonl")
@@ -95,8 +97,14 @@ def given_of(words: list[str] | None) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise UsageError(what=f"--set {word!r} is not NAME=JSON", hint="--set drain=3, --set 'uname=Linux'")
-        found[name] = json_or_text(value)
+        # What begins as JSON was meant as that, whatever became of it.
+        found[name] = given_json(value, f"--set {name}") if value[:1] in ("{", "[", '"') else json_or_text(value)
     return found
+
+
+def _warn_of(session: Session, names: list[str]) -> None:
+    for name in names:
+        session.screen.warn(f"--set {name}: no way came to a step or a signal of that name")
 
 
 def play_script(
@@ -154,6 +162,7 @@ def test(
     with scratch(session.environ) as place:
         proof = prove(place, script, asked, given, session.me, harder, coverage)
     screen = session.screen
+    _warn_of(session, proof.unheard)
     if session.is_json:
         screen.document({"schema": "dwf.test/1", **proof.document()}, one_line=session.output == "jsonl")
         return Exit.OK if proof.holds else Exit.FAILED
