@@ -171,6 +171,8 @@ def _attempt_failed(e: ev.ActivityAttemptFailed, thread: Thread) -> Told:
 
 def _timer(e: ev.TimerStarted, thread: Thread) -> Told:
     length = max(unstamp(e.fire_at) - unstamp(e.ts), 0)
+    # It counts from when the script asked; that was written down a moment later.
+    length += -length % _MOMENT_US if length > 10 * _MOMENT_US else 0
     return Told(e.purpose, f"{spoken(length)}, until {thread.point(e.fire_at)}")
 
 
@@ -275,6 +277,7 @@ def _seconds(ts: str, thread: Thread) -> str:
     return f"{thread.clock.of(ts):%H:%M:%S}" if ts else "once"
 
 
+_MOMENT_US = 50_000
 _HOW = {"": "", "try": "the script goes on at once", "abandon": "left to itself"}
 _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.WorkflowStarted: _started,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from dwf.cli.pages.history import HistoryPage
 from dwf.cli.screen import Line, Marks
@@ -126,3 +127,13 @@ def test_detailed_shows_every_recorded_field() -> None:
 
     assert any('reason: "expires"' in line for line in lines)
     assert any('input: {"host": "web1", "days": 30}' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("length_us", "words"), [(999_800, "1s"), (86_399_990_000, "1d"), (1_500_000, "1.5s"), (20_000, "20ms")]
+)
+def test_a_sleep_is_as_long_as_the_script_has_said(length_us: int, words: str) -> None:
+    """Fails when what passed until it was written down is taken off: 999ms of a second."""
+    timer = ev.TimerStarted(command=1, fire_at=stamp(BEGAN + length_us), purpose="sleep")
+    (_, line) = told([started(), structs.replace(timer, id=2, ts=stamp(BEGAN))])
+    assert line.beside.startswith(f"{words}, until")
