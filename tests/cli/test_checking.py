@@ -244,3 +244,15 @@ def test_an_input_that_no_longer_fits_is_told_at_the_line_with_the_parameters(
     line = 1 + next(n for n, text in enumerate(deployed.script.read_text().splitlines()) if "def main" in text)
     said = deployed("check", str(deployed.script))
     assert said.out.splitlines()[0] == f"a2  breaks at book.py:{line}"
+
+
+def test_runs_that_part_from_the_script_in_the_same_way_are_told_once(deployed: Terminal) -> None:
+    for number in range(2, 9):
+        assert deployed("start", str(deployed.script), "--id", f"r{number}", "--tick").code == 0
+    assert deployed("start", str(deployed.script), "host=db1", "--id", "other", "--tick").code == 0
+    edit(deployed, "await drain(host)", "await cordon(host)")
+    said = deployed("check", str(deployed.script))
+    heads = [line for line in said.out.splitlines() if "diverges at" in line]
+    assert len(heads) == 2 and any(head.startswith("other  ") for head in heads)
+    assert any(head.count("r") >= 5 and " and 3 more  diverges at book.py:14" in head for head in heads)
+    assert said.err.endswith("0 runs fit, 9 do not\n")

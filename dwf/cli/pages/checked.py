@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # So many runs that fit are told one by one; of more only how many they are.
 _TOLD_SAFE = 20
+# And so many that do not fit in the same way stand beside the first of them, by name.
+_TOLD_ALIKE = 4
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,14 @@ def _tell_text(screen: Screen, verdicts: list[Verdict]) -> None:
     bad = [verdict for verdict in verdicts if verdict.fit != "safe"]
     safe = [verdict for verdict in verdicts if verdict.fit == "safe"]
     told_cures: set[str] = set()
+    alike: dict[tuple[object, ...], list[Verdict]] = {}
     for verdict in bad:
-        screen.line((verdict.run, "bold"), "  ", (verdict.fit.value, "red"), f" {_at(verdict)}".rstrip())
+        alike.setdefault((verdict.fit, *_sides(verdict), verdict.where, verdict.cure, verdict.hint), []).append(verdict)
+    for verdict, *others in alike.values():
+        more = [f", {other.run}" for other in others[:_TOLD_ALIKE]]
+        more += [f" and {len(others) - _TOLD_ALIKE} more"] if len(others) > _TOLD_ALIKE else []
+        head = verdict.run + "".join(more)
+        screen.line((head, "bold"), "  ", (verdict.fit.value, "red"), f" {_at(verdict)}".rstrip())
         for line in _sides(verdict):
             screen.line(f"  {one_line(line)}")
         if verdict.cure and verdict.cure not in told_cures:
