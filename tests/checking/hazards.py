@@ -303,6 +303,14 @@ HAZARDS = [
         "class Conn:\n    pass\n@dwf.activity\ndef connect(host: str) -> Conn | None:\n    ...\n",
     ),
     Hazard(
+        "a workflow that takes an object",
+        "pass",
+        CHECK,
+        "DWF401",
+        -4,
+        "class Conn:\n    pass\n@dwf.workflow\nasync def other(conn: Conn):\n    return 1\n",
+    ),
+    Hazard(
         "a path of an own class's method",
         "return path.read_text()",
         BOTH,
