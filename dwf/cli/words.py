@@ -14,7 +14,7 @@ from dwf.cli.phrases import code_from, failure, person, place, script_name
 from dwf.cli.times import Clock
 from dwf.core import events as ev
 from dwf.core.deadlines import earliest
-from dwf.core.duration import spoken, unstamp
+from dwf.core.duration import asked_span, spoken, unstamp
 from dwf.core.steps import START_TO_CLOSE
 from dwf.core.tags import words
 from dwf.core.values import decode
@@ -171,9 +171,7 @@ def _attempt_failed(e: ev.ActivityAttemptFailed, thread: Thread) -> Told:
 
 def _timer(e: ev.TimerStarted, thread: Thread) -> Told:
     length = max(unstamp(e.fire_at) - unstamp(e.ts), 0)
-    # It counts from when the script asked; that was written down a moment later.
-    length += -length % _MOMENT_US if length > 10 * _MOMENT_US else 0
-    return Told(e.purpose, f"{spoken(length)}, until {thread.point(e.fire_at)}")
+    return Told(e.purpose, f"{asked_span(length)}, until {thread.point(e.fire_at)}")
 
 
 def _waits(e: ev.SignalWaitOpened, thread: Thread) -> Told:
@@ -277,7 +275,6 @@ def _seconds(ts: str, thread: Thread) -> str:
     return f"{thread.clock.of(ts):%H:%M:%S}" if ts else "once"
 
 
-_MOMENT_US = 50_000
 _HOW = {"": "", "try": "the script goes on at once", "abandon": "left to itself"}
 _WORDS: dict[type[ev.Event], Callable[[Any, Thread], Told]] = {
     ev.WorkflowStarted: _started,

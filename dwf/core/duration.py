@@ -93,6 +93,9 @@ def _checked(result: int, given: object) -> int:
     return result
 
 
+_MOMENT_US = 50_000
+
+
 def spoken(us: int) -> str:
     """A duration for people, two units at most: `350ms`, `12s`, `4m10s`, `3h`, `2d4h`."""
     if us < SECOND:
@@ -108,6 +111,11 @@ def spoken(us: int) -> str:
         elif words:
             break
     return "".join(words[:2])
+
+
+def asked_span(us: int) -> str:
+    """How long somebody asked for, from what is left of it when that is written down a moment later."""
+    return spoken(us + (-us % _MOMENT_US if us > 10 * _MOMENT_US else 0))
 
 
 def stamp(us: int) -> str:

@@ -7,15 +7,18 @@ runs.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
+from dwf.core.duration import asked_span, unstamp
 from dwf.core.events import (
     Event,
     Opening,
+    TimerStarted,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowContinuedAsNew,
@@ -266,7 +269,18 @@ def _refused(safe: Verdict, error: ScriptError, one: Subject, file: Checked, cur
     if error.code != "nondeterminism":
         return told
     told = replace(told, fit=Fit.DIVERGES, line=facts["line"], recorded=facts["recorded"], asked=facts["asked"])
-    return replace(told, cure=cures.of(one, file, told))
+    return _spoken_timers(replace(told, cure=cures.of(one, file, told)), one)
+
+
+def _spoken_timers(told: Verdict, one: Subject) -> Verdict:
+    """Of two timers how long they are, and not only until when."""
+    event = next((event for event in one.events if event.id == told.line), None)
+    asked = re.fullmatch(r"TimerStarted (\S+) \(command \d+\)", told.asked)
+    if not isinstance(event, TimerStarted) or asked is None:
+        return told
+    ends = event.fire_at, asked[1]
+    sides = (f"TimerStarted of {asked_span(unstamp(end) - unstamp(event.ts))}, until {end}" for end in ends)
+    return replace(told, recorded=next(sides), asked=next(sides))
 
 
 class Cures:

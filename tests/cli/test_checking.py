@@ -256,3 +256,11 @@ def test_runs_that_part_from_the_script_in_the_same_way_are_told_once(deployed: 
     assert len(heads) == 2 and any(head.startswith("other  ") for head in heads)
     assert any(head.count("r") >= 5 and " and 3 more  diverges at book.py:14" in head for head in heads)
     assert said.err.endswith("0 runs fit, 9 do not\n")
+
+
+def test_two_timers_are_told_by_their_lengths(deployed: Terminal) -> None:
+    edit(deployed, 'await dwf.wait_signal("go")', 'await dwf.sleep("1h")')
+    assert deployed("start", str(deployed.script), "--id", "t1", "--tick").code == 0
+    edit(deployed, 'dwf.sleep("1h")', 'dwf.sleep("2h")')
+    said = deployed("check", str(deployed.script))
+    assert "recorded  TimerStarted of 1h, until" in said.out and "now asks  TimerStarted of 2h, until" in said.out
