@@ -86,11 +86,11 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     assert asking.status("one") == "waiting"
 
 
-def test_a_result_that_does_not_fit_is_said_at_once_where_the_run_is_driven(asking: Terminal) -> None:
+def test_a_result_that_does_not_fit_is_said_at_once(asking: Terminal) -> None:
     answer = asking.typed(
         "step", "complete", "one", "--result", '{"code": 0, "out": 5}', "-m", "x", "--tick"
     ).is_clean()
-    assert answer.code == 7 and "does not fit" in answer.error
+    assert answer.code == 2 and "does not fit" in answer.error
     assert asking.status("one") == "waiting"
 
 
