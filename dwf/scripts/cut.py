@@ -11,6 +11,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Generic, TypeVar
 
@@ -47,7 +48,7 @@ def raise_in(thread: int, kind: type[Cut]) -> None:
 
 def take_back() -> None:
     """In the thread that was raised into, once it has left the script: nothing is raised there any more."""
-    _set_pending(threading.get_ident(), None)
+    _calm_down()
     if isinstance(sys.gettrace(), _Trace):
         sys.settrace(None)
 
@@ -80,6 +81,8 @@ class Aside(Generic[T]):
                     raise_in(thread.ident or 0, self._kind)
             if self._ended.wait(_AGAIN_SECONDS):
                 break
+        else:
+            _calm_down()
         return where
 
     def _run(self) -> None:
@@ -110,8 +113,31 @@ def _line(thread: int) -> str:
     return ""
 
 
-def _set_pending(thread: int, raised: ctypes.py_object[type[Cut]] | None) -> None:
+def _set_pending(thread: int, raised: ctypes.py_object[type[BaseException]] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+
+
+class _Received(BaseException):
+    """Raised by a thread in itself."""
+
+
+def _calm_down() -> None:
+    """Receive something in this thread, in place of what may be raised in it.
+
+    As long as nobody has received what was raised anywhere, Python looks for it in all threads, at each call: with a
+    trace function (up to 3.11) for ever. What a thread that is left behind has not received stays for when it wakes.
+    """
+    me = threading.get_ident()
+    try:
+        _set_pending(me, ctypes.py_object(_Received))
+        while True:
+            pass
+    except _Received:
+        return
+    except BaseException:
+        with suppress(_Received):
+            _set_pending(me, None)
+        raise
 
 
 class _Trace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import linecache
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from dwf.errors import NotFound, ScriptRefused
 from dwf.scripts.collect import collect
 from dwf.scripts.load import Script, load
 from dwf.store.code import bundle_hash
+from tests.cli.terminal import ROOT
 from tests.scripts.conftest import Write
 
 FLOW = "\nimport dwf\n@dwf.workflow\nasync def main():\n    return 1\n"
@@ -308,3 +310,26 @@ def test_no_bytecode_is_written_beside_a_script(write: Write, tmp_path: Path) ->
     write("", "helper.py")
     loaded(write("import helper\n" + FLOW))
     assert not list(tmp_path.rglob("*.pyc"))
+
+
+LEFT_BEHIND = """
+import os, sys
+from dwf.scripts.cut import Aside, Cut
+
+code = compile("import time; time.sleep(1000)", "book.py@1234567", "exec")
+assert Aside(lambda: exec(code, {}), Cut).ended_within(0.05) is not None
+sys.settrace(lambda *_: None)
+for number in range(10_000):
+    (lambda: number)()
+sys.settrace(None)
+print("on", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_thread_that_is_left_behind_leaves_nothing_for_the_others() -> None:
+    """Fails when Python is left looking for what was raised: what is traced (by a debugger) then hangs for ever."""
+    said = subprocess.run(
+        [sys.executable, "-c", LEFT_BEHIND], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert said.stdout == "on\n"
