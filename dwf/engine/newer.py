@@ -37,10 +37,15 @@ def _follow(engine: Engine, journal: Journal) -> None:
     state = journal.state
     found = None
     try:
-        found, is_kept = _offered(engine, state)
-        if found.content == state.code or (state.refused is not None and state.refused.code == found.content):
+        route = engine.store.routes.of(state.script)
+        kept = None if route is None or takes_file(route, state.head.run) else route
+        # What is kept is known by its hash, and need not be read to see that it is no other.
+        if kept is not None and _is_settled(state, kept.code):
             return
-        journal.record(_moved(engine, journal, found, is_kept))
+        on_disk = engine.codes.on_disk
+        found = on_disk(state.script) if kept is None else OnDisk(kept_sources(engine.store, kept), kept.code)
+        if not _is_settled(state, found.content):
+            journal.record(_moved(engine, journal, found, kept is not None))
     except DiskError:
         raise
     except DwfError as error:
@@ -51,12 +56,9 @@ def _follow(engine: Engine, journal: Journal) -> None:
             journal.record(refusal)
 
 
-def _offered(engine: Engine, state: RunState) -> tuple[OnDisk, bool]:
-    """And whether it is kept by a route. Raises NotFound without a file, and what else keeps it from being read."""
-    route = engine.store.routes.of(state.script)
-    if route is None or takes_file(route, state.head.run):
-        return engine.codes.on_disk(state.script), False
-    return OnDisk(kept_sources(engine.store, route), route.code), True
+def _is_settled(state: RunState, content: str) -> bool:
+    """Whether a run is on that code, or was found not to fit it."""
+    return content == state.code or (state.refused is not None and state.refused.code == content)
 
 
 def _moved(engine: Engine, journal: Journal, found: OnDisk, is_kept: bool) -> CodeUpgraded:

@@ -9,10 +9,10 @@ import os
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from dwf.authoring.workflow import Workflow
 from dwf.core.events import CodeFrom, CodeUpgraded, Identity, WorkflowStarted
@@ -90,11 +90,10 @@ class Offer:
         if self._route is None:
             return self._taken(None, CodeFrom.FILE)
         kept = self._taken(self._route, CodeFrom.KEPT, run)
-        if self._route.ramp:
-            run = run or made_up_id(kept.workflow.name)
-            if takes_file(self._route, run):
-                return self._taken(None, CodeFrom.RAMP, run)
-        return self._taken(self._route, CodeFrom.KEPT, run)
+        if not self._route.ramp:
+            return kept
+        run = run or made_up_id(kept.workflow.name)
+        return self._taken(None, CodeFrom.RAMP, run) if takes_file(self._route, run) else replace(kept, run=run)
 
     @property
     def usual(self) -> Script:
@@ -167,7 +166,7 @@ def _seen_before(store: Store, script: str, code: str) -> Route | None:
     """Whose that code was: the route that keeps it knows, or a run that is or was on it."""
     kept = next((route for route in store.routes.all() if route.code == code), None)
     if kept is not None:
-        return replace(kept, script=script)
+        return structs.replace(kept, script=script)
     for event in _taken_up(store):
         if event.code == code:
             return Route(script=script, code=code, owner=event.code_owner, at=event.ts, by=NOBODY)

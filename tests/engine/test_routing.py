@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dwf.core import events as ev
 from dwf.core.state import Status
-from dwf.engine import keeping, routing
+from dwf.engine import keeping, newer, routing
 from dwf.engine.bulk import prepare_each, start_each
 from dwf.engine.start import StartRequest, describe
 from dwf.engine.versions import versions
@@ -280,6 +280,18 @@ def test_and_goes_back_when_the_code_of_before_is_kept_again(house: House) -> No
     house.tick()
     assert house.result() == "old" and house.state().code == old
     house.check()
+
+
+def test_kept_code_that_a_run_is_on_is_not_read_at_each_drive(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(house, "old", mode="auto")
+    keep(house)
+    house.start(path)
+    read: list[str] = []
+    monkeypatch.setattr(newer, "kept_sources", lambda _, route: read.append(route.code))
+    house.tick()
+    house.signal("go")
+    house.tick()
+    assert read == [] and house.result() == "old"
 
 
 ROUNDS = """
